@@ -1,0 +1,122 @@
+"""The nouns of this room and the conventions every index keeps.
+
+Vectors are ``(n, dimension)`` float32; for the cosine metric they have unit norm. A higher score is better. Positions
+are 0..n-1 inside one index and never reused; row ids are the store's and never reused either. Results are ``(queries,
+k)`` arrays, best first; missing results have position -1 and score -inf. An index holds every row it was given: which
+of them are visible is the caller's knowledge, handed in as ``Visibility``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Scores = NDArray[np.float32]
+Positions = NDArray[np.int64]
+RowIds = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+TextFormat = Literal["text", "markdown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as it is stored.
+
+    Attributes:
+        text: what chunks and citations index, in Unicode code points.
+        format: how ``text`` is read when it is cut into chunks.
+        content_hash: SHA-256 over everything that decides the chunks and the reply; equal hashes mean ``unchanged``.
+    """
+
+    id: str
+    title: str
+    text: str
+    metadata: Mapping[str, Any]
+    url: str | None
+    format: TextFormat
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a document: ``text == document.text[start:end]``."""
+
+    document_id: str
+    ordinal: int
+    text: str
+    start: int
+    end: int
+    heading_path: tuple[str, ...] = ()
+    page: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Unique in the collection, stable as long as the document is."""
+        return f"{self.document_id}#{self.ordinal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that a search found.
+
+    Attributes:
+        score: what the hits are ordered by.
+        scores: the parts of it, by retriever: ``vector`` is the cosine.
+    """
+
+    chunk: Chunk
+    title: str
+    url: str | None
+    score: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchParams:
+    """How to search.
+
+    Attributes:
+        top_k: hits wanted.
+        score_threshold: lowest cosine of a hit; None keeps all.
+        nprobe: inverted lists to visit in each IVF-PQ index; None takes the index's own.
+        refine: candidates rescored exactly for each hit wanted; None takes the index's own.
+    """
+
+    top_k: int = 10
+    score_threshold: float | None = None
+    nprobe: int | None = None
+    refine: int | None = None
+
+
+class Visibility(Protocol):
+    """Which rows of one index a search may return."""
+
+    def mask(self) -> Mask:
+        """``(n,)``: every row of the index."""
+
+    def at(self, positions: Positions) -> Mask:
+        """The shape of ``positions``; position -1 is never visible."""
+
+
+class VectorIndex(Protocol):
+    """Nearest rows by inner product."""
+
+    @property
+    def size(self) -> int:
+        """Rows held, visible or not."""
+
+    @property
+    def vectors(self) -> Vectors:
+        """``(size, dimension)``: the exact vectors, by position."""
+
+    def search(
+        self, queries: Vectors, top_k: int, visible: Visibility, params: SearchParams
+    ) -> tuple[Scores, Positions]:
+        """The ``top_k`` best visible rows of each query; as many as there are when fewer are visible."""
+
+    def describe(self) -> dict[str, object]:
+        """Kind and parameters, for the status page."""

@@ -1,0 +1,99 @@
+"""A SQLite file with one connection for writing and a pool of connections for reading."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from indexes.errors import DataDirectoryError, StoreUnavailableError
+
+
+class SqliteDatabase:
+    """WAL, ``synchronous=FULL``: what is committed survives kill -9 and a power cut.
+
+    Args:
+        path: the database file; created when absent.
+        schema: DDL for a new file.
+        version: the schema's version, kept in ``PRAGMA user_version``.
+
+    Raises:
+        DataDirectoryError: the file was written by a newer program.
+        StoreUnavailableError: SQLite cannot open it.
+    """
+
+    def __init__(self, path: Path, schema: str, version: int) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        try:
+            self.write_connection = self._connect()
+            try:
+                self._prepare(schema, version)
+            except BaseException:
+                self.write_connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"cannot open {path.name}: {error}") from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one short read; give it back at once, an open read keeps the WAL from shrinking.
+
+        Raises:
+            StoreUnavailableError: the database is closed, or SQLite fails inside the block.
+        """
+        connection = self._take()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"the store cannot read: {error}") from error
+        finally:
+            self._give_back(connection)
+
+    def close(self) -> None:
+        """Close every connection; those in use close when they are given back. Never while one is being written to."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        self.write_connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA journal_size_limit=67108864")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, schema: str, version: int) -> None:
+        found = int(self.write_connection.execute("PRAGMA user_version").fetchone()[0])
+        if found > version:
+            raise DataDirectoryError(f"{self._path.name} has schema version {found}; this program knows {version}")
+        if found == 0:
+            self.write_connection.executescript(f"BEGIN; {schema} PRAGMA user_version={version}; COMMIT;")
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailableError("the store is closed")
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self._connect()
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"cannot open {self._path.name}: {error}") from error
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()

@@ -1,0 +1,264 @@
+"""The truth of one collection: documents, chunks, vectors and the log of operations in one SQLite file.
+
+Every index is derived from it. Functions that take a connection run inside the writer's transaction; the others read.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import orjson
+
+from indexes.base import Chunk, Document, RowIds, Vectors
+from indexes.database import SqliteDatabase
+
+SCHEMA_VERSION = 1
+# Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
+_SCHEMA = """
+CREATE TABLE documents (
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
+    metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL);
+CREATE TABLE chunks (
+    row INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents(row),
+    ordinal INTEGER NOT NULL, text TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    heading_path TEXT NOT NULL, page INTEGER);
+CREATE INDEX chunks_by_document ON chunks(document);
+CREATE TABLE vectors (chunk INTEGER PRIMARY KEY REFERENCES chunks(row), vector BLOB NOT NULL);
+CREATE TABLE operations (
+    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL);
+CREATE INDEX operations_by_document ON operations(document_id, seq);
+"""
+
+Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
+
+
+def _no_rows() -> RowIds:
+    return np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one operation did to the rows, for the segments to follow.
+
+    Attributes:
+        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was changed.
+        version: the collection's version with this change in it.
+        removed: chunk rows that are gone.
+        added: chunk rows that are new, ascending, one for each row of ``vectors``.
+    """
+
+    outcome: Outcome
+    version: int
+    removed: Sequence[int] = ()
+    added: RowIds = field(default_factory=_no_rows)
+    vectors: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk with what its document contributes to a hit."""
+
+    chunk: Chunk
+    title: str
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The store at one version; made by ``Store.snapshot``."""
+
+    connection: sqlite3.Connection
+    version: int
+
+    def chunks(self, rows: Sequence[int]) -> dict[int, StoredChunk]:
+        """The chunks of ``rows`` that exist, by row."""
+        marks = ",".join("?" * len(rows))
+        found = self.connection.execute(
+            "SELECT c.row, d.id, c.ordinal, c.text, c.start, c.end, c.heading_path, c.page, d.title, d.url "  # noqa: S608
+            f"FROM chunks c JOIN documents d ON d.row = c.document WHERE c.row IN ({marks})",
+            [int(row) for row in rows],
+        ).fetchall()
+        return {
+            row: StoredChunk(Chunk(id_, ordinal, text, start, end, tuple(orjson.loads(path)), page), title, url)
+            for row, id_, ordinal, text, start, end, path, page, title, url in found
+        }
+
+
+class Store:
+    """One collection's SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+
+    def put(
+        self, connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
+    ) -> Change:
+        """Insert or replace a document, unless an operation on its id with a higher ``seq`` was applied before."""
+        if _superseded(connection, document.id, seq):
+            return Change("superseded", _version(connection))
+        removed = _remove(connection, document.id)
+        version = _log(connection, seq, "put", document.id)
+        added = _insert(connection, document, chunks, vectors, seq)
+        return Change("updated" if removed is not None else "created", version, removed or (), added, vectors)
+
+    def confirm(self, connection: sqlite3.Connection, document_id: str, content_hash: bytes, seq: int) -> Change:
+        """Note at ``seq`` that the document is already what a write wanted, so that older writes cannot undo it.
+
+        The outcome is ``absent`` when by now it is not.
+        """
+        changed = connection.execute(
+            "UPDATE documents SET seq = max(seq, ?) WHERE id = ? AND content_hash = ?", (seq, document_id, content_hash)
+        ).rowcount
+        return Change("unchanged" if changed else "absent", _version(connection))
+
+    def delete(self, connection: sqlite3.Connection, document_id: str, seq: int) -> Change:
+        """Remove a document; the log keeps its id and ``seq``, so that an older write cannot bring it back."""
+        if _superseded(connection, document_id, seq):
+            return Change("superseded", _version(connection))
+        removed = _remove(connection, document_id)
+        version = _log(connection, seq, "delete", document_id)
+        return Change("absent" if removed is None else "deleted", version, removed or ())
+
+    def version(self) -> int:
+        """Version of the last applied operation."""
+        with self.database.reading() as connection:
+            return _version(connection)
+
+    def last_seq(self) -> int:
+        """Highest sequence number ever applied."""
+        with self.database.reading() as connection:
+            logged = connection.execute("SELECT coalesce(max(seq), 0) FROM operations").fetchone()
+            confirmed = connection.execute("SELECT coalesce(max(seq), 0) FROM documents").fetchone()
+        return max(int(logged[0]), int(confirmed[0]))
+
+    def document(self, document_id: str) -> Document | None:
+        """The document, or None."""
+        with self.database.reading() as connection:
+            row = connection.execute(
+                "SELECT id, title, text, metadata, url, format, content_hash FROM documents WHERE id = ?",
+                (document_id,),
+            ).fetchone()
+        if row is None:
+            return None
+        id_, title, text, metadata, url, format_, content_hash = row
+        return Document(id_, title, text, orjson.loads(metadata), url, format_, content_hash)
+
+    def content_hash(self, document_id: str) -> bytes | None:
+        """The stored hash, or None for an absent document."""
+        with self.database.reading() as connection:
+            row = connection.execute("SELECT content_hash FROM documents WHERE id = ?", (document_id,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def documents(self, after: str, limit: int) -> list[tuple[str, str, str | None, dict[str, object]]]:
+        """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, title, url, metadata FROM documents WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+            ).fetchall()
+        return [(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
+
+    def counts(self) -> tuple[int, int]:
+        """Documents and chunks."""
+        with self.database.reading() as connection:
+            row = connection.execute("SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM chunks)")
+            documents, chunks = row.fetchone()
+        return int(documents), int(chunks)
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Snapshot"]:
+        """The store as it is now, whatever is committed inside the block; leave it soon, see ``reading``."""
+        with self.database.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield Snapshot(connection, _version(connection))
+            finally:
+                connection.execute("ROLLBACK")
+
+    def scan(self, dimension: int, block: int = 8192) -> Iterator[tuple[RowIds, Vectors]]:
+        """Every vector in row order, in blocks, each read in a short transaction of its own."""
+        last = 0
+        while True:
+            with self.database.reading() as connection:
+                rows = connection.execute(
+                    "SELECT chunk, vector FROM vectors WHERE chunk > ? ORDER BY chunk LIMIT ?", (last, block)
+                ).fetchall()
+            if not rows:
+                return
+            ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
+            yield ids, np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").reshape(len(rows), dimension)
+            last = int(ids[-1])
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'operations'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _superseded(connection: sqlite3.Connection, document_id: str, seq: int) -> bool:
+    row = connection.execute(
+        "SELECT max(coalesce((SELECT max(seq) FROM operations WHERE document_id = ?1), 0), "
+        "coalesce((SELECT seq FROM documents WHERE id = ?1), 0))",
+        (document_id,),
+    ).fetchone()
+    return int(row[0]) > seq
+
+
+def _log(connection: sqlite3.Connection, seq: int, kind: str, document_id: str) -> int:
+    cursor = connection.execute(
+        "INSERT INTO operations (seq, kind, document_id) VALUES (?, ?, ?)", (seq, kind, document_id)
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _remove(connection: sqlite3.Connection, document_id: str) -> list[int] | None:
+    """Chunk rows of the document that was removed, or None where there was none."""
+    found = connection.execute("SELECT row FROM documents WHERE id = ?", (document_id,)).fetchone()
+    if found is None:
+        return None
+    rows = [row for (row,) in connection.execute("SELECT row FROM chunks WHERE document = ?", found)]
+    connection.execute("DELETE FROM vectors WHERE chunk IN (SELECT row FROM chunks WHERE document = ?)", found)
+    connection.execute("DELETE FROM chunks WHERE document = ?", found)
+    connection.execute("DELETE FROM documents WHERE row = ?", found)
+    return rows
+
+
+def _insert(
+    connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
+) -> RowIds:
+    parent = connection.execute(
+        "INSERT INTO documents (id, seq, title, text, metadata, url, format, content_hash) VALUES (?,?,?,?,?,?,?,?)",
+        (
+            document.id,
+            seq,
+            document.title,
+            document.text,
+            orjson.dumps(document.metadata).decode(),
+            document.url,
+            document.format,
+            document.content_hash,
+        ),
+    ).lastrowid
+    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
+    first = (0 if last is None else int(last[0])) + 1
+    added = np.arange(first, first + len(chunks), dtype=np.int64)
+    connection.executemany(
+        "INSERT INTO chunks (row, document, ordinal, text, start, end, heading_path, page) VALUES (?,?,?,?,?,?,?,?)",
+        [
+            (row, parent, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
+            for row, c in zip(added.tolist(), chunks, strict=True)
+        ],
+    )
+    little_endian = np.ascontiguousarray(vectors, dtype="<f4")
+    connection.executemany(
+        "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
+        [(row, vector.tobytes()) for row, vector in zip(added.tolist(), little_endian, strict=True)],
+    )
+    return added

@@ -1,0 +1,138 @@
+"""The one thread that writes to SQLite, committing whatever is waiting in one transaction.
+
+A caller hands in work and blocks until it is durable and applied in memory. While one fsync runs, more callers queue
+up; the next transaction takes them all, so the cost of an fsync is shared and no caller waits for a timer.
+"""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from indexes.errors import StoreUnavailableError
+
+T = TypeVar("T")
+
+_MAX_WAITING = 4096
+_MAX_GROUP = 512
+_TIMEOUT_S = 30.0
+
+
+class Database(Protocol):
+    """Something with a connection for writing, which only the writer thread uses."""
+
+    @property
+    def write_connection(self) -> sqlite3.Connection:
+        """In autocommit mode; the writer begins and commits."""
+
+
+@dataclass(slots=True)
+class _Job(Generic[T]):
+    database: Database
+    work: Callable[[sqlite3.Connection], T]
+    applied: Callable[[T], None]
+    done: "Future[T]" = field(default_factory=Future)
+
+
+class GroupCommitWriter:
+    """Owns the writer thread; one for all collections of a data directory."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[_Job[Any] | None] = queue.Queue(_MAX_WAITING)
+        self._thread = threading.Thread(target=self._run, name="quarry-writer", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    def write(
+        self,
+        database: Database,
+        work: Callable[[sqlite3.Connection], T],
+        applied: Callable[[T], None] = lambda _: None,
+    ) -> T:
+        """Run ``work`` in a transaction, then ``applied`` on its result, both on the writer thread.
+
+        Returns:
+            What ``work`` returned, once it is on disk and applied.
+
+        Raises:
+            StoreUnavailableError: the queue stayed full, SQLite failed, or no commit came in time. In the last case
+                the write may still happen.
+        """
+        job = _Job(database, work, applied)
+        try:
+            if self._closed:
+                raise StoreUnavailableError("the store is closed")
+            self._waiting.put(job, timeout=_TIMEOUT_S)
+            return job.done.result(timeout=_TIMEOUT_S)
+        except queue.Full:
+            raise StoreUnavailableError(f"{_MAX_WAITING} writes are already waiting") from None
+        except FutureTimeoutError:
+            raise StoreUnavailableError(f"no commit within {_TIMEOUT_S:g} s") from None
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        self._closed = True
+        self._waiting.put(None)
+        self._thread.join()
+        while not self._waiting.empty():  # put between the last look at _closed and the end of the thread
+            job = self._waiting.get_nowait()
+            if job is not None:
+                job.done.set_exception(StoreUnavailableError("the store is closed"))
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            group = [self._waiting.get()]
+            while len(group) < _MAX_GROUP:
+                try:
+                    group.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+            stopping = None in group
+            by_database: dict[int, list[_Job[Any]]] = {}
+            for job in group:
+                if job is not None:
+                    by_database.setdefault(id(job.database), []).append(job)
+            for jobs in by_database.values():
+                _commit(jobs)
+
+
+def _commit(jobs: list[_Job[Any]]) -> None:
+    """One transaction for all; when it fails, one each, so that only the offender fails."""
+    try:
+        results = _transaction(jobs)
+    except Exception as error:  # a loop edge: whatever went wrong belongs to the callers, not to the thread
+        if len(jobs) > 1:
+            for job in jobs:
+                _commit([job])
+        else:
+            jobs[0].done.set_exception(_translated(error))
+        return
+    for job, result in zip(jobs, results, strict=True):
+        try:
+            job.applied(result)
+        except Exception as error:  # the same edge: the commit stands, the caller hears that memory is behind
+            job.done.set_exception(error)
+        else:
+            job.done.set_result(result)
+
+
+def _transaction(jobs: list[_Job[Any]]) -> list[Any]:
+    connection = jobs[0].database.write_connection
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        results = [job.work(connection) for job in jobs]
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _translated(error: Exception) -> Exception:
+    return StoreUnavailableError(f"the store cannot write: {error}") if isinstance(error, sqlite3.Error) else error

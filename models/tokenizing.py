@@ -1,0 +1,56 @@
+"""One raw tokenizer per thread, and the one place where text is truncated."""
+
+import threading
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+from models.base import TokenIds
+
+# No vocabulary in use packs more characters than this into an average token of prose, so text beyond
+# max_tokens times this many characters cannot change the kept tokens; it is not worth tokenizing.
+_CHARACTERS_PER_TOKEN = 32
+
+
+class ThreadLocalTokenizer:
+    """A Hugging Face fast tokenizer that any thread may use.
+
+    A fast tokenizer that two threads share fails with "Already borrowed", so each thread parses a copy of its own
+    from the serialised form the first time it asks.
+
+    Args:
+        serialized: the tokenizer.json text.
+        max_tokens: truncation length, special tokens counted.
+        lowercase: lower-case text first, as the model's folder asks.
+    """
+
+    def __init__(self, serialized: str, max_tokens: int, *, lowercase: bool = False) -> None:
+        self._serialized = serialized
+        self._max_tokens = max_tokens
+        self._lowercase = lowercase
+        self._local = threading.local()
+
+    def encode(self, texts: Sequence[str], prompt: str = "") -> list[TokenIds]:
+        """Token ids of ``prompt + text`` for each text, special tokens included, at most ``max_tokens`` each."""
+        limit = self._max_tokens * _CHARACTERS_PER_TOKEN
+        clipped = [self._cased((prompt + text)[:limit]) for text in texts]
+        return [encoding.ids for encoding in self._tokenizer("truncating").encode_batch_fast(clipped)]
+
+    def count(self, text: str) -> int:
+        """Tokens of the whole ``text``, special tokens left out."""
+        return len(self._tokenizer("counting").encode(self._cased(text), add_special_tokens=False).ids)
+
+    def _cased(self, text: str) -> str:
+        return text.lower() if self._lowercase else text
+
+    def _tokenizer(self, purpose: str) -> Tokenizer:
+        tokenizer: Tokenizer | None = getattr(self._local, purpose, None)
+        if tokenizer is None:
+            tokenizer = Tokenizer.from_str(self._serialized)
+            tokenizer.no_padding()
+            if purpose == "truncating":
+                tokenizer.enable_truncation(self._max_tokens)
+            else:
+                tokenizer.no_truncation()
+            setattr(self._local, purpose, tokenizer)
+        return tokenizer

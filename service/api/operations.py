@@ -1,0 +1,86 @@
+"""Liveness, readiness, status and metrics."""
+
+import asyncio
+from collections import Counter
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from indexes.errors import CollectionConflictError
+from service.api.services import Services, ServicesOf
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"description": "Search cannot serve; `reasons` says why."}})
+async def readyz(response: Response, services: ServicesOf) -> dict[str, object]:
+    """503 only when search cannot serve; a language model that failed is named in `degraded`."""
+    reasons = [] if services.batcher.is_running else ["embedder: the batching task has ended"]
+    response.status_code = 503 if reasons else 200
+    return {"status": "unavailable" if reasons else "ready", "reasons": reasons, "degraded": _degraded(services)}
+
+
+@router.get("/v1/status")
+async def status(services: ServicesOf) -> dict[str, Any]:
+    """State of every dependency and of every segment."""
+    embedder = services.embedder
+    return {
+        "version": version("quarry"),
+        "embedder": {
+            "model": embedder.name,
+            "fingerprint": embedder.fingerprint,
+            "dimension": embedder.dimension,
+            "max_tokens": embedder.max_tokens,
+            "device": embedder.device,
+            "dtype": embedder.dtype,
+            "dtype_reason": embedder.dtype_reason,
+            "queued_tokens": services.batcher.queued_tokens,
+            "running": services.batcher.is_running,
+        },
+        "generators": {name: generator.describe() for name, generator in services.generators.items()},
+        "default_llm": services.settings.default_llm,
+        "degraded": _degraded(services),
+        "sealer_running": services.sealer.is_running,
+        "collections": await _collections(services),
+    }
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(services: ServicesOf) -> Response:
+    """Prometheus exposition."""
+    await _collections(services)
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _degraded(services: Services) -> list[str]:
+    failed = any(generator.describe()["state"] != "ready" for generator in services.generators.values())
+    return ["llm"] if failed else []
+
+
+async def _collections(services: Services) -> dict[str, object]:
+    """State by name; the row gauges follow it."""
+    states: dict[str, object] = {}
+    services.metrics.index_rows.clear()
+    for name in services.library.names():
+        try:
+            collection = services.library.get(name)
+        except CollectionConflictError as error:
+            states[name] = {"unavailable": str(error)}
+            continue
+        state = await asyncio.to_thread(collection.describe)
+        rows: Counter[str] = Counter(flat=0, ivf_pq=0)
+        for segment in state.segments:
+            rows[str(segment["index"])] += int(str(segment["live_rows"]))
+        for index, count in rows.items():
+            services.metrics.index_rows.labels(name, index).set(count)
+        states[name] = asdict(state)
+    return states

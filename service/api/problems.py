@@ -1,0 +1,179 @@
+"""The one place where errors become replies: problem+json, readable by OpenAI's clients too."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from indexes import errors as indexes
+from models.base import ModelError
+from service import errors as service
+from service.api.schemas import Problem, ProblemError
+from service.telemetry.metrics import Metrics
+
+MEDIA_TYPE = "application/problem+json"
+_SHOWN_CHARACTERS = 100
+_RETRY_S = 1.0
+
+_log = logging.getLogger("quarry.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the error table."""
+
+    code: str
+    status: int
+    retryable: bool = False
+
+
+INVALID = Kind("invalid_request", 400)
+INVALID_SCHEMA = Kind("invalid_request", 422)
+NOT_FOUND = Kind("not_found", 404)
+INTERNAL = Kind("internal_error", 500)
+_STORE_DOWN = Kind("vector_store_unavailable", 503, retryable=True)
+
+# The first row whose type matches counts, so a subclass stands before its base.
+TABLE: tuple[tuple[type[Exception], Kind], ...] = (
+    (indexes.CollectionNotFoundError, NOT_FOUND),
+    (indexes.DocumentNotFoundError, NOT_FOUND),
+    (indexes.CollectionConflictError, Kind("conflict", 409)),
+    (indexes.InvalidNameError, INVALID),
+    (indexes.IndexesError, _STORE_DOWN),
+    (service.EmptyDocumentError, Kind("empty_document", 400)),
+    (service.InvalidRequestError, INVALID),
+    (service.UnsupportedMediaTypeError, Kind("unsupported_media_type", 415)),
+    (service.OverloadedError, Kind("overloaded", 503, retryable=True)),
+    (service.EmbedderUnavailableError, Kind("embedder_unavailable", 503, retryable=True)),
+    (ModelError, Kind("embedder_unavailable", 503, retryable=True)),
+    (service.DeadlineExceededError, Kind("deadline_exceeded", 504)),
+    (service.LlmTimeoutError, Kind("llm_timeout", 504)),
+    (service.LlmBadResponseError, Kind("llm_bad_response", 502)),
+    (service.GenerationError, Kind("llm_unavailable", 503, retryable=True)),
+    (Exception, INTERNAL),
+)
+
+_HTTP_CODES = {
+    404: NOT_FOUND,
+    405: Kind("method_not_allowed", 405),
+    413: Kind("payload_too_large", 413),
+    415: Kind("unsupported_media_type", 415),
+}
+
+
+def kind_of(error: Exception) -> Kind:
+    """The row of the table for an error."""
+    return next(kind for type_, kind in TABLE if isinstance(error, type_))
+
+
+def problem(request: Request, kind: Kind, detail: str, error: Exception | None = None) -> dict[str, Any]:
+    """The body for an error, for a reply or an event of a stream."""
+    type_ = "invalid_request_error" if kind.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+    return Problem(
+        type=f"urn:quarry:problem:{kind.code}",
+        title=HTTPStatus(kind.status).phrase,
+        status=kind.status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=request.state.request_id,
+        stage=getattr(error, "stage", None),
+        retryable=kind.retryable,
+        error=ProblemError(message=detail, type=type_, param=getattr(error, "param", None), code=kind.code),
+    ).model_dump()
+
+
+def describe(request: Request, error: Exception) -> dict[str, Any]:
+    """The body for an error of the table. What an unforeseen one says stays in the log."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        _log.error("unforeseen error", exc_info=error, extra={"request_id": request.state.request_id})
+        return problem(request, kind, "the server failed in a way it did not foresee; its log has the request id")
+    return problem(request, kind, str(error), error)
+
+
+def install(app: FastAPI, metrics: Metrics) -> None:
+    """Answer every exception of ``app`` with problem+json, and count it."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        return reply(describe(request, error), retry_after_s=getattr(error, "retry_after_s", _RETRY_S))
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this type
+        return reply(_invalid(request, error.errors()))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  registered for this type
+        kind = _HTTP_CODES.get(error.status_code, Kind("invalid_request", error.status_code))
+        return reply(problem(request, kind, _http_detail(request, error)), headers=error.headers or {})
+
+    def reply(
+        body: dict[str, Any], retry_after_s: float = _RETRY_S, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        metrics.problems.labels(body["error"]["code"]).inc()
+        return _response(body, retry_after_s, headers or {})
+
+    for type_, _ in TABLE:
+        app.add_exception_handler(type_, on_error)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def validation_detail(errors: Sequence[Any]) -> str:
+    """Each wrong field with its rule and the value it had."""
+    return "; ".join(f"{_location(item)}: {item['msg']}{_shown(item)}" for item in errors)
+
+
+def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
+    extra = dict(headers)
+    if body["retryable"]:
+        extra["Retry-After"] = str(math.ceil(retry_after_s))
+        extra["retry-after-ms"] = str(math.ceil(retry_after_s * 1000))
+    elif body["status"] in {HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT}:
+        extra["x-should-retry"] = "false"
+    return Response(orjson.dumps(body), body["status"], extra, MEDIA_TYPE)
+
+
+def _invalid(request: Request, errors: Sequence[Any]) -> dict[str, Any]:
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        where = f" at position {first['loc'][-1]}" if first["loc"] else ""
+        return problem(request, INVALID, f"the body is not JSON: {first.get('ctx', {}).get('error', '')}{where}")
+    body = problem(request, INVALID_SCHEMA, validation_detail(errors))
+    body["error"]["param"] = _location(first)
+    return body
+
+
+def _location(item: Mapping[str, Any]) -> str:
+    """A field's path without the word ``body``."""
+    path = [str(part) for part in item["loc"]]
+    return ".".join(path[1:] if path and path[0] in {"body", "query"} and len(path) > 1 else path)
+
+
+def _shown(item: Mapping[str, Any]) -> str:
+    if item["type"] == "missing":
+        return ""
+    shown = repr(item["input"])
+    clipped = f"{shown[:_SHOWN_CHARACTERS]}..." if len(shown) > _SHOWN_CHARACTERS else shown
+    return f"; got {clipped}".encode(errors="replace").decode()
+
+
+def _http_detail(request: Request, error: HTTPException) -> str:
+    match error.status_code:
+        case 404:
+            return f"there is no {request.url.path!r} here"
+        case 405:
+            return f"{request.method} is not allowed on {request.url.path!r}"
+        case 413:
+            return f"the body is larger than the limit of {request.app.state.max_body_bytes} bytes"
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return f"the body is not UTF-8: byte 0x{cause.object[cause.start]:02x} at offset {cause.start}"
+    return str(error.detail)

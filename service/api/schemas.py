@@ -1,0 +1,269 @@
+"""The wire types. Requests refuse unknown fields and never convert types."""
+
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
+
+from indexes.base import Hit
+from service.rag import Citation
+
+MAX_TOP_K = 1000
+_MAX_METADATA_BYTES = 65_536
+
+
+def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata must survive JSON: no NaN, no integers beyond 64 bits, no lone surrogates."""
+    try:
+        size = len(orjson.dumps(metadata))
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"cannot be stored as JSON: {error}") from None
+    if size > _MAX_METADATA_BYTES:
+        raise ValueError(f"takes {size} bytes as JSON; the limit is {_MAX_METADATA_BYTES}")
+    return metadata
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SearchBody(_Request):
+    """What to find, and where."""
+
+    query: str = Field(min_length=1, description="The question or search text.")
+    collection: str = Field("default", description="Name of the collection.")
+    top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
+    score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
+    deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
+
+
+class QueryBody(SearchBody):
+    """A question to answer."""
+
+    generate: bool = Field(True, description="False returns the chunks without an answer.")
+    llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
+    max_tokens: int | None = Field(None, ge=1, le=32_768)
+    temperature: Finite | None = Field(None, ge=0, le=2)
+    stream: bool = Field(False, description="Server-sent events instead of one JSON object.")
+    on_failure: Literal["degrade", "fail"] = "degrade"
+
+
+class ChunkReply(BaseModel):
+    """A chunk that was found."""
+
+    id: str
+    document_id: str
+    title: str
+    url: str | None
+    text: str
+    start: int
+    end: int
+    page: int | None
+    heading_path: list[str]
+    score: float
+    scores: dict[str, float]
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        """The wire form of a hit."""
+        chunk = hit.chunk
+        return cls(
+            id=chunk.id,
+            document_id=chunk.document_id,
+            title=hit.title,
+            url=hit.url,
+            text=chunk.text,
+            start=chunk.start,
+            end=chunk.end,
+            page=chunk.page,
+            heading_path=list(chunk.heading_path),
+            score=hit.score,
+            scores=dict(hit.scores),
+        )
+
+
+class CitationReply(BaseModel):
+    """A marker of the answer and the span of the document it rests on; offsets are Unicode code points."""
+
+    marker: int
+    chunk_id: str
+    document_id: str
+    document_start: int
+    document_end: int
+    answer_start: int
+    answer_end: int
+    quote: str
+
+    @classmethod
+    def of(cls, citation: Citation) -> Self:
+        """The wire form of a citation."""
+        return cls.model_validate(citation, from_attributes=True)
+
+
+class SearchReply(BaseModel):
+    """Chunks, best first."""
+
+    id: str
+    chunks: list[ChunkReply]
+    timings_ms: dict[str, float]
+    index_version: int
+
+
+class QueryReply(BaseModel):
+    """An answer with what it rests on."""
+
+    id: str
+    answer: str | None
+    status: Literal["ok", "partial", "no_answer"]
+    no_answer_reason: str | None
+    citations: list[CitationReply]
+    chunks: list[ChunkReply]
+    usage: dict[str, int]
+    timings_ms: dict[str, float]
+    degraded: list[str]
+    index_version: int
+
+
+class DocumentBody(_Request):
+    """A document's content."""
+
+    title: str = ""
+    text: str
+    metadata: Metadata = {}
+    url: str | None = None
+
+
+class BatchLine(DocumentBody):
+    """One line of an NDJSON batch."""
+
+    id: str = Field(validation_alias=AliasChoices("id", "_id"))
+
+
+class DocumentReply(BaseModel):
+    """What became of a write."""
+
+    id: str
+    status: Literal["created", "updated", "unchanged"]
+    index_version: int
+
+
+class BatchError(BaseModel):
+    """Why a line was not stored."""
+
+    code: str
+    message: str
+
+
+class BatchLineReply(BaseModel):
+    """What became of one line; ``skipped`` is an empty document."""
+
+    id: str | None
+    status: Literal["created", "updated", "unchanged", "skipped", "error"]
+    error: BatchError | None = None
+
+
+class StoredDocument(BaseModel):
+    """A document with its text."""
+
+    id: str
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    url: str | None
+
+
+class DocumentEntry(BaseModel):
+    """A document in a listing."""
+
+    id: str
+    title: str
+    metadata: dict[str, Any]
+    url: str | None
+
+
+class DocumentPage(BaseModel):
+    """Documents by id; ``next_cursor`` is None on the last page."""
+
+    data: list[DocumentEntry]
+    next_cursor: str | None
+
+
+class DeletedDocument(BaseModel):
+    """``deleted`` is 0 where there was no such document."""
+
+    deleted: int
+    index_version: int
+
+
+class ChunkingBody(_Request):
+    """Chunk sizes in tokens of the embedding model."""
+
+    size: int | None = Field(None, ge=16, le=8192)
+    overlap: int | None = Field(None, ge=0)
+
+
+class CollectionBody(_Request):
+    """A collection's identity; what is left out takes the server's default."""
+
+    embedding_model: str | None = None
+    metric: Literal["cosine"] = "cosine"
+    chunking: ChunkingBody = ChunkingBody()
+
+
+class ChunkingReply(BaseModel):
+    """Chunk sizes in tokens."""
+
+    size: int
+    overlap: int
+
+
+class CollectionReply(BaseModel):
+    """A collection's identity and extent."""
+
+    name: str
+    embedding_model: str
+    dimension: int
+    metric: str
+    chunking: ChunkingReply
+    documents: int
+    chunks: int
+    index_version: int
+
+
+class CollectionList(BaseModel):
+    """Every collection, by name."""
+
+    data: list[CollectionReply]
+
+
+class DeletedCollection(BaseModel):
+    """The name that is free again."""
+
+    deleted: str
+
+
+class ProblemError(BaseModel):
+    """The same problem as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, with OpenAI's ``error`` beside them."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    stage: str | None
+    retryable: bool
+    error: ProblemError

@@ -1,0 +1,40 @@
+"""What routes may call: the collaborators that the lifespan built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from models.base import EmbedderInfo
+from service.batching import EmbeddingBatcher
+from service.generation.base import Generator
+from service.ingest.ingestor import Ingestor
+from service.library import Library
+from service.rag import Rag
+from service.sealer import Sealer
+from service.settings import Settings
+from service.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each, for the life of the process."""
+
+    settings: Settings
+    metrics: Metrics
+    embedder: EmbedderInfo
+    library: Library
+    batcher: EmbeddingBatcher
+    generators: Mapping[str, Generator]
+    rag: Rag
+    ingestor: Ingestor
+    sealer: Sealer
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesOf = Annotated[Services, Depends(_services)]

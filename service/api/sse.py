@@ -1,0 +1,61 @@
+"""Server-sent events: framing, a heartbeat, and an end in order when the client is gone."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import orjson
+from starlette.responses import StreamingResponse
+
+_HEARTBEAT_S = 10.0
+_QUEUED_FRAMES = 64
+
+
+def event(name: str, data: object) -> bytes:
+    """One frame."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))
+
+
+class EventStream(StreamingResponse):
+    """Streams frames; a comment line goes out whenever nothing else did for ten seconds.
+
+    When the client hangs up, the source is cancelled, and with it the work behind it.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, frames: AsyncGenerator[bytes, None], headers: dict[str, str] | None = None) -> None:
+        super().__init__(
+            _with_heartbeat(frames), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})}
+        )
+
+
+async def _with_heartbeat(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED_FRAMES)
+
+    async def pump() -> None:
+        # One task runs the source from first to last: timeouts inside it belong to the task that entered them.
+        try:
+            async with aclosing(frames):
+                async for frame in frames:
+                    await queue.put(frame)
+        except Exception:  # the edge of the source: the consumer must wake to find out
+            await queue.put(None)
+            raise
+        await queue.put(None)
+
+    task = asyncio.create_task(pump(), name="sse-pump")
+    try:
+        while True:
+            try:
+                frame = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if frame is None:
+                await task
+                return
+            yield frame
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

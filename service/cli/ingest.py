@@ -1,0 +1,112 @@
+"""quarry ingest."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import httpx
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
+
+from service.cli.console import DEFAULT_URL, CollectionOption, KeyOption, UrlOption, checked, client, err, fail, out
+from service.cli.sources import BatchSource, FileSource, Found, find
+from service.cli.upload import Tally, Uploader
+
+_CONCURRENT_REQUESTS = 8
+_SHOWN_FAILURES = 20
+
+Source = FileSource | BatchSource
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: text, Markdown, HTML, JSONL.")],
+    collection: CollectionOption = "default",
+    url: UrlOption = DEFAULT_URL,
+    key: KeyOption = None,
+    wait_ready: Annotated[float, typer.Option(help="Seconds to wait for the server to be ready.")] = 0.0,
+) -> None:
+    """Put documents into a collection; returns when every one of them is searchable."""
+    try:
+        found = find(paths)
+    except FileNotFoundError as error:
+        fail(f"{error}: no such file or folder")
+    with client(url, key) as http:
+        uploader = Uploader(http, collection)
+        try:
+            _wait_ready(http, wait_ready)
+            checked(http.put(f"/v1/collections/{quote(collection, safe='')}", json={}))
+            with _progress(found.documents()) as advance:
+                _send_all(uploader, found, advance)
+        except httpx.TransportError as error:
+            fail(f"{url} cannot be reached: {error}")
+    _report(found, uploader.tally, collection)
+
+
+def _wait_ready(http: httpx.Client, seconds: float) -> None:
+    """Return when /readyz says so; the time up, go on and let the first request say what is wrong."""
+
+    def is_ready() -> bool:
+        return http.get("/readyz").is_success
+
+    if seconds:
+        Retrying(
+            retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(lambda ready: not ready),
+            stop=stop_after_delay(seconds),
+            wait=wait_exponential(0.1, max=1),
+            retry_error_callback=lambda _: False,
+        )(is_ready)
+
+
+def _send_all(uploader: Uploader, found: Found, advance: Callable[[int], None]) -> None:
+    """Keep a few requests in flight, and no more than their sources in memory."""
+
+    def send(source: Source) -> None:
+        uploader.send(source)
+        advance(source.documents)
+
+    sources = iter(found)
+    with ThreadPoolExecutor(_CONCURRENT_REQUESTS) as threads:
+        running = {threads.submit(send, source) for source in islice(sources, _CONCURRENT_REQUESTS)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+            running |= {threads.submit(send, source) for source in islice(sources, len(done))}
+
+
+class _Rate(ProgressColumn):
+    """Documents a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:.1f}/s")
+
+
+@contextmanager
+def _progress(documents: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with rate and time left; yields what advances it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as progress:
+        bar = progress.add_task("documents", total=documents)
+        yield lambda count: progress.advance(bar, count)
+
+
+def _report(found: Found, tally: Tally, collection: str) -> None:
+    for path in found.passed_over:
+        err.print(f"not read: {path} (type {path.suffix or 'unknown'})", markup=False)
+    for failure in tally.failures[:_SHOWN_FAILURES]:
+        err.print(f"failed: {failure}", style="red", markup=False)
+    if len(tally.failures) > _SHOWN_FAILURES:
+        err.print(f"... and {len(tally.failures) - _SHOWN_FAILURES} more failures", style="red")
+    outcomes = dict(sorted(tally.outcomes.items())) | (
+        {"not read": len(found.passed_over)} if found.passed_over else {}
+    )
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    out.print(f"{collection}: {counts or 'no documents'}", markup=False)
+    if tally.failures:
+        raise typer.Exit(1)

@@ -1,0 +1,24 @@
+"""The command tree."""
+
+import typer
+
+from service.cli.ask import ask
+from service.cli.bench import bench
+from service.cli.ingest import ingest
+from service.cli.serve import serve
+
+app = typer.Typer(
+    help="Quarry answers questions from your own documents, on your own node.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(ingest)
+app.command()(ask)
+app.add_typer(bench, name="bench")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

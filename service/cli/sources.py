@@ -1,0 +1,113 @@
+"""What lies under the paths given to quarry ingest: files to upload, and lines of JSONL."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.ingest.loaders import SUFFIXES
+
+_JSONL = (".jsonl", ".ndjson")
+_BATCH_LINES = 64
+_BATCH_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """One file that is one document; its id is its path below the folder that was named."""
+
+    path: Path
+    id: str
+    documents: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a JSONL file; ``number`` counts from 1."""
+
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSource:
+    """Some lines of a JSONL file, a document each."""
+
+    path: Path
+    lines: Sequence[Line]
+
+    @property
+    def documents(self) -> int:
+        """One a line."""
+        return len(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Files by what can be done with them."""
+
+    files: Sequence[FileSource]
+    jsonl: Sequence[Path]
+    passed_over: Sequence[Path]
+
+    def documents(self) -> int:
+        """Documents in all; reads the JSONL files once to count their lines."""
+        return len(self.files) + sum(1 for path in self.jsonl for _ in _lines(path))
+
+    def __iter__(self) -> Iterator[FileSource | BatchSource]:
+        yield from self.files
+        for path in self.jsonl:
+            yield from _batches(path)
+
+
+def find(paths: Sequence[Path]) -> Found:
+    """Everything below ``paths``. Hidden files, and in folders files of other types, are passed over.
+
+    A file that is named itself is always taken: the server says what is wrong with it.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+    """
+    files: list[FileSource] = []
+    jsonl: list[Path] = []
+    passed_over: list[Path] = []
+    for root in paths:
+        if not root.exists():
+            raise FileNotFoundError(root)
+        for path in sorted(_files_below(root)) if root.is_dir() else [root]:
+            suffix = path.suffix.lower()
+            if suffix in _JSONL:
+                jsonl.append(path)
+            elif suffix in SUFFIXES or path == root:
+                files.append(FileSource(path, path.relative_to(root).as_posix() if path != root else path.name))
+            else:
+                passed_over.append(path)
+    return Found(files, jsonl, passed_over)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            yield path
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    """Lines that are not blank."""
+    with path.open("rb") as file:
+        for number, data in enumerate(file, start=1):
+            if data.strip():
+                yield Line(number, data.strip())
+
+
+def _batches(path: Path) -> Iterator[BatchSource]:
+    """Slices of the file, small enough for one request."""
+    lines: list[Line] = []
+    size = 0
+    for line in _lines(path):
+        if lines and (len(lines) == _BATCH_LINES or size + len(line.data) > _BATCH_BYTES):
+            yield BatchSource(path, lines)
+            lines, size = [], 0
+        lines.append(line)
+        size += len(line.data)
+    if lines:
+        yield BatchSource(path, lines)

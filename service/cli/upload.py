@@ -1,0 +1,146 @@
+"""Uploader: sends files and lines to a server, tries again while it is busy, and keeps the tally."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
+
+from service.cli.console import problem_detail
+from service.cli.sources import BatchSource, FileSource, Line
+
+_GIVE_UP_S = 120.0
+_SKIPPED = "skipped, empty"
+_RETRYABLE = {"overloaded", "embedder_unavailable", "vector_store_unavailable"}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Documents by outcome, and what went wrong with those that failed. Thread-safe."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, outcome: str) -> None:
+        """Count a document."""
+        with self._lock:
+            self.outcomes[outcome] += 1
+
+    def fail(self, where: str, why: str) -> None:
+        """Count a document that failed."""
+        with self._lock:
+            self.outcomes["failed"] += 1
+            self.failures.append(f"{where}: {why}")
+
+
+class Uploader:
+    """Puts sources into one collection; every document ends in the tally exactly once."""
+
+    def __init__(self, http: httpx.Client, collection: str) -> None:
+        self._http = http
+        self._documents = f"/v1/collections/{quote(collection, safe='')}/documents"
+        self.tally = Tally()
+
+    def send(self, source: FileSource | BatchSource) -> None:
+        """Send a source, waiting as long as the server asks to, two minutes at most.
+
+        Raises:
+            httpx.TransportError: the server cannot be reached.
+        """
+        if isinstance(source, FileSource):
+            self._send_file(source)
+        else:
+            self._send_batch(source)
+
+    def _send_file(self, source: FileSource) -> None:
+        try:
+            data = source.path.read_bytes()
+        except OSError as error:
+            self.tally.fail(str(source.path), str(error.strerror))
+            return
+        url = f"{self._documents}/{quote(source.id, safe='')}"
+        response = _patiently(lambda: self._http.put(url, files={"file": (source.path.name, data)}))
+        if response.is_success:
+            self.tally.add(response.json()["status"])
+        elif _error_code(response) == "empty_document":
+            self.tally.add(_SKIPPED)
+        else:
+            self.tally.fail(str(source.path), problem_detail(response))
+
+    def _send_batch(self, source: BatchSource) -> None:
+        """Lines that met a busy server are sent again, those that failed for good are not."""
+        waiting = list(source.lines)
+
+        def attempt() -> list[Line]:
+            nonlocal waiting
+            waiting = self._send_lines(source, waiting)
+            return waiting
+
+        try:
+            _patience(retry_if_result(bool))(attempt)
+        except RetryError:
+            for line in waiting:
+                self.tally.fail(f"{source.path}:{line.number}", f"the server was busy for {_GIVE_UP_S:g} s")
+
+    def _send_lines(self, source: BatchSource, lines: list[Line]) -> list[Line]:
+        """Send lines once; those to send again."""
+        body = b"\n".join(line.data for line in lines)
+        headers = {"Content-Type": "application/x-ndjson"}
+        response = _patiently(lambda: self._http.post(f"{self._documents}:batch", content=body, headers=headers))
+        if not response.is_success:
+            for line in lines:
+                self.tally.fail(f"{source.path}:{line.number}", problem_detail(response))
+            return []
+        replies = [orjson.loads(reply) for reply in response.content.splitlines()]
+        return [line for line, reply in zip(lines, replies, strict=True) if not self._settled(source, line, reply)]
+
+    def _settled(self, source: BatchSource, line: Line, reply: dict[str, Any]) -> bool:
+        match reply["status"], reply["error"]:
+            case "error", {"code": code} if code in _RETRYABLE:
+                return False
+            case "error", {"message": message}:
+                self.tally.fail(f"{source.path}:{line.number}", message)
+            case "skipped", _:
+                self.tally.add(_SKIPPED)
+            case status, _:
+                self.tally.add(status)
+        return True
+
+
+class _BusyError(Exception):
+    """A 503, with the response, so that the last one can be reported."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+
+
+def _patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """The first reply that is not a 503, or the last 503."""
+
+    def attempt() -> httpx.Response:
+        response = send()
+        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise _BusyError(response)
+        return response
+
+    try:
+        return _patience(retry_if_exception_type(_BusyError), reraise=True)(attempt)
+    except _BusyError as error:
+        return error.response
+
+
+def _patience(retry: Any, *, reraise: bool = False) -> Retrying:  # noqa: ANN401  tenacity's retry types share no base
+    return Retrying(retry=retry, stop=stop_after_delay(_GIVE_UP_S), wait=wait_exponential(0.2, max=5), reraise=reraise)
+
+
+def _error_code(response: httpx.Response) -> str | None:
+    try:
+        return str(response.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,72 @@
+"""What the service itself refuses or fails at; ``api/problems.py`` turns each into problem+json.
+
+QuarryError
+├── InvalidRequestError        the request breaks a rule that no schema can say
+├── EmptyDocumentError         a document without a single word
+├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
+├── OverloadedError            this server's queue is full
+├── EmbedderUnavailableError   the model's forward failed
+├── DeadlineExceededError      the request's time ran out, in the stage it names
+└── GenerationError            the language model
+    ├── LlmUnavailableError    not reachable, or refuses work
+    ├── LlmTimeoutError        no token in time
+    └── LlmBadResponseError    an answer that is not OpenAI's protocol, or an error in mid-stream
+"""
+
+
+class QuarryError(Exception):
+    """The service refused or failed; the message names the value and the limit."""
+
+
+class InvalidRequestError(QuarryError):
+    """The request breaks a rule that no schema can say."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class EmptyDocumentError(QuarryError):
+    """A document without a single word: there is nothing to search for."""
+
+
+class UnsupportedMediaTypeError(QuarryError):
+    """A file of a kind, or with bytes, that cannot be read as text."""
+
+
+class OverloadedError(QuarryError):
+    """A queue of this server is full; worth trying again after ``retry_after_s``."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EmbedderUnavailableError(QuarryError):
+    """The model's forward failed; the request may be tried again."""
+
+
+class DeadlineExceededError(QuarryError):
+    """The request's time ran out in ``stage``."""
+
+    def __init__(self, stage: str, budget_s: float) -> None:
+        super().__init__(f"the deadline of {budget_s * 1000:.0f} ms passed in stage {stage!r}")
+        self.stage = stage
+
+
+class GenerationError(QuarryError):
+    """The language model failed; ``stage`` is always ``llm``."""
+
+    stage = "llm"
+
+
+class LlmUnavailableError(GenerationError):
+    """The language model cannot be reached or refuses work."""
+
+
+class LlmTimeoutError(GenerationError):
+    """The language model was too slow."""
+
+
+class LlmBadResponseError(GenerationError):
+    """The language model's server spoke something else than OpenAI's protocol, or reported an error in mid-stream."""

@@ -1,0 +1,116 @@
+"""The generator without a language model: it quotes the sentences that answer best."""
+
+import math
+import re
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sentencex
+
+from models.base import TextKind
+from service.batching import EmbeddingBatcher, Lane
+from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
+
+_PASSAGES = 4
+_CANDIDATES = 12
+_SENTENCES = 3
+_MIN_WORDS = 4
+# Weight of shared words beside the cosine, and how near to the best sentence another must come to be quoted too.
+_LEXICAL_WEIGHT = 0.4
+_NEAR = 0.85
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a passage: ``text == document.text[start:end]``."""
+
+    passage: Passage
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Offset in the document after its last character."""
+        return self.start + len(self.text)
+
+    def words(self) -> set[str]:
+        """Case-folded words."""
+        return _words(self.text)
+
+
+class ExtractiveGenerator:
+    """Quotes one to three sentences in document order, each with the citation of exactly that sentence.
+
+    Args:
+        batcher: embeds the candidate sentences in the query lane.
+        min_score: below this cosine between question and best sentence it abstains.
+    """
+
+    def __init__(self, batcher: EmbeddingBatcher, min_score: float) -> None:
+        self._batcher = batcher
+        self._min_score = min_score
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """The answer's events; ``temperature`` and ``max_tokens`` have no meaning here."""
+        chosen = await self._chosen(request)
+        written = 0
+        for sentence in chosen:
+            quoted, marker = f"{' ' if written else ''}{sentence.text} ", f"[{sentence.passage.number}]"
+            start = written + len(quoted)
+            written = start + len(marker)
+            yield Delta(quoted + marker)
+            yield Cited(sentence.passage.number, sentence.start, sentence.end, start, written)
+        yield Finished("stop", abstained=not chosen)
+
+    def describe(self) -> dict[str, object]:
+        """Always ready."""
+        return {"kind": "extractive", "state": "ready"}
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    async def _chosen(self, request: GenerationRequest) -> list[Sentence]:
+        sentences = [sentence for passage in request.passages[:_PASSAGES] for sentence in sentences_of(passage)]
+        overlaps = _overlaps(request.question, sentences)
+        # A passage's first sentences come first among equals: its rank says more than nothing.
+        order = sorted(range(len(sentences)), key=lambda i: -overlaps[i])[:_CANDIDATES]
+        if not order:
+            return []
+        async with request.deadline.enforced("llm"):
+            embedded = await self._batcher.embed([sentences[i].text for i in order], TextKind.DOCUMENT, Lane.QUERY)
+        cosines = embedded.vectors @ request.question_vector
+        if float(cosines.max()) < self._min_score:
+            return []
+        scores = cosines + _LEXICAL_WEIGHT * np.array([overlaps[i] for i in order])
+        best = sorted(range(len(order)), key=lambda i: -scores[i])[:_SENTENCES]
+        near = [sentences[order[i]] for i in best if scores[i] >= _NEAR * scores[best[0]]]
+        return sorted(near, key=lambda sentence: (sentence.passage.number, sentence.start))
+
+
+def sentences_of(passage: Passage) -> list[Sentence]:
+    """Sentences of a passage that could stand in an answer: no headings, no fragments, no rows of a table."""
+    chunk = passage.hit.chunk
+    sentences, start = [], chunk.start
+    for piece in sentencex.segment("en", chunk.text):
+        text = piece.strip()
+        if len(_WORD.findall(text)) >= _MIN_WORDS and not text.startswith(("#", "|", "```")):
+            sentences.append(Sentence(passage, text, start + piece.index(text)))
+        start += len(piece)
+    return sentences
+
+
+def _overlaps(question: str, sentences: Sequence[Sentence]) -> list[float]:
+    """Share of the question's words in each sentence, rare words weighing more (inverse document frequency)."""
+    asked = _words(question)
+    found = [asked & sentence.words() for sentence in sentences]
+    weights = {
+        word: math.log(1 + len(sentences) / count) for word in asked if (count := sum(word in words for words in found))
+    }
+    total = sum(weights.values()) or 1.0
+    return [sum(weights[word] for word in words) / total for words in found]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))

@@ -1,0 +1,165 @@
+"""OpenAIGenerator: any server that speaks OpenAI's chat protocol, vLLM first, over TCP or a Unix socket."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import orjson
+
+from service.errors import GenerationError, LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
+from service.generation.base import Event, Finished, GenerationRequest, Passage
+from service.generation.citations import CitationParser
+from service.generation.prompt import NO_ANSWER, build_messages, fitting
+from service.settings import LlmSettings
+
+_CONNECT_TIMEOUT_S = 2.0
+_MAX_ERROR_CHARACTERS = 200
+_SOCKET_SCHEME = "unix://"
+
+
+class OpenAIGenerator:
+    """Streams one chat completion an answer."""
+
+    def __init__(self, settings: LlmSettings) -> None:
+        self._settings = settings
+        self._state = "ready"
+        on_socket = settings.url.startswith(_SOCKET_SCHEME)
+        headers = {"Authorization": f"Bearer {settings.key.get_secret_value()}"} if settings.key else {}
+        self._client = httpx.AsyncClient(
+            base_url="http://localhost" if on_socket else settings.url.rstrip("/"),
+            transport=httpx.AsyncHTTPTransport(uds=settings.url.removeprefix(_SOCKET_SCHEME)) if on_socket else None,
+            headers=headers,
+            trust_env=False,
+        )
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """The answer's events; citations are whole passages."""
+        passages = fitting(request.question, request.passages, self._settings.context, request.max_tokens)
+        parser = CitationParser({passage.number: passage for passage in passages})
+        answer: list[str] = []
+        finish: str | None = None
+        usage: dict[str, Any] = {}
+        async with self._failures(), self._stream(request, passages) as lines:
+            async for chunk in _chunks(lines):
+                usage = chunk.get("usage") or usage
+                text, finish_now = _choice(chunk)
+                finish = finish_now or finish
+                answer.append(text)
+                for event in parser.feed(text):
+                    yield event
+        for event in parser.flush():
+            yield event
+        abstained = "".join(answer).strip() == NO_ANSWER
+        yield Finished(finish or "stop", abstained, _counts(usage), parser.invalid)
+
+    def describe(self) -> dict[str, object]:
+        """Kind, model and what the last request met."""
+        return {"kind": "openai", "url": self._settings.url, "model": self._settings.model, "state": self._state}
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def _failures(self) -> AsyncIterator[None]:
+        """Name httpx's failures, and keep the last outcome for the status page."""
+        try:
+            try:
+                yield
+            except httpx.TimeoutException as error:
+                raise LlmTimeoutError(
+                    f"the language model sent nothing for too long ({type(error).__name__})"
+                ) from error
+            except httpx.TransportError as error:
+                raise LlmUnavailableError(f"the language model cannot be reached: {error}") from error
+        except GenerationError as error:
+            self._state = str(error)
+            raise
+        self._state = "ready"
+
+    @asynccontextmanager
+    async def _stream(
+        self, request: GenerationRequest, passages: Sequence[Passage]
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        body: dict[str, Any] = {
+            "model": self._settings.model,
+            "messages": build_messages(request.question, passages),
+            "max_tokens": request.max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        remaining = request.deadline.remaining()
+        timeout = httpx.Timeout(remaining, connect=min(_CONNECT_TIMEOUT_S, remaining))
+        try:
+            async with (
+                asyncio.timeout(remaining),
+                self._client.stream("POST", "/v1/chat/completions", json=body, timeout=timeout) as response,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    raise _refusal(response)
+                yield response.aiter_lines()
+        except TimeoutError as error:
+            raise LlmTimeoutError(f"no complete answer within {remaining:.1f} s") from error
+
+
+async def _chunks(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+    """The JSON objects of a chat completion stream.
+
+    Raises:
+        LlmBadResponseError: not JSON, an error object, or an end without [DONE]. vLLM sends [DONE] after an error too,
+            so [DONE] alone proves nothing.
+    """
+    async for line in lines:
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            return
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise LlmBadResponseError("the language model's stream holds something that is not JSON") from None
+        if not isinstance(chunk, dict):
+            raise LlmBadResponseError("the language model's stream holds something that is not an object")
+        if "error" in chunk:
+            raise LlmBadResponseError(f"the language model failed in mid-stream: {_message(chunk)}")
+        yield chunk
+    raise LlmBadResponseError("the language model's stream broke off before its end")
+
+
+def _choice(chunk: dict[str, Any]) -> tuple[str, str | None]:
+    """Text and finish reason of a chunk; the usage chunk has no choices."""
+    choices = chunk.get("choices")
+    if not choices:
+        return "", None
+    try:
+        return choices[0]["delta"].get("content") or "", choices[0].get("finish_reason")
+    except (KeyError, TypeError, AttributeError, IndexError):
+        raise LlmBadResponseError("a chunk of the language model's stream has no delta") from None
+
+
+def _counts(usage: dict[str, Any]) -> dict[str, int]:
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return {name: int(usage[name]) for name in names if isinstance(usage.get(name), int)}
+
+
+def _refusal(response: httpx.Response) -> GenerationError:
+    try:
+        said = _message(response.json())
+    except ValueError:
+        said = response.text[:_MAX_ERROR_CHARACTERS]
+    message = f"the language model replied {response.status_code}: {said}"
+    busy = response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error
+    return LlmUnavailableError(message) if busy else LlmBadResponseError(message)
+
+
+def _message(body: object) -> str:
+    """The message of an OpenAI-shaped error body."""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    message = error.get("message", error) if isinstance(error, dict) else error
+    return str(message)[:_MAX_ERROR_CHARACTERS]

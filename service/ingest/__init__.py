@@ -1,0 +1,1 @@
+"""From uploaded bytes to chunks with vectors in a collection."""

@@ -1,0 +1,202 @@
+"""Ingestor: a document's way from text to durable, searchable chunks."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+import orjson
+
+from indexes.base import Chunk, Document, TextFormat, Vectors
+from indexes.collection import Collection
+from indexes.names import check_document_id
+from models.base import Embedder, TextKind
+from service.batching import EmbeddingBatcher, Lane
+from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError
+from service.ingest.chunking import Chunker
+from service.library import CollectionOptions, Library
+from service.settings import LimitSettings
+from service.telemetry.metrics import Metrics
+
+# Part of every content hash: raise it when equal input would give other chunks or vectors.
+PIPELINE_VERSION = 1
+
+_CONCURRENT_DOCUMENTS = 16
+_MAX_WAITING_DOCUMENTS = 4096
+# Chunks of one document that wait for the device at a time: enough to fill a batch, few beside the queue's bound.
+_SLICE = 64
+
+T = TypeVar("T")
+WriteStatus = Literal["created", "updated", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document as a caller sends it."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    url: str | None = None
+    format: TextFormat = "markdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write."""
+
+    id: str
+    status: WriteStatus
+    index_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedWrite:
+    """A checked write with its place in the order of writes."""
+
+    collection: Collection
+    document: Document
+    seq: int
+
+
+class Ingestor:
+    """Checks, chunks, embeds and stores documents; deletes them. A context manager that owns its threads.
+
+    Args:
+        on_write: called with the collection after every change of it.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        embedder: Embedder,
+        batcher: EmbeddingBatcher,
+        limits: LimitSettings,
+        metrics: Metrics,
+        on_write: Callable[[Collection], None],
+    ) -> None:
+        self._library = library
+        self._embedder = embedder
+        self._batcher = batcher
+        self._limits = limits
+        self._metrics = metrics
+        self._on_write = on_write
+        # Cutting counts tokens in Python and would fight the event loop for the GIL on more threads than one; writes
+        # only wait, and more of them at a time share one fsync.
+        self._cutting = ThreadPoolExecutor(1, thread_name_prefix="quarry-cutting")
+        self._writing = ThreadPoolExecutor(_CONCURRENT_DOCUMENTS, thread_name_prefix="quarry-writing")
+        self._slots = asyncio.Semaphore(_CONCURRENT_DOCUMENTS)
+        self._waiting = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cutting.shutdown()
+        self._writing.shutdown()
+
+    def accept(self, collection_name: str, document: NewDocument) -> AcceptedWrite:
+        """Check a document and take its place in the order of writes; the collection is created if need be.
+
+        Raises:
+            InvalidNameError, InvalidRequestError, EmptyDocumentError: naming the value and the limit.
+            CollectionConflictError: the collection was made by another embedder.
+            OverloadedError: too many documents wait already.
+        """
+        self._check(document)
+        if self._waiting >= _MAX_WAITING_DOCUMENTS:
+            raise OverloadedError(
+                f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", 5
+            )
+        collection, _ = self._library.ensure(collection_name, CollectionOptions())
+        return AcceptedWrite(collection, _stored_form(document), collection.accept())
+
+    async def put(self, write: AcceptedWrite) -> Written:
+        """Chunk, embed and store; durable and searchable when this returns.
+
+        Raises:
+            EmbedderUnavailableError, StoreUnavailableError: nothing was stored, or nothing was promised.
+        """
+        self._waiting += 1
+        try:
+            async with self._slots:
+                written = await self._put(write)
+        finally:
+            self._waiting -= 1
+        self._metrics.documents.labels(written.status).inc()
+        return written
+
+    async def delete(self, collection: Collection, document_id: str) -> tuple[bool, int]:
+        """Delete a document; invisible to every search that starts after this returns.
+
+        Returns:
+            Whether there was one, and the collection's version without it.
+        """
+        check_document_id(document_id)
+        seq = collection.accept()
+        change = await self._in(self._writing, partial(collection.delete, document_id, seq))
+        self._metrics.documents.labels(change.outcome).inc()
+        return change.outcome == "deleted", change.version
+
+    async def _put(self, write: AcceptedWrite) -> Written:
+        collection, document, seq = write.collection, write.document, write.seq
+        confirm = partial(collection.confirm, document.id, document.content_hash, seq)
+        if await self._in(self._writing, confirm):
+            return Written(document.id, "unchanged", collection.version)
+        spec, tokens = collection.spec, self._embedder.info.max_tokens
+        chunker = Chunker(self._embedder.count_tokens, spec.chunk_size, spec.chunk_overlap, tokens)
+        chunks, texts = await self._in(self._cutting, partial(_cut, chunker, document))
+        vectors = await self._vectors(texts)
+        change = await self._in(self._writing, partial(collection.put, document, chunks, vectors, seq))
+        self._on_write(collection)
+        # A write that a later one has overtaken was durable for no time at all: to its caller it happened before it.
+        status: WriteStatus = "created" if change.outcome == "created" else "updated"
+        return Written(document.id, status, change.version)
+
+    async def _vectors(self, texts: Sequence[str]) -> Vectors:
+        blocks = [np.empty((0, self._embedder.info.dimension), dtype=np.float32)]
+        for first in range(0, len(texts), _SLICE):
+            embedded = await self._batcher.embed(texts[first : first + _SLICE], TextKind.DOCUMENT, Lane.BULK)
+            blocks.append(embedded.vectors)
+        return np.concatenate(blocks)
+
+    def _check(self, document: NewDocument) -> None:
+        check_document_id(document.id)
+        limit = self._limits.document_characters
+        for name, value in (("text", document.text), ("title", document.title), ("url", document.url or "")):
+            if len(value) > limit:
+                raise InvalidRequestError(f"{name} has {len(value)} characters; the limit is {limit}", param=name)
+            if "\0" in value:
+                raise InvalidRequestError(f"{name} has a NUL character at offset {value.index(chr(0))}", param=name)
+        if not document.text.strip():
+            raise EmptyDocumentError(f"document {document.id!r} has no text")
+
+    @staticmethod
+    async def _in(threads: Executor, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+
+def _cut(chunker: Chunker, document: Document) -> tuple[list[Chunk], list[str]]:
+    """Chunks, and what their vectors are made of."""
+    chunks = chunker.chunks(document)
+    return chunks, [chunker.embedded_text(document, chunk) for chunk in chunks]
+
+
+def _stored_form(document: NewDocument) -> Document:
+    identity = [
+        PIPELINE_VERSION,
+        document.title,
+        document.text,
+        document.url,
+        document.format,
+        dict(document.metadata),
+    ]
+    content_hash = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).digest()
+    return Document(
+        document.id, document.title, document.text, document.metadata, document.url, document.format, content_hash
+    )

@@ -1,0 +1,86 @@
+"""Library: the catalogue as this process can serve it, with its embedder and its chunking."""
+
+from dataclasses import dataclass
+
+from indexes.catalog import Catalog
+from indexes.collection import Collection, CollectionSpec
+from indexes.errors import CollectionConflictError
+from models.base import EmbedderInfo
+from service.errors import InvalidRequestError
+from service.settings import ChunkingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionOptions:
+    """What a caller asks of a collection; None takes the default."""
+
+    embedding_model: str | None = None
+    chunk_size: int | None = None
+    chunk_overlap: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is asked for."""
+        return self == CollectionOptions()
+
+
+class Library:
+    """Collections by name, checked against the embedder that is loaded."""
+
+    def __init__(self, catalog: Catalog, embedder: EmbedderInfo, chunking: ChunkingSettings) -> None:
+        self._catalog = catalog
+        self._embedder = embedder
+        self._chunking = chunking
+
+    def names(self) -> list[str]:
+        """Every name, sorted."""
+        return self._catalog.names()
+
+    def get(self, name: str) -> Collection:
+        """The collection, if the loaded embedder made its vectors.
+
+        Raises:
+            CollectionNotFoundError: there is none.
+            CollectionConflictError: another embedder made them.
+        """
+        collection = self._catalog.get(name)
+        spec, embedder = collection.spec, self._embedder
+        if spec.fingerprint != embedder.fingerprint:
+            raise CollectionConflictError(
+                f"collection {name!r} holds vectors of {spec.embedding_model!r} ({spec.fingerprint[:12]}), "
+                f"but this server runs {embedder.name!r} ({embedder.fingerprint[:12]})"
+            )
+        return collection
+
+    def ensure(self, name: str, options: CollectionOptions) -> tuple[Collection, bool]:
+        """The collection of that name, created with ``options`` if there is none, and whether it was created.
+
+        Naming no options matches a collection of any chunking.
+
+        Raises:
+            InvalidNameError, CollectionConflictError: see ``Catalog.ensure``.
+            InvalidRequestError: a model that is not loaded, or an overlap that is no smaller than the size.
+        """
+        if options.is_empty and name in self._catalog.names():
+            return self.get(name), False
+        return self._catalog.ensure(name, self._spec(options))
+
+    def drop(self, name: str) -> None:
+        """Delete a collection and its files.
+
+        Raises:
+            CollectionNotFoundError: there is none.
+        """
+        self._catalog.drop(name)
+
+    def _spec(self, options: CollectionOptions) -> CollectionSpec:
+        model = options.embedding_model or self._embedder.name
+        if model != self._embedder.name:
+            raise InvalidRequestError(
+                f"embedding_model {model!r} is not served here; {self._embedder.name!r} is", param="embedding_model"
+            )
+        size = options.chunk_size if options.chunk_size is not None else self._chunking.size
+        overlap = options.chunk_overlap if options.chunk_overlap is not None else min(self._chunking.overlap, size // 2)
+        if overlap >= size:
+            raise InvalidRequestError(f"chunking.overlap {overlap} must be smaller than size {size}", param="chunking")
+        return CollectionSpec(model, self._embedder.fingerprint, self._embedder.dimension, size, overlap)

@@ -1,0 +1,54 @@
+"""Sealer: the background task that turns full segments into IVF-PQ."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+from indexes.collection import Collection
+from indexes.errors import IndexesError
+
+_log = logging.getLogger("quarry.sealer")
+
+
+class Sealer:
+    """Seals one segment at a time on a thread of its own; an async context manager that the lifespan owns."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Collection] = {}
+        self._work = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarry-sealer")
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="sealer")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._thread.shutdown()
+
+    @property
+    def is_running(self) -> bool:
+        """The task is alive."""
+        return not self._task.done()
+
+    def notify(self, collection: Collection) -> None:
+        """Seal what is full in the collection, soon."""
+        if collection.needs_seal:
+            self._waiting[id(collection)] = collection
+            self._work.set()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                _, collection = self._waiting.popitem()
+                try:
+                    while await loop.run_in_executor(self._thread, collection.seal):
+                        _log.info("segment sealed", extra={"index_version": collection.version})
+                except (IndexesError, RuntimeError, ValueError, MemoryError):
+                    # The segment stays exact, which is slower and never wrong; the next write tries again.
+                    _log.exception("a segment could not be sealed")

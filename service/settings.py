@@ -1,0 +1,229 @@
+"""Settings: the only reader of the environment and of the configuration file.
+
+Precedence: what the caller passes (flags), QUARRY_SECTION__FIELD, the file named by ``--config``, the default. A secret
+may also come as QUARRY_..._FILE, the path of a file that holds it. Unknown names are errors.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+_PREFIX = "QUARRY_"
+_FILE_SUFFIX = "_FILE"
+EXTRACTIVE = "extractive"
+
+
+class SettingsFileError(Exception):
+    """The file given by --config, or one named by a *_FILE variable, cannot be read."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(_Group):
+    """Where to listen, and how large a request may be."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class EmbeddingSettings(_Group):
+    """The embedding model and its queue.
+
+    ``max_batch_tokens`` None takes 1024 on a CPU, where a query should not wait long for a batch under way, and 16384
+    on a GPU.
+    """
+
+    model: str = "all-MiniLM-L6-v2"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_batch_tokens: int | None = Field(None, ge=1)
+    max_queued_tokens: int = Field(262_144, ge=1)
+
+
+class IndexSettings(_Group):
+    """When a segment becomes IVF-PQ, and how it is searched; None keeps what the index chose for itself."""
+
+    seal_rows: int = Field(50_000, ge=256)
+    nprobe: int | None = Field(None, ge=1)
+    refine: int | None = Field(None, ge=1, le=1000)
+
+
+class ChunkingSettings(_Group):
+    """Defaults for new collections, in tokens of the embedding model."""
+
+    size: int = Field(100, ge=16, le=8192)
+    overlap: int = Field(20, ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> Self:
+        if self.overlap >= self.size:
+            raise ValueError(f"overlap {self.overlap} must be smaller than size {self.size}")
+        return self
+
+
+class AnswerSettings(_Group):
+    """How answers are made.
+
+    Attributes:
+        llm: name of the generator used when a request names none; None takes the only configured one, or
+            ``extractive`` where there is none or several.
+        min_score: a question whose best chunk has a lower cosine is not answered.
+        passages: chunks that a generator is given at most.
+        max_tokens: longest answer of a language model.
+    """
+
+    llm: str | None = None
+    min_score: float = Field(0.25, ge=-1, le=1, allow_inf_nan=False)
+    passages: int = Field(8, ge=1, le=100)
+    max_tokens: int = Field(512, ge=1, le=32_768)
+
+
+class LlmSettings(_Group):
+    """A server that speaks OpenAI's chat protocol, vLLM first.
+
+    Attributes:
+        url: ``http(s)://host:port``, without /v1, or ``unix:///path/to/socket``.
+        key: sent as a bearer token.
+        model: the name the server knows it by.
+        context: tokens of prompt and answer together.
+    """
+
+    url: str = Field(pattern=r"^(https?://|unix:///)")
+    model: str
+    key: SecretStr | None = None
+    context: int = Field(8192, ge=512)
+
+
+class BudgetSettings(_Group):
+    """Time a request may take when it names no deadline_ms itself."""
+
+    total_ms: int = Field(60_000, ge=1, le=600_000)
+
+
+class LimitSettings(_Group):
+    """The largest inputs that are accepted."""
+
+    query_characters: int = Field(8192, ge=1)
+    document_characters: int = Field(5_000_000, ge=1)
+    batch_documents: int = Field(1000, ge=1)
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set; immutable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Path("quarry-data")
+    server: ServerSettings = ServerSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    index: IndexSettings = IndexSettings()
+    chunking: ChunkingSettings = ChunkingSettings()
+    answer: AnswerSettings = AnswerSettings()
+    llm: dict[str, LlmSettings] = {}
+    budgets: BudgetSettings = BudgetSettings()
+    limits: LimitSettings = LimitSettings()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        if EXTRACTIVE in self.llm:
+            raise ValueError(f"llm.{EXTRACTIVE}: the name belongs to the built-in generator")
+        if self.answer.llm not in {None, EXTRACTIVE, *self.llm}:
+            raise ValueError(f"answer.llm is {self.answer.llm!r}, but no llm.{self.answer.llm} is configured")
+        return self
+
+    @property
+    def default_llm(self) -> str:
+        """Name of the generator for requests that name none."""
+        return self.answer.llm or (next(iter(self.llm)) if len(self.llm) == 1 else EXTRACTIVE)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and nothing else: ``load_settings`` puts the environment and the file behind them."""
+        return (init_settings,)
+
+
+def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from flags, environment, file and defaults.
+
+    Args:
+        config: a TOML file; never looked for, only read when named.
+        flags: nested like the settings, e.g. ``{"server": {"port": 9000}}``.
+
+    Raises:
+        SettingsFileError: a named file cannot be read.
+        pydantic.ValidationError: an unknown name or a value out of range.
+    """
+    from_file = _read_toml(config) if config else {}
+    return Settings(**_merged(_merged(from_file, _Environment(Settings)()), dict(flags or {})))
+
+
+class _Environment(EnvSettingsSource):
+    """QUARRY_ variables, with *_FILE replaced by the file's content and unknown names kept, to be refused."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        variables: dict[str, str | None] = {}
+        for name, value in os.environ.items():
+            if name.startswith(_PREFIX) and name.endswith(_FILE_SUFFIX):
+                variables[name.removesuffix(_FILE_SUFFIX).lower()] = _read_secret(name, value)
+            elif name.startswith(_PREFIX):
+                variables[name.lower()] = value
+        return variables
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        for name in self.env_vars:
+            section = name.removeprefix(_PREFIX.lower()).split("__")[0]
+            if section not in Settings.model_fields:
+                found[section] = self.env_vars[name]
+        return found
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsFileError(f"{variable} names {path!r}, which cannot be read: {error}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SettingsFileError(f"--config {path}: no such file")
+    try:
+        return TomlConfigSettingsSource(Settings, path)()
+    except ValueError as error:
+        raise SettingsFileError(f"--config {path}: {error}") from error
+
+
+def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,41 @@
+"""Prometheus metrics of one process, in a registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+_TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+
+
+class Metrics:
+    """Every metric by name; ``render`` is what /metrics returns."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("quarry_requests", "Replies by route and status.", "route", "method", "status")
+        self.request_seconds = self._histogram("quarry_request_seconds", "Time to the end of a reply.", "route")
+        self.stage_seconds = self._histogram("quarry_stage_seconds", "Time in one stage of a question.", "stage")
+        self.problems = self._counter("quarry_problems", "Errors by code.", "code")
+        self.answers = self._counter("quarry_answers", "Answers by status.", "status")
+        self.degraded = self._counter("quarry_degraded", "Rungs that answers went down.", "rung")
+        self.citations_invalid = self._counter("quarry_citations_invalid", "Markers that named no passage.")
+        self.batch_tokens = Histogram(
+            "quarry_batch_tokens", "Tokens of one forward.", ["lane"], registry=self.registry, buckets=_TOKENS
+        )
+        self.batch_seconds = self._histogram("quarry_batch_seconds", "Time of one forward.", "lane")
+        self.batch_failures = self._counter("quarry_batch_failures", "Forwards that raised.")
+        self.queue_tokens = self._gauge("quarry_queue_tokens", "Tokens that wait for the device.")
+        self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
+        self.index_rows = self._gauge("quarry_index_rows", "Live chunks by index kind.", "collection", "index")
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=_SECONDS)
