@@ -30,7 +30,7 @@ def ask(
         except httpx.TransportError as error:
             fail(f"{url} cannot be reached: {error}")
     if json:
-        typer.echo(orjson.dumps(reply))
+        typer.echo(orjson.dumps(reply).decode())
     else:
         _print(reply)
 

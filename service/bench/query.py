@@ -1,0 +1,167 @@
+"""What POST /v1/search adds to the work it cannot do without: tokenise, forward, index search."""
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from http.client import HTTPConnection
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+import numpy as np
+import orjson
+
+from indexes.base import SearchParams
+from indexes.flat import FlatIndex
+from indexes.segment import NEVER, VisibleAt
+from indexes.store import Store
+from models.base import Embedder, TextKind
+from models.transformer import TransformerEmbedder
+from service.bench.server import connection, running_server
+from service.cli.sources import find
+from service.cli.upload import Uploader
+from service.settings import load_settings
+
+ADDED_P50_LIMIT_MS = 3.0
+_COLLECTION = "bench"
+_BLOCK = 10
+_WARM_UP = 30
+_TOP_K = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds."""
+
+    p50: float
+    p99: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Percentiles":
+        """Of samples in seconds."""
+        p50, p99 = np.percentile(seconds, [50, 99]) * 1000
+        return cls(round(float(p50), 3), round(float(p99), 3))
+
+
+@dataclass(frozen=True, slots=True)
+class DirectWork:
+    """The work without a server: an embedder and an exact index over the same vectors."""
+
+    embedder: Embedder
+    index: FlatIndex
+
+    def timed(self, query: str) -> tuple[float, float, float]:
+        """Seconds to tokenise, to run the forward, to search."""
+        start = time.perf_counter()
+        ids = self.embedder.tokenize([query], TextKind.QUERY)
+        tokenized = time.perf_counter()
+        vector = self.embedder.embed(ids)
+        embedded = time.perf_counter()
+        self.index.search(vector, _TOP_K, self._all_rows(), SearchParams(_TOP_K))
+        return tokenized - start, embedded - tokenized, time.perf_counter() - embedded
+
+    def _all_rows(self) -> VisibleAt:
+        rows = self.index.size
+        return VisibleAt(np.zeros(rows, dtype=np.int64), np.full(rows, NEVER, dtype=np.int64), 0)
+
+
+def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) -> dict[str, object]:
+    """Ingest ``corpus``, then time ``queries`` in alternating blocks: over HTTP at concurrency 1, and directly.
+
+    Args:
+        corpus: JSONL of {_id or id, title, text}.
+        queries: JSONL of {text}.
+        rounds: passes over the queries.
+        say: where progress goes.
+    """
+    texts = [str(orjson.loads(line)["text"]) for line in queries.read_bytes().splitlines() if line.strip()]
+    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, running_server(Path(folder, "data")) as url:
+        say(f"ingesting {corpus}")
+        uploader = _ingested(url, corpus)
+        say("loading the model a second time, for the direct measurement")
+        settings = load_settings().embedding
+        embedder = TransformerEmbedder.load(settings.model, device=settings.device, dtype=settings.dtype)
+        direct = DirectWork(embedder, _index_of(Path(folder, "data"), embedder.info.dimension))
+        http = connection(url)
+        say(f"timing {len(texts)} queries, {rounds} rounds")
+        for text in texts[:_WARM_UP]:
+            _search(http, text), direct.timed(text)
+        over_http, directly = _alternated(http, direct, texts * rounds)
+        status = httpx.get(f"{url}/v1/status", trust_env=False).json()
+    return _report(over_http, np.array(directly), direct, dict(uploader.tally.outcomes), status["embedder"])
+
+
+def _ingested(url: str, corpus: Path) -> Uploader:
+    with httpx.Client(base_url=url, timeout=600, trust_env=False) as client:
+        uploader = Uploader(client, _COLLECTION)
+        for source in find([corpus]):
+            uploader.send(source)
+    return uploader
+
+
+def _index_of(data_dir: Path, dimension: int) -> FlatIndex:
+    """An exact index over the stored vectors; SQLite lets a second process read while the server runs."""
+    (path,) = data_dir.glob("collections/*/store.db")
+    store = Store(path)
+    index = FlatIndex(dimension)
+    for _, vectors in store.scan(dimension):
+        index.append(vectors)
+    store.close()
+    return index
+
+
+def _alternated(
+    http: HTTPConnection, direct: DirectWork, texts: Sequence[str]
+) -> tuple[list[float], list[tuple[float, float, float]]]:
+    """Both ways see every text; blocks are short, so that both see the same weather on a noisy machine."""
+    over_http, directly = [], []
+    for first in range(0, len(texts), _BLOCK):
+        block = texts[first : first + _BLOCK]
+        over_http += [_search(http, text) for text in block]
+        directly += [direct.timed(text) for text in block]
+    return over_http, directly
+
+
+def _search(http: HTTPConnection, text: str) -> float:
+    """Seconds from the first byte sent to the last byte read."""
+    body = orjson.dumps({"query": text, "collection": _COLLECTION, "top_k": _TOP_K})
+    start = time.perf_counter()
+    http.request("POST", "/v1/search", body, {"Content-Type": "application/json"})
+    response = http.getresponse()
+    reply = response.read()
+    seconds = time.perf_counter() - start
+    if response.status != httpx.codes.OK:
+        raise RuntimeError(f"search replied {response.status}: {reply.decode()}")
+    return seconds
+
+
+def _report(
+    over_http: Sequence[float],
+    directly: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    direct: DirectWork,
+    documents: dict[str, int],
+    embedder: dict[str, object],
+) -> dict[str, object]:
+    http, work = Percentiles.of(over_http), Percentiles.of(directly.sum(axis=1).tolist())
+    added = round(http.p50 - work.p50, 3)
+    parts = dict(zip(("tokenize", "forward", "index_search"), directly.T, strict=True))
+    return {
+        "bench": "query",
+        "documents": documents,
+        "chunks": direct.index.size,
+        "samples": len(over_http),
+        "http_ms": asdict(http),
+        "direct_ms": asdict(work),
+        "direct_parts_p50_ms": {name: Percentiles.of(column.tolist()).p50 for name, column in parts.items()},
+        "added_p50_ms": added,
+        "added_p50_limit_ms": ADDED_P50_LIMIT_MS,
+        "met": added <= ADDED_P50_LIMIT_MS,
+        "model": embedder["model"],
+        "dtype": embedder["dtype"],
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "versions": {name: version(name) for name in ("quarry", "torch", "numpy", "faiss-cpu", "fastapi", "uvicorn")},
+    }
