@@ -14,7 +14,12 @@ from filelock import FileLock, Timeout
 
 from indexes.collection import Collection, CollectionSpec
 from indexes.database import SqliteDatabase
-from indexes.errors import CollectionConflictError, CollectionNotFoundError, DataDirectoryError
+from indexes.errors import (
+    CollectionConflictError,
+    CollectionNotFoundError,
+    DataDirectoryError,
+    StoreUnavailableError,
+)
 from indexes.names import check_collection_name
 from indexes.store import Store
 from indexes.writer import GroupCommitWriter
@@ -127,12 +132,19 @@ class Catalog:
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
         uid = uuid.uuid4().hex
         self._writer.write(self._database, partial(_remember, uid=uid, name=name, spec=spec))
-        self._collections[name] = self._open(uid, spec)
+        try:
+            self._collections[name] = self._open(uid, spec)
+        except BaseException:
+            self._purge(uid)  # or the name would be taken by nothing
+            raise
         return self._collections[name]
 
     def _open(self, uid: str, spec: CollectionSpec) -> Collection:
         folder = self._folder / uid
-        folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
         store = Store(folder / "store.db")
         try:
             return Collection(spec, store, self._writer, self._seal_rows)

@@ -166,7 +166,8 @@ class Collection:
                     continue  # a seal ended just now; a fresh snapshot is newer than it
                 found = self._nearest(view, snapshot.version, query, params)
                 stored = snapshot.chunks([row for row, _ in found])
-            return [_hit(stored[row], score) for row, score in found]
+            # Whatever an index claims, text that the store no longer has is never returned.
+            return [_hit(stored[row], score) for row, score in found if row in stored]
 
     @property
     def needs_seal(self) -> bool:

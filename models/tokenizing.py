@@ -7,8 +7,8 @@ from tokenizers import Tokenizer
 
 from models.base import TokenIds
 
-# No vocabulary in use packs more characters than this into an average token of prose, so text beyond
-# max_tokens times this many characters cannot change the kept tokens; it is not worth tokenizing.
+# Text beyond max_tokens times this many characters is not tokenized. Prose runs out of tokens long before; only runs of
+# blanks or of unbroken letters, such as base64, reach it and lose their tail.
 _CHARACTERS_PER_TOKEN = 32
 
 

@@ -1,0 +1,109 @@
+"""Vectors, documents and collections for the tests of this room."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexes.base import Chunk, Document, Mask, Positions, Vectors
+from indexes.catalog import Catalog
+from indexes.collection import Collection, CollectionSpec
+from indexes.writer import GroupCommitWriter
+
+DIMENSION = 16
+SEAL_ROWS = 256
+
+
+class Masked:
+    """A ``Visibility`` over a plain mask."""
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+
+    def mask(self) -> Mask:
+        return self._mask
+
+    def at(self, positions: Positions) -> Mask:
+        return (positions >= 0) & self._mask[positions]
+
+
+@pytest.fixture
+def masked() -> type[Masked]:
+    return Masked
+
+
+@pytest.fixture
+def clustered() -> Callable[[int, int, int], Vectors]:
+    """(rows, dimension, seed) -> unit vectors around one centre for each fifty rows."""
+
+    def make(rows: int, dimension: int, seed: int) -> Vectors:
+        print(f"seed {seed}")  # noqa: T201  names the data of a failure
+        rng = np.random.default_rng(seed)
+        centres = rng.normal(size=(max(1, rows // 50), dimension))
+        noise = 0.5 * rng.normal(size=(rows, dimension))
+        vectors = centres[rng.integers(len(centres), size=rows)] + noise
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def spec() -> CollectionSpec:
+    return CollectionSpec("test-model", "test-fingerprint", DIMENSION, chunk_size=100, chunk_overlap=0)
+
+
+@pytest.fixture
+def cut() -> Callable[[str, Sequence[str]], tuple[Document, list[Chunk]]]:
+    """(id, pieces) -> a document whose text is the pieces, one chunk for each."""
+
+    def make(document_id: str, pieces: Sequence[str]) -> tuple[Document, list[Chunk]]:
+        text = "".join(pieces)
+        ends = np.cumsum([len(piece) for piece in pieces], dtype=int).tolist()
+        starts = [0, *ends[:-1]]
+        chunks = [Chunk(document_id, i, text[s:e], s, e) for i, (s, e) in enumerate(zip(starts, ends, strict=False))]
+        return Document(document_id, f"About {document_id}", text, {}, None, "text", text.encode()), chunks
+
+    return make
+
+
+@pytest.fixture
+def open_catalog(tmp_path: Path) -> Iterator[Callable[[], Catalog]]:
+    """Opens the same data directory again and again, closing what was open."""
+    opened: list[Catalog] = []
+
+    def reopen() -> Catalog:
+        if opened:
+            opened.pop().close()
+        opened.append(Catalog(tmp_path / "data", SEAL_ROWS))
+        return opened[0]
+
+    yield reopen
+    if opened:
+        opened.pop().close()
+
+
+@pytest.fixture
+def open_collection(open_catalog: Callable[[], Catalog], spec: CollectionSpec) -> Callable[[], Collection]:
+    """The collection ``docs`` of the data directory, read from disk again at each call."""
+    return lambda: open_catalog().ensure("docs", spec)[0]
+
+
+@pytest.fixture
+def put(cut: Callable[..., tuple[Document, list[Chunk]]]) -> Callable[..., str]:
+    """(collection, id, pieces, vectors, seq) -> outcome; without ``seq`` the write is accepted now."""
+
+    def write(
+        collection: Collection, document_id: str, pieces: Sequence[str], vectors: Vectors, seq: int | None = None
+    ) -> str:
+        document, chunks = cut(document_id, pieces)
+        return collection.put(document, chunks, vectors, collection.accept() if seq is None else seq).outcome
+
+    return write
+
+
+@pytest.fixture
+def writer() -> Iterator[GroupCommitWriter]:
+    writer = GroupCommitWriter()
+    yield writer
+    writer.close()

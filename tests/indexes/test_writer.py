@@ -1,0 +1,170 @@
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexes.database import SqliteDatabase
+from indexes.errors import StoreUnavailableError
+from indexes.writer import GroupCommitWriter
+
+SCHEMA = "CREATE TABLE things (name TEXT UNIQUE);"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    database = SqliteDatabase(tmp_path / "a.db", SCHEMA, 1)
+    yield database
+    database.close()
+
+
+def insert(connection: sqlite3.Connection, name: str) -> str:
+    connection.execute("INSERT INTO things VALUES (?)", (name,))
+    return name
+
+
+def fail(connection: sqlite3.Connection) -> str:
+    insert(connection, "half done")
+    raise ValueError("bad job")
+
+
+def names(database: SqliteDatabase) -> set[str]:
+    with database.reading() as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM things")}
+
+
+@contextmanager
+def held(writer: GroupCommitWriter, database: SqliteDatabase) -> Iterator[Callable[..., Future[Any]]]:
+    """While the writer is busy with a first job, others queue up; all are waiting when the block is left."""
+    release, busy, queued = threading.Event(), threading.Event(), threading.Semaphore(0)
+    put, submitted = writer._waiting.put, 0
+
+    def counted(job: Any, timeout: float | None = None) -> None:  # noqa: ANN401  any job
+        put(job, timeout=timeout)
+        queued.release()
+
+    def occupy(connection: sqlite3.Connection) -> None:
+        busy.set()
+        release.wait(timeout=30)
+
+    with ThreadPoolExecutor(64) as threads, pytest.MonkeyPatch.context() as patch:
+        first = threads.submit(writer.write, database, occupy)
+        assert busy.wait(timeout=30)
+        patch.setattr(writer._waiting, "put", counted)
+
+        def submit(*job: Any) -> Future[Any]:  # noqa: ANN401  what write takes
+            nonlocal submitted
+            submitted += 1
+            return threads.submit(writer.write, *job)
+
+        try:
+            yield submit
+            for _ in range(submitted):
+                assert queued.acquire(timeout=30)
+        finally:
+            release.set()
+        first.result(timeout=30)
+
+
+def test_a_write_is_committed_and_applied_when_it_returns(writer: GroupCommitWriter, database: SqliteDatabase) -> None:
+    applied: list[str] = []
+    assert writer.write(database, partial(insert, name="a"), applied.append) == "a"
+    assert names(database) == {"a"}
+    assert applied == ["a"]
+
+
+def test_changes_are_applied_only_after_the_commit(writer: GroupCommitWriter, database: SqliteDatabase) -> None:
+    seen: list[set[str]] = []
+    writer.write(database, partial(insert, name="a"), lambda _: seen.append(names(database)))
+    assert seen == [{"a"}]
+
+
+def test_writes_that_wait_share_one_commit_in_the_order_they_came(
+    writer: GroupCommitWriter, database: SqliteDatabase
+) -> None:
+    statements: list[str] = []
+    with held(writer, database) as submit:
+        jobs = [submit(database, partial(insert, name=f"n{i}")) for i in range(20)]
+        database.write_connection.set_trace_callback(statements.append)
+    assert {job.result(timeout=30) for job in jobs} == names(database)
+    assert statements.count("BEGIN IMMEDIATE") == 1
+    assert sum(statement.startswith("INSERT") for statement in statements) == 20
+
+
+@pytest.mark.parametrize("bad", [fail, partial(insert, name="n3")])
+def test_one_bad_job_of_a_group_fails_alone(
+    writer: GroupCommitWriter, database: SqliteDatabase, bad: Callable[[sqlite3.Connection], str]
+) -> None:
+    writer.write(database, partial(insert, name="n3"))
+    applied: list[str] = []
+    with held(writer, database) as submit:
+        before = [submit(database, partial(insert, name=f"before{i}"), applied.append) for i in range(5)]
+        offender = submit(database, bad, applied.append)
+        after = [submit(database, partial(insert, name=f"after{i}"), applied.append) for i in range(5)]
+    good = [job.result(timeout=30) for job in before + after]
+    assert isinstance(offender.exception(timeout=30), ValueError | StoreUnavailableError)
+    assert sorted(applied) == sorted(good)
+    assert names(database) == {"n3", *good}
+
+
+def test_an_error_of_the_job_itself_reaches_its_caller_unchanged(
+    writer: GroupCommitWriter, database: SqliteDatabase
+) -> None:
+    with pytest.raises(ValueError, match="bad job"):
+        writer.write(database, fail)
+    assert names(database) == set()
+
+
+def test_an_sql_error_is_translated_and_the_thread_goes_on(writer: GroupCommitWriter, database: SqliteDatabase) -> None:
+    writer.write(database, partial(insert, name="a"))
+    with pytest.raises(StoreUnavailableError, match="UNIQUE"):
+        writer.write(database, partial(insert, name="a"))
+    writer.write(database, partial(insert, name="b"))
+    assert names(database) == {"a", "b"}
+
+
+def test_a_write_that_cannot_be_applied_is_reported_though_it_is_committed(
+    writer: GroupCommitWriter, database: SqliteDatabase
+) -> None:
+    def refuse(_: str) -> None:
+        raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        writer.write(database, partial(insert, name="a"), refuse)
+    assert names(database) == {"a"}
+    writer.write(database, partial(insert, name="b"))
+
+
+def test_a_failing_database_does_not_fail_another_one(
+    writer: GroupCommitWriter, database: SqliteDatabase, tmp_path: Path
+) -> None:
+    closed = SqliteDatabase(tmp_path / "b.db", SCHEMA, 1)
+    closed.close()
+    with held(writer, database) as submit:
+        bad = submit(closed, partial(insert, name="a"))
+        good = submit(database, partial(insert, name="a"))
+    assert good.result(timeout=30) == "a"
+    assert isinstance(bad.exception(timeout=30), StoreUnavailableError)
+
+
+def test_closing_finishes_what_is_queued_and_refuses_what_comes_later(database: SqliteDatabase) -> None:
+    writer = GroupCommitWriter()
+    with held(writer, database) as submit:
+        jobs = [submit(database, partial(insert, name=f"n{i}")) for i in range(5)]
+    writer.close()
+    assert len({job.result(timeout=30) for job in jobs}) == 5
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        writer.write(database, partial(insert, name="late"))
+    assert "late" not in names(database)
+
+
+def test_closing_twice_does_no_harm(database: SqliteDatabase) -> None:
+    writer = GroupCommitWriter()
+    writer.write(database, partial(insert, name="a"))
+    writer.close()
+    writer.close()
