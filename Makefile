@@ -14,7 +14,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
-	@$(BIN)/quarry serve --port $(PORT) & server=$$!; \
+	@QUARRY_SERVER__LOG_LEVEL=warning $(BIN)/quarry serve --port $(PORT) & server=$$!; \
 	trap 'kill $$server 2>/dev/null; wait $$server' INT TERM EXIT; \
 	$(BIN)/quarry ingest README.md ARCHITECTURE.md CHANGELOG.md docs \
 		--collection docs --url http://127.0.0.1:$(PORT) --wait-ready 120 || exit 1; \

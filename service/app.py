@@ -70,10 +70,10 @@ async def _construct(
     stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics
 ) -> Services:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
-    if embedder is None:
-        embedder = await run_sync(_load_embedder, settings.embedding)
     catalog = await run_sync(Catalog, settings.data_dir, settings.index.seal_rows)
     stack.callback(catalog.close)
+    if embedder is None:
+        embedder = await run_sync(_load_embedder, settings.embedding)
     library = Library(catalog, embedder.info, settings.chunking)
     sealer = await stack.enter_async_context(Sealer())
     batch_tokens = settings.embedding.max_batch_tokens or _batch_tokens(embedder)

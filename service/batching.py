@@ -184,7 +184,7 @@ class EmbeddingBatcher:
             self._metrics.batch_failures.inc()
             self._fail(batch, EmbedderUnavailableError(f"the forward failed: {type(error).__name__}: {error}"))
             return
-        seconds, tokens = time.perf_counter() - start, sum(map(len, ids))
+        seconds, tokens = time.perf_counter() - start, max(1, sum(map(len, ids)))
         self._seconds_per_token += 0.1 * (seconds / tokens - self._seconds_per_token)
         self._metrics.batch_tokens.labels(lane).observe(tokens)
         self._metrics.batch_seconds.labels(lane).observe(seconds)

@@ -4,6 +4,7 @@ import logging
 import re
 import time
 import uuid
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +41,9 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception:  # the 500 is sent from outside of here
+            status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+            raise
         finally:
             self._record(scope, status, time.perf_counter() - start)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -36,16 +36,18 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 _NDJSON = "application/x-ndjson"
 _MAX_PAGE = 1000
 _CONCURRENT_LINES = 64
+_SLASHES_BEFORE_ID = 5  # /v1/collections/{collection}/documents/
 
 
 async def _document_id(request: Request) -> str:
-    """The id as the client encoded it: the raw path keeps %2F apart from /, and bytes that are not UTF-8 visible."""
+    """The id from the raw path, where bytes that are not UTF-8 are still what they were."""
     raw = bytes(request.scope.get("raw_path") or request.url.path.encode())
-    encoded = raw.split(b"?")[0].split(b"/documents/", 1)[1]
+    # Decoded before it is cut: the route matched the decoded path, whatever of it the client had encoded.
+    encoded = unquote_to_bytes(raw.split(b"?")[0]).split(b"/", _SLASHES_BEFORE_ID)[-1]
     try:
-        document_id = unquote_to_bytes(encoded).decode()
+        document_id = encoded.decode()
     except UnicodeDecodeError:
-        raise InvalidRequestError(f"document id {encoded.decode('latin-1')!r} is not UTF-8", param="id") from None
+        raise InvalidRequestError(f"document id {quote_from_bytes(encoded)!r} is not UTF-8", param="id") from None
     check_document_id(document_id)
     return document_id
 

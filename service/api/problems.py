@@ -132,7 +132,8 @@ def validation_detail(errors: Sequence[Any]) -> str:
 
 
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
-    extra = dict(headers)
+    # What nothing foresaw is answered outside of RequestContext, which sets the header on all other replies.
+    extra = {"x-request-id": body["request_id"], **headers}
     if body["retryable"]:
         extra["Retry-After"] = str(math.ceil(retry_after_s))
         extra["retry-after-ms"] = str(math.ceil(retry_after_s * 1000))

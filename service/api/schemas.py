@@ -1,5 +1,6 @@
 """The wire types. Requests refuse unknown fields and never convert types."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 import orjson
@@ -16,7 +17,8 @@ def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
     """Metadata must survive JSON: no NaN, no integers beyond 64 bits, no lone surrogates."""
     try:
         size = len(orjson.dumps(metadata))
-    except orjson.JSONEncodeError as error:
+        json.dumps(metadata, allow_nan=False)  # orjson writes NaN as null
+    except (orjson.JSONEncodeError, ValueError) as error:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
     if size > _MAX_METADATA_BYTES:
         raise ValueError(f"takes {size} bytes as JSON; the limit is {_MAX_METADATA_BYTES}")

@@ -44,7 +44,7 @@ def _print(reply: dict[str, Any]) -> None:
         out.print("\nSources", style="bold")
     for number, chunk in enumerate(reply["chunks"], start=1):
         if number in cited:
-            place = " > ".join([chunk["title"], *chunk["heading_path"]]) or chunk["document_id"]
+            place = " > ".join(dict.fromkeys([chunk["title"], *chunk["heading_path"]])) or chunk["document_id"]
             out.print(f"  [{number}] {place}  ({chunk['document_id']}, cosine {chunk['score']:.3f})", markup=False)
     timings = reply["timings_ms"]
     stages = "  ".join(f"{stage} {timings[stage]:.1f} ms" for stage in _SHOWN_STAGES if stage in timings)

@@ -1,11 +1,16 @@
 """quarry serve."""
 
+import asyncio
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -31,23 +36,39 @@ def serve(
     settings = _settings(host, port, data_dir, config)
     configure_logging(settings.server.log_level)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            host=settings.server.host,
-            port=settings.server.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_DRAIN_S,
-        )
+    app = create_app(settings)
+    uvicorn_config = uvicorn.Config(
+        app,
+        host=settings.server.host,
+        port=settings.server.port,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_S,
     )
     try:
-        server.run()
+        with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
+            runner.run(_run(app, _Server(uvicorn_config)))
     except (IndexesError, ModelError) as error:
         fail(str(error))
-    if not server.started:
-        raise typer.Exit(1)
+
+
+async def _run(app: FastAPI, server: uvicorn.Server) -> None:
+    """Enter the lifespan outside the server, so that what goes wrong in it arrives here as it was raised."""
+    async with app.router.lifespan_context(app):
+        await server.serve()
+
+
+class _Server(uvicorn.Server):
+    """Ends in order on SIGINT and SIGTERM. uvicorn's own way raises the signal again, before the lifespan has ended."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def _settings(host: str | None, port: int | None, data_dir: Path | None, config: Path | None) -> Settings:

@@ -3,13 +3,15 @@
 import logging
 import sys
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 
 def configure_logging(level: str) -> None:
     """Send this program's and uvicorn's records through one JSON handler."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    handler.setFormatter(JsonFormatter(form, reserved_attrs=[*RESERVED_ATTRS, "color_message"]))
     for name in ("quarry", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
