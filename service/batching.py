@@ -22,6 +22,7 @@ from service.telemetry.metrics import Metrics
 # Below this many characters a text is tokenized on the event loop: the hop to a thread would cost more.
 _INLINE_CHARACTERS = 1024
 _TOKENIZER_THREADS = 2
+_STOPPING = "the server is stopping"
 
 
 class Lane(StrEnum):
@@ -95,9 +96,7 @@ class EmbeddingBatcher:
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._fail(
-            [text for lane in self._lanes.values() for text in lane], EmbedderUnavailableError("the server is stopping")
-        )
+        self._fail([text for lane in self._lanes.values() for text in lane], EmbedderUnavailableError(_STOPPING))
         self._device.shutdown()
         self._tokenizers.shutdown()
 
@@ -118,8 +117,9 @@ class EmbeddingBatcher:
 
         Raises:
             OverloadedError: the queue has no room for all of them.
-            EmbedderUnavailableError: a forward failed.
+            EmbedderUnavailableError: a forward failed, or the server is stopping.
         """
+        self._check_running()
         loop = asyncio.get_running_loop()
         request = _Request(
             np.empty((len(texts), self._embedder.info.dimension), np.float32), loop.create_future(), len(texts)
@@ -137,7 +137,13 @@ class EmbeddingBatcher:
         await request.done
         return Embedded(request.vectors, tokens, request.launched_at - request.asked_at, request.forward_s)
 
+    def _check_running(self) -> None:
+        """Nobody would ever answer a text that came after the end."""
+        if not self.is_running:
+            raise EmbedderUnavailableError(_STOPPING)
+
     def _admit(self, tokens: int) -> None:
+        self._check_running()
         waiting = self._queued_tokens
         if waiting and waiting + tokens > self._max_queued_tokens:
             raise OverloadedError(
@@ -180,6 +186,10 @@ class EmbeddingBatcher:
         ids = [text.ids for text in batch]
         try:
             vectors = await asyncio.get_running_loop().run_in_executor(self._device, self._embedder.embed, ids)
+            _deliver(batch, vectors, start, time.perf_counter() - start)
+        except asyncio.CancelledError:
+            self._fail(batch, EmbedderUnavailableError(_STOPPING))
+            raise
         except Exception as error:  # a loop edge: a failed forward fails its callers, never the loop
             self._metrics.batch_failures.inc()
             self._fail(batch, EmbedderUnavailableError(f"the forward failed: {type(error).__name__}: {error}"))
@@ -188,7 +198,6 @@ class EmbeddingBatcher:
         self._seconds_per_token += 0.1 * (seconds / tokens - self._seconds_per_token)
         self._metrics.batch_tokens.labels(lane).observe(tokens)
         self._metrics.batch_seconds.labels(lane).observe(seconds)
-        _deliver(batch, vectors, start, seconds)
 
     @staticmethod
     def _fail(batch: Iterable[_Text], error: EmbedderUnavailableError) -> None:

@@ -5,13 +5,16 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from indexes.base import Hit, SearchParams, Vectors
+from indexes.collection import Collection
 from models.base import TextKind
 from service.batching import EmbeddingBatcher, Lane
 from service.budget import Deadline
+from service.diversity import OVERFETCH, diversified
 from service.errors import InvalidRequestError, QuarryError
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Generator, Passage
 from service.generation.prompt import NO_ANSWER
@@ -127,13 +130,19 @@ class Rag:
         timings.add("queue", embedded.queue_s)
         timings.add("embed", embedded.forward_s)
         vector, version = embedded.vectors[0], collection.version
+        search = partial(self._search, collection, vector, question.params)
         async with question.deadline.enforced("search"):
             with timings.stage("search"):
-                search = asyncio.get_running_loop().run_in_executor(
-                    self._readers, collection.search, vector, question.params
-                )
-                hits = await search
+                hits = await asyncio.get_running_loop().run_in_executor(self._readers, search)
         return Retrieval(hits, vector, version)
+
+    def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> list[Hit]:
+        """On a reader thread."""
+        penalty = self._settings.retrieval.repeat_penalty
+        if not penalty:
+            return collection.search(vector, params)
+        wide = collection.search(vector, replace(params, top_k=OVERFETCH * params.top_k))
+        return diversified(wide, params.top_k, penalty)
 
     async def stream(self, question: Question, retrieval: Retrieval) -> AsyncGenerator[Delta | Citation | Answer, None]:
         """The answer as it is written; the last item is the whole of it.

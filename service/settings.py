@@ -75,6 +75,16 @@ class ChunkingSettings(_Group):
         return self
 
 
+class RetrievalSettings(_Group):
+    """How hits are ordered.
+
+    Attributes:
+        repeat_penalty: what every chunk of a document but its best loses of its score; 0 turns it off.
+    """
+
+    repeat_penalty: float = Field(0.1, ge=0, le=2, allow_inf_nan=False)
+
+
 class AnswerSettings(_Group):
     """How answers are made.
 
@@ -138,6 +148,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     index: IndexSettings = IndexSettings()
     chunking: ChunkingSettings = ChunkingSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
     answer: AnswerSettings = AnswerSettings()
     llm: dict[str, LlmSettings] = {}
     budgets: BudgetSettings = BudgetSettings()

@@ -1,9 +1,11 @@
 """Collections: create, look at, list, delete."""
 
 import asyncio
+from contextlib import suppress
 
 from fastapi import APIRouter, Response
 
+from indexes.errors import CollectionConflictError, CollectionNotFoundError
 from service.api.schemas import (
     ChunkingReply,
     CollectionBody,
@@ -20,7 +22,11 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 @router.get("")
 async def list_collections(services: ServicesOf) -> CollectionList:
     """Every collection this server's embedder can search."""
-    return CollectionList(data=[await _reply(name, services) for name in services.library.names()])
+    data: list[CollectionReply] = []
+    for name in services.library.names():
+        with suppress(CollectionConflictError, CollectionNotFoundError):  # another embedder's, or dropped meanwhile
+            data.append(await _reply(name, services))
+    return CollectionList(data=data)
 
 
 @router.put("/{collection}", responses={201: {"model": CollectionReply}})

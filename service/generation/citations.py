@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 
 from service.generation.base import Cited, Delta, Passage
 
-_MARKER = re.compile(r"\s{0,8}\[\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
+# The longest list between brackets: a hundred passages fit, and what is longer is text however it was split.
+_LIST = r"[\d\s,]{0,400}"
+_MARKER = re.compile(rf"\s{{0,8}}\[(?={_LIST}\])\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
 # What could still become a marker, with the space before it: it waits for the next token.
-_UNDECIDED = re.compile(r"\s{0,8}(?:\[[\d\s,]{0,24})?$")
+_UNDECIDED = re.compile(rf"\s{{0,8}}(?:\[{_LIST})?\Z")
 _SPACE = re.compile(r"^\s*")
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
 import orjson
 
+from service.budget import Deadline
 from service.errors import GenerationError, LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
 from service.generation.base import Event, Finished, GenerationRequest, Passage
 from service.generation.citations import CitationParser
@@ -40,7 +41,7 @@ class OpenAIGenerator:
         parser = CitationParser({passage.number: passage for passage in passages})
         answer: list[str] = []
         finish: str | None = None
-        usage: dict[str, Any] = {}
+        usage: object = {}
         async with self._failures(), self._stream(request, passages) as lines:
             async for chunk in _chunks(lines):
                 usage = chunk.get("usage") or usage
@@ -72,6 +73,8 @@ class OpenAIGenerator:
                 raise LlmTimeoutError(
                     f"the language model sent nothing for too long ({type(error).__name__})"
                 ) from error
+            except httpx.DecodingError as error:
+                raise LlmBadResponseError(f"the language model's reply cannot be decoded: {error}") from error
             except httpx.TransportError as error:
                 raise LlmUnavailableError(f"the language model cannot be reached: {error}") from error
         except GenerationError as error:
@@ -94,17 +97,36 @@ class OpenAIGenerator:
             body["temperature"] = request.temperature
         remaining = request.deadline.remaining()
         timeout = httpx.Timeout(remaining, connect=min(_CONNECT_TIMEOUT_S, remaining))
-        try:
-            async with (
-                asyncio.timeout(remaining),
-                self._client.stream("POST", "/v1/chat/completions", json=body, timeout=timeout) as response,
-            ):
-                if response.status_code != httpx.codes.OK:
+        sent = self._client.build_request("POST", "/v1/chat/completions", json=body, timeout=timeout)
+        async with _in_time(request.deadline):
+            response = await self._client.send(sent, stream=True)
+        async with aclosing(response):
+            if response.status_code != httpx.codes.OK:
+                async with _in_time(request.deadline):
                     await response.aread()
-                    raise _refusal(response)
-                yield response.aiter_lines()
-        except TimeoutError as error:
-            raise LlmTimeoutError(f"no complete answer within {remaining:.1f} s") from error
+                raise _refusal(response)
+            yield _lines(response, request.deadline)
+
+
+@asynccontextmanager
+async def _in_time(deadline: Deadline) -> AsyncIterator[None]:
+    """Cancel the block when the time is up. It must not yield to a consumer: that one would be cancelled instead."""
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            yield
+    except TimeoutError as error:
+        raise LlmTimeoutError(f"no complete answer within {deadline.budget_s:.1f} s") from error
+
+
+async def _lines(response: httpx.Response, deadline: Deadline) -> AsyncIterator[str]:
+    """The lines of a body, each waited for until the deadline."""
+    lines = response.aiter_lines()
+    while True:
+        async with _in_time(deadline):
+            line = await anext(lines, None)
+        if line is None:
+            return
+        yield line
 
 
 async def _chunks(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
@@ -138,13 +160,18 @@ def _choice(chunk: dict[str, Any]) -> tuple[str, str | None]:
     if not choices:
         return "", None
     try:
-        return choices[0]["delta"].get("content") or "", choices[0].get("finish_reason")
+        text, finish = choices[0]["delta"].get("content") or "", choices[0].get("finish_reason")
     except (KeyError, TypeError, AttributeError, IndexError):
         raise LlmBadResponseError("a chunk of the language model's stream has no delta") from None
+    if not isinstance(text, str) or not isinstance(finish, str | None):
+        raise LlmBadResponseError("a chunk of the language model's stream has a delta that is not text")
+    return text, finish
 
 
-def _counts(usage: dict[str, Any]) -> dict[str, int]:
+def _counts(usage: object) -> dict[str, int]:
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    if not isinstance(usage, dict):
+        return {}
     return {name: int(usage[name]) for name in names if isinstance(usage.get(name), int)}
 
 

@@ -1,0 +1,27 @@
+"""Diversity: one document should not fill the hits with its neighbouring chunks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from indexes.base import Hit
+
+# Hits fetched for each one wanted, so that there is something to put in a repeated document's place.
+OVERFETCH = 3
+
+
+def diversified(hits: Sequence[Hit], top_k: int, penalty: float) -> list[Hit]:
+    """The ``top_k`` best hits after every chunk of a document but its best has lost ``penalty`` of its score.
+
+    A second chunk that is clearly better than other documents' best still comes before them; ``scores`` keep what the
+    retrievers gave.
+
+    Args:
+        hits: best first.
+    """
+    seen: set[str] = set()
+    scored: list[Hit] = []
+    for hit in hits:
+        document = hit.chunk.document_id
+        scored.append(replace(hit, score=hit.score - penalty) if document in seen else hit)
+        seen.add(document)
+    return sorted(scored, key=lambda hit: -hit.score)[:top_k]
