@@ -10,6 +10,8 @@ from indexes.base import Hit
 from service.rag import Citation
 
 MAX_TOP_K = 1000
+MAX_TITLE_CHARACTERS = 1000
+_MAX_URL_CHARACTERS = 2048
 _MAX_METADATA_BYTES = 65_536
 
 
@@ -133,10 +135,10 @@ class QueryReply(BaseModel):
 class DocumentBody(_Request):
     """A document's content."""
 
-    title: str = ""
+    title: str = Field("", max_length=MAX_TITLE_CHARACTERS)
     text: str
     metadata: Metadata = {}
-    url: str | None = None
+    url: str | None = Field(None, max_length=_MAX_URL_CHARACTERS)
 
 
 class BatchLine(DocumentBody):

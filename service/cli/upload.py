@@ -64,7 +64,11 @@ class Uploader:
         except OSError as error:
             self.tally.fail(str(source.path), str(error.strerror))
             return
-        url = f"{self._documents}/{quote(source.id, safe='')}"
+        try:
+            url = f"{self._documents}/{quote(source.id, safe='')}"
+        except UnicodeEncodeError:
+            self.tally.fail(str(source.path), "its name is not UTF-8")
+            return
         response = _patiently(lambda: self._http.put(url, files={"file": (source.path.name, data)}))
         if response.is_success:
             self.tally.add(response.json()["status"])

@@ -1,5 +1,6 @@
 """Chunks: as many whole sentences and paragraphs as fit into a number of tokens, with offsets and headings."""
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from indexes.base import Chunk, Document
 CountTokens = Callable[[str], int]
 
 _SPECIAL_TOKENS = 4  # begin, end and the separators of every tokenizer in use fit into this
+_MAX_CHARACTERS_PER_TOKEN = 16
+_MAX_HEADING_CHARACTERS = 200
 _LINE_BREAK = re.compile(r"\r\n?|\n")  # CommonMark's line endings; str.splitlines knows others too
 
 
@@ -67,8 +70,17 @@ class Chunker:
         capacity = max(1, min(self.size, self.max_tokens - self._context_limit - _SPECIAL_TOKENS))
         overlap = min(self.overlap, capacity - 1)
         splitter_type = MarkdownSplitter if document.format == "markdown" else TextSplitter
-        splitter = splitter_type.from_callback(self.count_tokens, capacity, overlap)
+        splitter = splitter_type.from_callback(self._measure, capacity, overlap)
         return (piece for piece in splitter.chunk_indices(document.text) if piece[1].strip())
+
+    def _measure(self, text: str) -> int:
+        """Tokens, at least one for every ``_MAX_CHARACTERS_PER_TOKEN`` characters.
+
+        A tokenizer may count an endless word as one unknown token, and a chunk must stay of a size that can be shown.
+        What is too long by that alone is not tokenized.
+        """
+        floor = math.ceil(len(text) / _MAX_CHARACTERS_PER_TOKEN)
+        return floor if floor > self.size else max(floor, self.count_tokens(text))
 
     def _context(self, title: str, heading_path: tuple[str, ...]) -> str:
         """Title and headings, one line each, clipped to what the embedder has left for them."""
@@ -90,6 +102,6 @@ def _headings(text: str) -> list[Heading]:
     for token, content in pairwise(tokens):
         if token.type == "heading_open" and token.map is not None:
             level = int(token.tag[1])
-            stack = [(above, title) for above, title in stack if above < level] + [(level, content.content)]
+            stack = [(above, title) for above, title in stack if above < level] + [(level, content.content[:_MAX_HEADING_CHARACTERS])]
             headings.append(Heading(line_starts[token.map[0]], tuple(title for _, title in stack if title)))
     return headings
