@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from indexes.catalog import Catalog
 from models.base import Embedder
 from models.transformer import TransformerEmbedder
-from service.api import collections, documents, operations, problems, question
+from service.api import batch, collections, documents, operations, problems, question
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
@@ -61,7 +61,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, documents, collections, operations):
+    for module in (question, documents, batch, collections, operations):
         app.include_router(module.router)
     return app
 

@@ -36,14 +36,22 @@ class Library:
         """Every name, sorted."""
         return self._catalog.names()
 
+    def find(self, name: str) -> Collection:
+        """The collection, whatever embedder made its vectors: enough to read and to delete documents.
+
+        Raises:
+            CollectionNotFoundError: there is none.
+        """
+        return self._catalog.get(name)
+
     def get(self, name: str) -> Collection:
-        """The collection, if the loaded embedder made its vectors.
+        """The collection, if the loaded embedder made its vectors: to search it and to write to it.
 
         Raises:
             CollectionNotFoundError: there is none.
             CollectionConflictError: another embedder made them.
         """
-        collection = self._catalog.get(name)
+        collection = self.find(name)
         spec, embedder = collection.spec, self._embedder
         if spec.fingerprint != embedder.fingerprint:
             raise CollectionConflictError(

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from fastapi import APIRouter, Response
 
-from indexes.errors import CollectionConflictError, CollectionNotFoundError
+from indexes.errors import CollectionNotFoundError
 from service.api.schemas import (
     ChunkingReply,
     CollectionBody,
@@ -21,10 +21,10 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
 @router.get("")
 async def list_collections(services: ServicesOf) -> CollectionList:
-    """Every collection this server's embedder can search."""
+    """Every collection, also those whose vectors another embedder made."""
     data: list[CollectionReply] = []
     for name in services.library.names():
-        with suppress(CollectionConflictError, CollectionNotFoundError):  # another embedder's, or dropped meanwhile
+        with suppress(CollectionNotFoundError):  # dropped meanwhile
             data.append(await _reply(name, services))
     return CollectionList(data=data)
 
@@ -55,7 +55,7 @@ async def delete_collection(collection: str, services: ServicesOf) -> DeletedCol
 
 
 async def _reply(name: str, services: Services) -> CollectionReply:
-    collection = services.library.get(name)
+    collection = services.library.find(name)
     state = await asyncio.to_thread(collection.describe)
     spec = collection.spec
     return CollectionReply(

@@ -1,7 +1,6 @@
-"""Documents of a collection: put, get, list, delete, and batches as NDJSON."""
+"""Documents of a collection: put, get, list, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -10,15 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
-from starlette.responses import StreamingResponse
 
-from indexes.errors import IndexesError
 from indexes.names import check_document_id
-from service.api.problems import kind_of, validation_detail
 from service.api.schemas import (
-    BatchError,
-    BatchLine,
-    BatchLineReply,
     DeletedDocument,
     DocumentBody,
     DocumentEntry,
@@ -26,16 +19,14 @@ from service.api.schemas import (
     DocumentReply,
     StoredDocument,
 )
-from service.api.services import Services, ServicesOf
-from service.errors import EmptyDocumentError, InvalidRequestError, QuarryError, UnsupportedMediaTypeError
+from service.api.services import ServicesOf
+from service.errors import InvalidRequestError, UnsupportedMediaTypeError
 from service.ingest.ingestor import NewDocument
 from service.ingest.loaders import load_file
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
-_NDJSON = "application/x-ndjson"
 _MAX_PAGE = 1000
-_CONCURRENT_LINES = 64
 _SLASHES_BEFORE_ID = 5  # /v1/collections/{collection}/documents/
 
 
@@ -74,9 +65,6 @@ _PUT_BODY: dict[str, Any] = {
         },
     }
 }
-_BATCH_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {_NDJSON: {"schema": BatchLine.model_json_schema()}}}
-}
 
 
 @router.put(_ID_PATH, openapi_extra=_PUT_BODY, responses={201: {"model": DocumentReply}})
@@ -84,21 +72,11 @@ async def put_document(
     collection: str, document_id: DocumentId, request: Request, response: Response, services: ServicesOf
 ) -> DocumentReply:
     """Insert or replace a document. When this replies it is durable and searchable."""
-    document = await _read_document(document_id, request)
-    written = await services.ingestor.put(services.ingestor.accept(collection, document))
+    ingestor = services.ingestor
+    document = ingestor.prepare(await _read_document(document_id, request))
+    written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document))
     response.status_code = 201 if written.status == "created" else 200
     return DocumentReply(id=written.id, status=written.status, index_version=written.index_version)
-
-
-@router.post("/documents:batch", openapi_extra=_BATCH_BODY, response_class=StreamingResponse)
-async def put_batch(collection: str, request: Request, services: ServicesOf) -> StreamingResponse:
-    """Insert or replace many documents; a result line for each line, in order."""
-    lines = [line for line in (await request.body()).split(b"\n") if line.strip()]
-    limit = services.settings.limits.batch_documents
-    if len(lines) > limit:
-        raise InvalidRequestError(f"the batch has {len(lines)} lines; the limit is {limit}")
-    writes = _Batch(collection, services).results(lines)
-    return StreamingResponse((orjson.dumps(reply.model_dump()) + b"\n" async for reply in writes), media_type=_NDJSON)
 
 
 @router.get("/documents")
@@ -106,7 +84,7 @@ async def list_documents(
     collection: str, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100, cursor: str = ""
 ) -> DocumentPage:
     """Documents in the order of their ids."""
-    found = await asyncio.to_thread(services.library.get(collection).documents, cursor, limit + 1)
+    found = await asyncio.to_thread(services.library.find(collection).documents, cursor, limit + 1)
     data = [DocumentEntry(id=id_, title=title, url=url, metadata=meta) for id_, title, url, meta in found[:limit]]
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
@@ -114,7 +92,7 @@ async def list_documents(
 @router.get(_ID_PATH)
 async def get_document(collection: str, document_id: DocumentId, services: ServicesOf) -> StoredDocument:
     """A document with its text."""
-    document = await asyncio.to_thread(services.library.get(collection).document, document_id)
+    document = await asyncio.to_thread(services.library.find(collection).document, document_id)
     return StoredDocument(
         id=document.id,
         title=document.title,
@@ -127,47 +105,8 @@ async def get_document(collection: str, document_id: DocumentId, services: Servi
 @router.delete(_ID_PATH)
 async def delete_document(collection: str, document_id: DocumentId, services: ServicesOf) -> DeletedDocument:
     """Delete a document: invisible to every search that starts after this replies."""
-    deleted, version = await services.ingestor.delete(services.library.get(collection), document_id)
+    deleted, version = await services.ingestor.delete(services.library.find(collection), document_id)
     return DeletedDocument(deleted=int(deleted), index_version=version)
-
-
-class _Batch:
-    """The lines of one batch: accepted in order, so that the last line of an id wins, and written together."""
-
-    def __init__(self, collection: str, services: Services) -> None:
-        self._collection = collection
-        self._ingestor = services.ingestor
-
-    async def results(self, lines: list[bytes]) -> AsyncIterator[BatchLineReply]:
-        """A reply for each line, in order."""
-        for first in range(0, len(lines), _CONCURRENT_LINES):
-            tasks = [asyncio.create_task(self._write(line)) for line in lines[first : first + _CONCURRENT_LINES]]
-            try:
-                for task in tasks:
-                    yield await task
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _write(self, line: bytes) -> BatchLineReply:
-        # Up to the first await a task runs at once and in the order of creation: so lines are accepted in order.
-        document_id = None
-        try:
-            body = BatchLine.model_validate_json(line)
-            document_id = body.id
-            document = NewDocument(body.id, body.text, body.title, body.metadata, body.url)
-            written = await self._ingestor.put(self._ingestor.accept(self._collection, document))
-            return BatchLineReply(id=written.id, status=written.status)
-        except ValidationError as error:
-            message = validation_detail(error.errors())
-            return BatchLineReply(id=None, status="error", error=BatchError(code="invalid_request", message=message))
-        except EmptyDocumentError as error:
-            reason = BatchError(code=kind_of(error).code, message=str(error))
-            return BatchLineReply(id=document_id, status="skipped", error=reason)
-        except (QuarryError, IndexesError) as error:
-            reason = BatchError(code=kind_of(error).code, message=str(error))
-            return BatchLineReply(id=document_id, status="error", error=reason)
 
 
 async def _read_document(document_id: str, request: Request) -> NewDocument:

@@ -10,7 +10,7 @@ from indexes.base import Hit
 from service.rag import Citation
 
 MAX_TOP_K = 1000
-MAX_TITLE_CHARACTERS = 1000
+_MAX_TITLE_CHARACTERS = 1000
 _MAX_URL_CHARACTERS = 2048
 _MAX_METADATA_BYTES = 65_536
 
@@ -135,7 +135,7 @@ class QueryReply(BaseModel):
 class DocumentBody(_Request):
     """A document's content."""
 
-    title: str = Field("", max_length=MAX_TITLE_CHARACTERS)
+    title: str = Field("", max_length=_MAX_TITLE_CHARACTERS)
     text: str
     metadata: Metadata = {}
     url: str | None = Field(None, max_length=_MAX_URL_CHARACTERS)

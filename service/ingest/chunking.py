@@ -102,6 +102,7 @@ def _headings(text: str) -> list[Heading]:
     for token, content in pairwise(tokens):
         if token.type == "heading_open" and token.map is not None:
             level = int(token.tag[1])
-            stack = [(above, title) for above, title in stack if above < level] + [(level, content.content[:_MAX_HEADING_CHARACTERS])]
+            stack = [(above, title) for above, title in stack if above < level]
+            stack.append((level, content.content[:_MAX_HEADING_CHARACTERS]))
             headings.append(Heading(line_starts[token.map[0]], tuple(title for _, title in stack if title)))
     return headings

@@ -13,6 +13,7 @@ import orjson
 
 from indexes.base import Chunk, Document, TextFormat, Vectors
 from indexes.collection import Collection
+from indexes.errors import CollectionNotFoundError
 from indexes.names import check_document_id
 from models.base import Embedder, TextKind
 from service.batching import EmbeddingBatcher, Lane
@@ -27,6 +28,7 @@ PIPELINE_VERSION = 1
 
 _CONCURRENT_DOCUMENTS = 16
 _MAX_WAITING_DOCUMENTS = 4096
+_RETRY_AFTER_S = 5.0
 # Chunks of one document that wait for the device at a time: enough to fill a batch, few beside the queue's bound.
 _SLICE = 64
 
@@ -57,7 +59,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWrite:
-    """A checked write with its place in the order of writes."""
+    """A write with its place in the order of writes."""
 
     collection: Collection
     document: Document
@@ -100,21 +102,48 @@ class Ingestor:
         self._cutting.shutdown()
         self._writing.shutdown()
 
-    def accept(self, collection_name: str, document: NewDocument) -> AcceptedWrite:
-        """Check a document and take its place in the order of writes; the collection is created if need be.
+    def prepare(self, document: NewDocument) -> Document:
+        """Check a document and give it the form in which it is stored. Thread-safe.
 
         Raises:
             InvalidNameError, InvalidRequestError, EmptyDocumentError: naming the value and the limit.
+        """
+        check_document_id(document.id)
+        limit = self._limits.document_characters
+        for name, value in (("text", document.text), ("title", document.title), ("url", document.url or "")):
+            if len(value) > limit:
+                raise InvalidRequestError(f"{name} has {len(value)} characters; the limit is {limit}", param=name)
+            if "\0" in value:
+                raise InvalidRequestError(f"{name} has a NUL character at offset {value.index(chr(0))}", param=name)
+        if not document.text.strip():
+            raise EmptyDocumentError(f"document {document.id!r} has no text")
+        return _stored_form(document)
+
+    async def open(self, name: str) -> Collection:
+        """The collection to write to, created if there is none.
+
+        Raises:
+            InvalidNameError: the name.
             CollectionConflictError: the collection was made by another embedder.
+        """
+        try:
+            return self._library.get(name)
+        except CollectionNotFoundError:
+            create = partial(self._library.ensure, name, CollectionOptions())
+            collection, _ = await self._in(self._writing, create)
+            return collection
+
+    def accept(self, collection: Collection, document: Document) -> AcceptedWrite:
+        """Give a prepared document its place in the order of writes.
+
+        Raises:
             OverloadedError: too many documents wait already.
         """
-        self._check(document)
         if self._waiting >= _MAX_WAITING_DOCUMENTS:
             raise OverloadedError(
-                f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", 5
+                f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
             )
-        collection, _ = self._library.ensure(collection_name, CollectionOptions())
-        return AcceptedWrite(collection, _stored_form(document), collection.accept())
+        return AcceptedWrite(collection, document, collection.accept())
 
     async def put(self, write: AcceptedWrite) -> Written:
         """Chunk, embed and store; durable and searchable when this returns.
@@ -164,17 +193,6 @@ class Ingestor:
             embedded = await self._batcher.embed(texts[first : first + _SLICE], TextKind.DOCUMENT, Lane.BULK)
             blocks.append(embedded.vectors)
         return np.concatenate(blocks)
-
-    def _check(self, document: NewDocument) -> None:
-        check_document_id(document.id)
-        limit = self._limits.document_characters
-        for name, value in (("text", document.text), ("title", document.title), ("url", document.url or "")):
-            if len(value) > limit:
-                raise InvalidRequestError(f"{name} has {len(value)} characters; the limit is {limit}", param=name)
-            if "\0" in value:
-                raise InvalidRequestError(f"{name} has a NUL character at offset {value.index(chr(0))}", param=name)
-        if not document.text.strip():
-            raise EmptyDocumentError(f"document {document.id!r} has no text")
 
     @staticmethod
     async def _in(threads: Executor, call: Callable[[], T]) -> T:

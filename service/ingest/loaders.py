@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from indexes.base import TextFormat
 from service.errors import UnsupportedMediaTypeError
 
+_MAX_TITLE_CHARACTERS = 1000
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -74,7 +75,7 @@ def _load_markdown(name: str, text: str) -> LoadedText:
         for token, content in pairwise(tokens)
         if token.type == "heading_open" and token.tag == "h1" and content.content
     ]
-    return LoadedText(titles[0] if titles else name, text, "markdown")
+    return LoadedText((titles[0] if titles else name)[:_MAX_TITLE_CHARACTERS], text, "markdown")
 
 
 def _load_html(name: str, text: str) -> LoadedText:
@@ -85,7 +86,7 @@ def _load_html(name: str, text: str) -> LoadedText:
         raise UnsupportedMediaTypeError(f"{name!r} cannot be read as HTML: {error}") from error
     title = converted.metadata.document.title
     loaded = _load_markdown(name, markdown)
-    return LoadedText(title or loaded.title, markdown, "markdown")
+    return LoadedText((title or loaded.title)[:_MAX_TITLE_CHARACTERS], markdown, "markdown")
 
 
 _LOADERS: dict[str, Callable[[str, str], LoadedText]] = {

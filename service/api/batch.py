@@ -1,0 +1,108 @@
+"""Many documents in one request, as NDJSON."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.responses import StreamingResponse
+
+from indexes.base import Document
+from indexes.collection import Collection
+from indexes.errors import IndexesError
+from service.api.problems import kind_of, validation_detail
+from service.api.schemas import BatchError, BatchLine, BatchLineReply
+from service.api.services import ServicesOf
+from service.errors import EmptyDocumentError, InvalidRequestError, QuarryError
+from service.ingest.ingestor import AcceptedWrite, Ingestor, NewDocument
+
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
+
+_MEDIA_TYPE = "application/x-ndjson"
+_CONCURRENT_LINES = 64
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {_MEDIA_TYPE: {"schema": BatchLine.model_json_schema()}}}
+}
+
+
+@router.post("/documents:batch", openapi_extra=_BODY, response_class=StreamingResponse)
+async def put_batch(collection: str, request: Request, services: ServicesOf) -> StreamingResponse:
+    """Insert or replace many documents; a result line for each line, in order."""
+    lines = [line for line in (await request.body()).split(b"\n") if line.strip()]
+    limit = services.settings.limits.batch_documents
+    if len(lines) > limit:
+        raise InvalidRequestError(f"the batch has {len(lines)} lines; the limit is {limit}")
+    ingestor = services.ingestor
+    prepared = await asyncio.to_thread(lambda: [_prepared(ingestor, line) for line in lines])
+    if any(isinstance(item, Document) for item in prepared):
+        replies = _written(ingestor, await ingestor.open(collection), prepared)
+    else:
+        replies = _refused(prepared)
+    return StreamingResponse(
+        (orjson.dumps(reply.model_dump()) + b"\n" async for reply in replies), media_type=_MEDIA_TYPE
+    )
+
+
+def _prepared(ingestor: Ingestor, line: bytes) -> Document | BatchLineReply:
+    """The document on a line, or why there is none."""
+    try:
+        body = BatchLine.model_validate_json(line)
+    except ValidationError as error:
+        message = validation_detail(error.errors())
+        return BatchLineReply(id=None, status="error", error=BatchError(code="invalid_request", message=message))
+    try:
+        return ingestor.prepare(NewDocument(body.id, body.text, body.title, body.metadata, body.url))
+    except (QuarryError, IndexesError) as error:
+        return _failed(body.id, error)
+
+
+async def _refused(prepared: Sequence[Document | BatchLineReply]) -> AsyncIterator[BatchLineReply]:
+    """The replies of a batch without a single document to store; its collection is not created."""
+    for item in prepared:
+        if isinstance(item, BatchLineReply):
+            yield item
+
+
+async def _written(
+    ingestor: Ingestor, collection: Collection, prepared: Sequence[Document | BatchLineReply]
+) -> AsyncIterator[BatchLineReply]:
+    """A reply for each line. Lines are accepted in order, so that the last one of an id wins, and written together."""
+    for first in range(0, len(prepared), _CONCURRENT_LINES):
+        block = [_accepted(ingestor, collection, item) for item in prepared[first : first + _CONCURRENT_LINES]]
+        tasks = [asyncio.create_task(_put(ingestor, item)) for item in block]
+        try:
+            for task in tasks:
+                yield await task
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _accepted(
+    ingestor: Ingestor, collection: Collection, item: Document | BatchLineReply
+) -> AcceptedWrite | BatchLineReply:
+    if isinstance(item, BatchLineReply):
+        return item
+    try:
+        return ingestor.accept(collection, item)
+    except QuarryError as error:
+        return _failed(item.id, error)
+
+
+async def _put(ingestor: Ingestor, item: AcceptedWrite | BatchLineReply) -> BatchLineReply:
+    if isinstance(item, BatchLineReply):
+        return item
+    try:
+        written = await ingestor.put(item)
+    except (QuarryError, IndexesError) as error:
+        return _failed(item.document.id, error)
+    return BatchLineReply(id=written.id, status=written.status)
+
+
+def _failed(document_id: str, error: QuarryError | IndexesError) -> BatchLineReply:
+    reason = BatchError(code=kind_of(error).code, message=str(error))
+    status = "skipped" if isinstance(error, EmptyDocumentError) else "error"
+    return BatchLineReply.model_validate({"id": document_id, "status": status, "error": reason})

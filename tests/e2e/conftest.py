@@ -1,0 +1,95 @@
+"""Real `quarry serve` processes, and the real command line beside them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+QUARRY = str(Path(sys.executable).with_name("quarry"))
+READY_WITHIN_S = 100.0
+MAX_BODY_BYTES = 1_000_000
+
+Server = tuple[subprocess.Popen[bytes], httpx.Client]
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
+    return kept | {"HF_HUB_OFFLINE": "1"} | variables
+
+
+def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
+    """Where the server listens, as soon as its log says so."""
+    give_up = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < give_up and process.poll() is None:
+        for line in log.read_text().splitlines(keepends=True):
+            if line.endswith("\n") and line.startswith("{"):
+                message = json.loads(line)["message"]
+                if message.startswith("Uvicorn running on "):
+                    return str(message.split()[3])
+        time.sleep(0.05)
+    pytest.fail(f"no server within {READY_WITHIN_S:g} s, exit code {process.poll()}:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def spawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], Path]]]:
+    """(data directory, **environment) -> a `quarry serve` process on a free port, and the file of its log."""
+    with ExitStack() as stack:
+
+        def start(data_dir: Path, **variables: str) -> tuple[subprocess.Popen[bytes], Path]:
+            path = tmp_path_factory.mktemp("server") / "log"
+            log = stack.enter_context(path.open("wb"))
+            command = [QUARRY, "serve", "--port", "0", "--data-dir", str(data_dir)]
+            process = subprocess.Popen(command, stderr=log, env=_environment(**variables))
+            stack.callback(_end, process)
+            return process, path
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def serve(spawn: Callable[..., tuple[subprocess.Popen[bytes], Path]]) -> Iterator[Callable[..., Server]]:
+    """(data directory, **environment) -> a server that is ready, as its process and a client of it."""
+    with ExitStack() as stack:
+
+        def start(data_dir: Path, **variables: str) -> Server:
+            process, log = spawn(data_dir, **variables)
+            http = httpx.Client(base_url=_address(log, process), timeout=60, trust_env=False)
+            return process, stack.enter_context(http)
+
+        yield start
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def shared_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared") / "data"
+
+
+@pytest.fixture(scope="session")
+def http(serve: Callable[..., Server], shared_data_dir: Path) -> httpx.Client:
+    """A client of one server that the tests of the session share; each test has collections of its own."""
+    return serve(shared_data_dir, QUARRY_SERVER__MAX_BODY_BYTES=str(MAX_BODY_BYTES))[1]
+
+
+@pytest.fixture(scope="session")
+def quarry() -> Callable[[Sequence[str | Path]], subprocess.CompletedProcess[str]]:
+    """Runs the command line to its end."""
+
+    def run(arguments: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+        command = [QUARRY, *map(str, arguments)]
+        return subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=100, check=False)
+
+    return run

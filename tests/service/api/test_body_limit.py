@@ -1,0 +1,97 @@
+"""The limit on bodies, with and without a Content-Length."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from service.api.body_limit import BodyLimit
+
+LIMIT = 2048
+PATH = "/v1/collections/docs/documents/a"
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture
+def small(open_api: Callable[..., AbstractContextManager[httpx.Client]]) -> Iterator[httpx.Client]:
+    with open_api(server={"max_body_bytes": LIMIT}) as client:
+        yield client
+
+
+def body(size: int) -> bytes:
+    return b'{"text": "%s"}' % (b"x" * (size - 12))
+
+
+def chunked(content: bytes) -> Iterator[bytes]:
+    yield content
+
+
+@pytest.mark.parametrize("sent", [bytes, chunked])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", PATH), ("POST", "/v1/search"), ("POST", "/v1/query"), ("POST", "/v1/collections/docs/documents:batch")],
+)
+def test_one_byte_too_many(
+    small: httpx.Client,
+    problem: Callable[[httpx.Response, int, str], dict[str, Any]],
+    sent: Callable[[bytes], Any],
+    method: str,
+    path: str,
+) -> None:
+    response = small.request(method, path, content=sent(body(LIMIT + 1)), headers=JSON)
+    detail = problem(response, 413, "payload_too_large")["detail"]
+    assert detail == f"the body is larger than the limit of {LIMIT} bytes"
+    assert small.get("/v1/collections").json()["data"] == []
+
+
+def test_a_form_over_the_limit(
+    small: httpx.Client, problem: Callable[[httpx.Response, int, str], dict[str, Any]]
+) -> None:
+    problem(small.put(PATH, files={"file": ("a.txt", b"x" * LIMIT)}), 413, "payload_too_large")
+
+
+@pytest.mark.parametrize("sent", [bytes, chunked])
+def test_the_limit_itself_is_allowed(small: httpx.Client, sent: Callable[[bytes], Any]) -> None:
+    assert small.put(PATH, content=sent(body(LIMIT)), headers=JSON).status_code == 201
+
+
+async def _until_the_end(_: Scope, receive: Receive, __: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+
+
+def test_no_byte_is_read_of_a_body_that_announces_too_much() -> None:
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def scenario() -> None:
+        scope = {"type": "http", "headers": [(b"content-length", b"11")]}
+        with pytest.raises(HTTPException) as raised:
+            await BodyLimit(_until_the_end, 10)(scope, receive, _sends_nothing)
+        assert raised.value.status_code == 413
+
+    asyncio.run(scenario())
+
+
+def test_reading_stops_with_the_chunk_that_goes_over() -> None:
+    read: list[int] = []
+
+    async def receive() -> Message:
+        read.append(4)
+        return {"type": "http.request", "body": b"abcd", "more_body": True}
+
+    async def scenario() -> None:
+        with pytest.raises(HTTPException):
+            await BodyLimit(_until_the_end, 10)({"type": "http", "headers": []}, receive, _sends_nothing)
+
+    asyncio.run(scenario())
+    assert sum(read) == 12
+
+
+async def _sends_nothing(_: Message) -> None:
+    raise AssertionError("nothing is sent")

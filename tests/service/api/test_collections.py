@@ -1,0 +1,83 @@
+"""Create, look at, list, delete."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+
+from models.hashing import HashingEmbedder
+
+Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
+OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
+DEFAULT = {
+    "name": "docs",
+    "embedding_model": "hashing",
+    "dimension": 64,
+    "metric": "cosine",
+    "chunking": {"size": 100, "overlap": 20},
+    "documents": 0,
+    "chunks": 0,
+    "index_version": 0,
+}
+
+
+def test_a_collection_with_defaults(api: httpx.Client) -> None:
+    created = api.put("/v1/collections/docs")
+    assert (created.status_code, created.json()) == (201, DEFAULT)
+    assert api.put("/v1/collections/docs", json={}).status_code == 200
+    assert api.get("/v1/collections/docs").json() == DEFAULT
+
+
+def test_extent_follows_the_documents(api: httpx.Client) -> None:
+    api.put("/v1/collections/docs", json={"chunking": {"size": 16, "overlap": 0}})
+    api.put("/v1/collections/docs/documents/a", json={"text": "One two three four five. " * 10})
+    state = api.get("/v1/collections/docs").json()
+    assert (state["documents"], state["index_version"]) == (1, 1)
+    assert state["chunks"] == 4
+
+
+def test_another_identity_is_a_conflict(api: httpx.Client, problem: Problem) -> None:
+    api.put("/v1/collections/docs", json={"chunking": {"size": 50, "overlap": 5}})
+    assert api.put("/v1/collections/docs", json={"chunking": {"size": 50, "overlap": 5}}).status_code == 200
+    sent = api.put("/v1/collections/docs", json={"chunking": {"size": 60, "overlap": 5}})
+    assert "chunk_size is 50, not 60" in problem(sent, 409, "conflict")["detail"]
+    assert sent.headers["x-should-retry"] == "false"
+
+
+def test_no_options_match_any_collection(api: httpx.Client) -> None:
+    api.put("/v1/collections/docs", json={"chunking": {"size": 50, "overlap": 5}})
+    confirmed = api.put("/v1/collections/docs", json={})
+    assert (confirmed.status_code, confirmed.json()["chunking"]) == (200, {"size": 50, "overlap": 5})
+
+
+def test_the_list_is_sorted(api: httpx.Client) -> None:
+    for name in ("beta", "Alpha", "alpha"):
+        api.put(f"/v1/collections/{name}")
+    assert [entry["name"] for entry in api.get("/v1/collections").json()["data"]] == ["Alpha", "alpha", "beta"]
+
+
+def test_a_deleted_name_is_free_again(api: httpx.Client, problem: Problem) -> None:
+    api.put("/v1/collections/docs/documents/a", json={"text": "Words."})
+    assert api.delete("/v1/collections/docs").json() == {"deleted": "docs"}
+    problem(api.get("/v1/collections/docs"), 404, "not_found")
+    problem(api.delete("/v1/collections/docs"), 404, "not_found")
+    assert api.put("/v1/collections/docs", json={"chunking": {"size": 50}}).json()["documents"] == 0
+
+
+def test_another_embedder_does_not_search_what_it_did_not_make(open_api: OpenApi, problem: Problem) -> None:
+    with open_api(HashingEmbedder(dimension=64)) as api:
+        api.put("/v1/collections/docs/documents/a", json={"text": "Words."})
+    with open_api(HashingEmbedder(dimension=32)) as api:
+        for sent in (
+            api.post("/v1/search", json={"query": "words", "collection": "docs"}),
+            api.put("/v1/collections/docs/documents/b", json={"text": "Words."}),
+        ):
+            assert "runs 'hashing'" in problem(sent, 409, "conflict")["detail"]
+        assert api.get("/v1/collections/docs/documents/a").json()["text"] == "Words."
+        api.put("/v1/collections/mine")
+        listed = api.get("/v1/collections").json()["data"]
+        assert [(entry["name"], entry["dimension"]) for entry in listed] == [("docs", 64), ("mine", 32)]
+        assert "unavailable" in api.get("/v1/status").json()["collections"]["docs"]
+        assert api.get("/metrics").status_code == 200
+        assert api.delete("/v1/collections/docs").status_code == 200

@@ -1,0 +1,96 @@
+"""Liveness, readiness, status and metrics."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
+
+
+def samples(api: httpx.Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    response = api.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = text_string_to_metric_families(response.text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def value(api: httpx.Client, name: str, **labels: str) -> float:
+    return samples(api)[name, frozenset(labels.items())]
+
+
+def test_health(api: httpx.Client) -> None:
+    assert api.get("/healthz").json() == {"status": "ok"}
+    ready = api.get("/readyz")
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "reasons": [], "degraded": []})
+
+
+def test_status_tells_the_state_of_everything(api: httpx.Client) -> None:
+    api.put("/v1/collections/docs/documents/a", json={"text": "Words."})
+    status = api.get("/v1/status").json()
+    assert status["version"] == version("quarry")
+    assert status["embedder"]["model"] == "hashing"
+    assert status["embedder"]["running"] is True
+    assert status["embedder"]["queued_tokens"] == 0
+    assert status["generators"] == {"extractive": {"kind": "extractive", "state": "ready"}}
+    assert status["default_llm"] == "extractive"
+    assert status["sealer_running"] is True
+    docs = status["collections"]["docs"]
+    assert {name: docs[name] for name in ("documents", "chunks", "index_version", "seal_rows")} == {
+        "documents": 1, "chunks": 1, "index_version": 1, "seal_rows": 50_000,
+    }  # fmt: skip
+    assert [(segment["index"], segment["rows"]) for segment in docs["segments"]] == [("flat", 1)]
+
+
+def test_a_secret_is_not_in_the_status(open_api: OpenApi) -> None:
+    llm = {"main": {"url": "http://127.0.0.1:9", "model": "m", "key": "sk-secret"}}
+    with open_api(llm=llm) as api:
+        status = api.get("/v1/status")
+        assert status.json()["default_llm"] == "main"
+        assert "sk-secret" not in status.text
+
+
+def test_metrics_after_traffic(api: httpx.Client) -> None:
+    api.put("/v1/collections/docs/documents/a", json={"text": "Words about honey bees."})
+    api.put("/v1/collections/docs/documents/a", json={"text": "Words about honey bees."})
+    question = {"query": "words about bees", "collection": "docs"}
+    api.post("/v1/query", json=question)
+    api.post("/v1/query", json=question | {"stream": True})
+    api.post("/v1/query", json=question | {"query": "zebra"})
+    api.post("/v1/search", json=question | {"top_k": 0})
+    assert value(api, "quarry_documents_total", outcome="created") == 1
+    assert value(api, "quarry_documents_total", outcome="unchanged") == 1
+    assert value(api, "quarry_answers_total", status="ok") == 2
+    assert value(api, "quarry_answers_total", status="no_answer") == 1
+    assert value(api, "quarry_problems_total", code="invalid_request") == 1
+    assert value(api, "quarry_requests_total", route="/v1/search", method="POST", status="422") == 1
+    assert value(api, "quarry_requests_total", route="/v1/query", method="POST", status="200") == 3
+    assert value(api, "quarry_request_seconds_count", route="/v1/query") == 3
+    for stage in ("queue", "embed", "search", "llm_total", "other", "total"):
+        assert value(api, "quarry_stage_seconds_count", stage=stage) == 3
+    assert value(api, "quarry_batch_tokens_count", lane="bulk") == 1
+    assert value(api, "quarry_batch_tokens_sum", lane="bulk") == 4
+    assert value(api, "quarry_batch_seconds_count", lane="query") >= 3
+    assert value(api, "quarry_queue_tokens") == 0
+    assert value(api, "quarry_batch_failures_total") == 0
+    assert value(api, "quarry_citations_invalid_total") == 0
+    assert value(api, "quarry_index_rows", collection="docs", index="flat") == 1
+    assert value(api, "quarry_index_rows", collection="docs", index="ivf_pq") == 0
+
+
+def test_a_dropped_collection_leaves_the_metrics(api: httpx.Client) -> None:
+    api.put("/v1/collections/docs/documents/a", json={"text": "Words."})
+    assert "docs" in api.get("/metrics").text
+    api.delete("/v1/collections/docs")
+    assert not any(dict(labels).get("collection") == "docs" for _, labels in samples(api))
+
+
+def test_ids_do_not_become_labels(api: httpx.Client) -> None:
+    api.put("/v1/collections/docs/documents/secret-name", json={"text": "Words."})
+    api.get("/v1/nothing/secret-name")
+    text = api.get("/metrics").text
+    assert "secret-name" not in text
+    assert 'route="/v1/collections/{collection}/documents/{id:path}"' in text
+    assert 'route="unmatched"' in text

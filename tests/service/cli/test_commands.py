@@ -1,0 +1,148 @@
+"""The command tree, in process, against a served application."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from service.cli.main import app
+
+TEXT = "# Bees\n\nThe honey bees of the meadow sleep in winter.\n"
+
+
+def quarry(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "bees.md").write_text(TEXT)
+    (root / "empty.txt").write_text("\n")
+    return root
+
+
+def test_help_names_every_command() -> None:
+    done = quarry("--help")
+    assert done.exit_code == 0
+    for command in ("serve", "ingest", "ask", "bench"):
+        assert command in done.output
+
+
+def test_an_unknown_option_or_command_is_an_error() -> None:
+    assert quarry("ask", "why?", "--frobnicate").exit_code == 2
+    assert quarry("frobnicate").exit_code == 2
+
+
+def test_ingest_then_ask(listening: Callable[..., str], folder: Path) -> None:
+    url = listening()
+    done = quarry("ingest", folder, "--collection", "bees", "--url", url, "--wait-ready", "5")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "bees: 1 created, 1 skipped, empty\n"
+    asked = quarry("ask", "When do the honey bees sleep?", "--collection", "bees", "--url", f"{url}/")
+    assert asked.exit_code == 0
+    lines = asked.stdout.splitlines()
+    assert lines[0] == "The honey bees of the meadow sleep in winter. [1]"
+    assert lines[2] == "Sources"
+    assert lines[3].startswith("  [1] Bees  (bees.md, cosine 0.")
+    assert lines[-1].startswith("queue ")
+    assert " total " in f" {lines[-1]}"
+
+
+def test_ask_prints_json_on_request(listening: Callable[..., str], folder: Path) -> None:
+    url = listening()
+    quarry("ingest", folder, "--url", url)
+    reply = json.loads(quarry("ask", "When do honey bees sleep?", "--url", url, "--json", "--top-k", "1").stdout)
+    assert (reply["status"], len(reply["chunks"])) == ("ok", 1)
+
+
+def test_ask_says_what_was_lost(listening: Callable[..., str], folder: Path) -> None:
+    url = listening(llm={"main": {"url": "http://127.0.0.1:9", "model": "m"}})
+    quarry("ingest", folder, "--url", url)
+    assert "partial: lost llm" in quarry("ask", "When do the honey bees sleep?", "--url", url).stdout
+    chosen = quarry("ask", "When do the honey bees sleep?", "--url", url, "--llm", "extractive")
+    assert "partial" not in chosen.stdout
+
+
+def test_ask_without_an_answer(listening: Callable[..., str], folder: Path) -> None:
+    url = listening()
+    quarry("ingest", folder, "--url", url)
+    done = quarry("ask", "zebra crossing", "--url", url)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("The documents do not answer this question.")
+    assert "Sources" not in done.stdout
+
+
+def test_what_the_server_refuses_is_said(listening: Callable[..., str], folder: Path) -> None:
+    url = listening()
+    asked = quarry("ask", "why?", "--collection", "none", "--url", url)
+    assert (asked.exit_code, asked.stdout) == (1, "")
+    assert asked.stderr == "quarry: 404: there is no collection 'none'\n"
+    named = quarry("ingest", folder, "--collection", "a b", "--url", url)
+    assert named.exit_code == 1
+    assert "400: collection name 'a b'" in named.stderr
+
+
+def test_a_document_that_fails_makes_the_exit_code(listening: Callable[..., str], folder: Path) -> None:
+    (folder / "broken.txt").write_bytes(b"\xff\xfe\xfd")
+    done = quarry("ingest", folder, "--url", listening())
+    assert done.exit_code == 1
+    assert done.stdout == "default: 1 created, 1 failed, 1 skipped, empty\n"
+    assert "broken.txt" in done.stderr
+
+
+def test_paths_that_are_not_there(folder: Path) -> None:
+    done = quarry("ingest", folder / "none", "--url", "http://127.0.0.1:9")
+    assert done.exit_code == 1
+    assert f"{folder}/none:nosuchfileorfolder" in "".join(done.stderr.split())  # lines wrap at the terminal's width
+
+
+@pytest.mark.parametrize("arguments", [["ask", "why?"], ["ingest", "."]])
+def test_a_server_that_is_not_there(arguments: list[str]) -> None:
+    done = quarry(*arguments, "--url", "http://127.0.0.1:9")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "http://127.0.0.1:9 cannot be reached" in done.stderr
+
+
+def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization"))
+        return httpx.Response(404, json={"detail": "no"})
+
+    monkeypatch.setattr("httpx.HTTPTransport.handle_request", lambda _, request: handler(request))
+    quarry("ask", "why?", "--key", "k-1")
+    quarry("ask", "why?")
+    assert seen == ["Bearer k-1", None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "65536"], "server.port: Input should be less than or equal to 65535"),
+        (["--config", "none.toml"], "--config none.toml: no such file"),
+    ],
+)
+def test_settings_that_cannot_be(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = quarry("serve", *arguments)
+    assert done.exit_code == 1
+    assert done.stderr == f"quarry: {said}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_variables_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUARRY_LLM__MAIN__KEYY", "sk-hidden")
+    done = quarry("serve")
+    assert done.exit_code == 1
+    assert "llm.main.keyy: Extra inputs are not permitted" in done.stderr
+    assert "sk-hidden" not in done.output

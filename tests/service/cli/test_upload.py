@@ -1,0 +1,176 @@
+"""Sending sources to a server, and what becomes of each document."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from service.cli import upload
+from service.cli.sources import BatchSource, FileSource, Line
+from service.cli.upload import Uploader
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries again at once."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+
+
+@pytest.fixture
+def gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "_GIVE_UP_S", 0.2)
+
+
+def uploader(handler: Handler) -> Uploader:
+    return Uploader(httpx.Client(transport=httpx.MockTransport(handler), base_url="http://quarry"), "my docs")
+
+
+def problem(status: int, code: str, detail: str) -> httpx.Response:
+    return httpx.Response(status, json={"detail": detail, "error": {"code": code}})
+
+
+def batch(*lines: bytes) -> BatchSource:
+    return BatchSource(Path("in.jsonl"), [Line(number, data) for number, data in enumerate(lines, start=1)])
+
+
+def reply(status: str, code: str = "", message: str = "") -> dict[str, object]:
+    return {"id": "x", "status": status, "error": {"code": code, "message": message} if code else None}
+
+
+def ndjson(replies: Sequence[object]) -> httpx.Response:
+    return httpx.Response(200, content=b"".join(orjson.dumps(reply) + b"\n" for reply in replies))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> FileSource:
+    path = tmp_path / "a b.txt"
+    path.write_bytes(b"Some text.")
+    return FileSource(path, "sub/a b%é.txt")
+
+
+def test_a_file_is_put_under_its_id(file: FileSource) -> None:
+    sent: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(201, json={"id": "x", "status": "created", "index_version": 1})
+
+    uploading = uploader(handler)
+    uploading.send(file)
+    assert sent[0].method == "PUT"
+    assert sent[0].url.raw_path == b"/v1/collections/my%20docs/documents/sub%2Fa%20b%25%C3%A9.txt"
+    assert b'filename="a b.txt"' in sent[0].read()
+    assert uploading.tally.outcomes == {"created": 1}
+    assert uploading.tally.failures == []
+
+
+def test_an_empty_file_is_skipped_and_no_failure(file: FileSource) -> None:
+    uploading = uploader(lambda _: problem(400, "empty_document", "no text"))
+    uploading.send(file)
+    assert uploading.tally.outcomes == {"skipped, empty": 1}
+    assert uploading.tally.failures == []
+
+
+def test_a_refused_file_is_a_failure_with_its_reason(file: FileSource) -> None:
+    uploading = uploader(lambda _: problem(415, "unsupported_media_type", "byte 0xff at offset 3"))
+    uploading.send(file)
+    assert uploading.tally.outcomes == {"failed": 1}
+    assert uploading.tally.failures == [f"{file.path}: byte 0xff at offset 3"]
+
+
+def test_a_reply_that_is_no_problem_is_a_failure_too(file: FileSource) -> None:
+    uploading = uploader(lambda _: httpx.Response(500, content=b"<html>"))
+    uploading.send(file)
+    assert uploading.tally.failures == [f"{file.path}: Internal Server Error"]
+
+
+def test_a_busy_server_is_tried_again(file: FileSource) -> None:
+    replies = [problem(503, "overloaded", "busy")] * 2 + [httpx.Response(200, json={"status": "updated"})]
+    uploading = uploader(lambda _: replies.pop(0))
+    uploading.send(file)
+    assert uploading.tally.outcomes == {"updated": 1}
+
+
+@pytest.mark.usefixtures("gives_up")
+def test_a_server_that_stays_busy_is_given_up(file: FileSource) -> None:
+    uploading = uploader(lambda _: problem(503, "overloaded", "busy for ever"))
+    uploading.send(file)
+    assert uploading.tally.failures == [f"{file.path}: busy for ever"]
+
+
+def test_a_file_that_cannot_be_read(file: FileSource) -> None:
+    file.path.unlink()
+    uploading = uploader(lambda _: pytest.fail("nothing is sent"))
+    uploading.send(file)
+    assert uploading.tally.failures == [f"{file.path}: No such file or directory"]
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    path = tmp_path / name
+    path.write_bytes(b"Some text.")
+    uploading = uploader(lambda _: pytest.fail("nothing is sent"))
+    uploading.send(FileSource(path, name))
+    assert uploading.tally.failures == [f"{path}: its name is not UTF-8"]
+
+
+def test_a_batch_is_counted_line_by_line() -> None:
+    bodies: list[bytes] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.read())
+        assert request.url.path == "/v1/collections/my docs/documents:batch"
+        assert request.headers["content-type"] == "application/x-ndjson"
+        return ndjson(
+            [reply("created"), reply("skipped", "empty_document"), reply("error", "invalid_request", "bad id")]
+        )
+
+    uploading = uploader(handler)
+    uploading.send(batch(b"1", b"2", b"3"))
+    assert bodies == [b"1\n2\n3"]
+    assert uploading.tally.outcomes == {"created": 1, "skipped, empty": 1, "failed": 1}
+    assert uploading.tally.failures == ["in.jsonl:3: bad id"]
+
+
+def test_only_the_lines_that_met_a_busy_server_are_sent_again() -> None:
+    bodies: list[bytes] = []
+    replies = [
+        [reply("created"), reply("error", "overloaded", "busy"), reply("error", "invalid_request", "no")],
+        [reply("error", "embedder_unavailable", "burp")],
+        [reply("unchanged")],
+    ]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.read())
+        return ndjson(replies.pop(0))
+
+    uploading = uploader(handler)
+    uploading.send(batch(b"1", b"2", b"3"))
+    assert bodies == [b"1\n2\n3", b"2", b"2"]
+    assert uploading.tally.outcomes == {"created": 1, "failed": 1, "unchanged": 1}
+
+
+@pytest.mark.usefixtures("gives_up")
+def test_lines_that_stay_busy_fail_in_the_end() -> None:
+    uploading = uploader(lambda _: ndjson([reply("error", "overloaded", "busy")]))
+    uploading.send(batch(b"1"))
+    assert uploading.tally.failures == ["in.jsonl:1: the server was busy for 0.2 s"]
+
+
+def test_a_refused_batch_fails_every_line() -> None:
+    uploading = uploader(lambda _: problem(413, "payload_too_large", "too large"))
+    uploading.send(batch(b"1", b"2"))
+    assert uploading.tally.failures == ["in.jsonl:1: too large", "in.jsonl:2: too large"]
+
+
+def test_a_lost_connection_is_the_callers_to_report(file: FileSource) -> None:
+    def handler(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(httpx.ConnectError):
+        uploader(handler).send(file)

@@ -1,0 +1,33 @@
+"""One document does not fill the hits."""
+
+from indexes.base import Chunk, Hit
+from service.diversity import diversified
+
+
+def hit(document: str, ordinal: int, score: float) -> Hit:
+    return Hit(Chunk(document, ordinal, "", 0, 0), "", None, score, {"vector": score})
+
+
+HITS = [hit("a", 0, 0.9), hit("a", 1, 0.85), hit("b", 0, 0.8), hit("a", 2, 0.75), hit("c", 0, 0.7), hit("b", 1, 0.3)]
+
+
+def ids(hits: list[Hit]) -> list[str]:
+    return [each.chunk.id for each in hits]
+
+
+def test_repeated_documents_step_back() -> None:
+    assert ids(diversified(HITS, 6, 0.1)) == ["a#0", "b#0", "a#1", "c#0", "a#2", "b#1"]
+
+
+def test_only_the_wanted_number_comes_back() -> None:
+    assert ids(diversified(HITS, 3, 0.1)) == ["a#0", "b#0", "a#1"]
+    assert diversified([], 3, 0.1) == []
+
+
+def test_a_clearly_better_second_chunk_stays_ahead() -> None:
+    assert ids(diversified(HITS, 3, 0.01)) == ["a#0", "a#1", "b#0"]
+
+
+def test_the_penalty_is_in_the_score_and_not_in_its_parts() -> None:
+    chunk = next(each for each in diversified(HITS, 6, 0.1) if each.chunk.id == "a#2")
+    assert (chunk.score, chunk.scores) == (0.65, {"vector": 0.75})

@@ -1,0 +1,82 @@
+"""Collections as this process can serve them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from indexes.catalog import Catalog
+from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidNameError
+from models.hashing import HashingEmbedder
+from service.errors import InvalidRequestError
+from service.library import CollectionOptions, Library
+from service.settings import ChunkingSettings
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    catalog = Catalog(tmp_path / "data", 256)
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def library(catalog: Catalog) -> Library:
+    return Library(catalog, HashingEmbedder().info, ChunkingSettings(size=60, overlap=10))
+
+
+def test_a_collection_takes_the_defaults(library: Library) -> None:
+    collection, created = library.ensure("docs", CollectionOptions())
+    assert created
+    spec = collection.spec
+    assert (spec.embedding_model, spec.dimension, spec.chunk_size, spec.chunk_overlap) == ("hashing", 64, 60, 10)
+    assert spec.fingerprint == HashingEmbedder().info.fingerprint
+    assert library.get("docs") is collection
+    assert library.names() == ["docs"]
+
+
+def test_options_override_and_a_small_size_halves_the_default_overlap(library: Library) -> None:
+    spec = library.ensure("docs", CollectionOptions(chunk_size=16))[0].spec
+    assert (spec.chunk_size, spec.chunk_overlap) == (16, 8)
+    spec = library.ensure("flat", CollectionOptions(embedding_model="hashing", chunk_overlap=0))[0].spec
+    assert (spec.chunk_size, spec.chunk_overlap) == (60, 0)
+
+
+def test_what_exists_is_confirmed_or_refused(library: Library) -> None:
+    made, _ = library.ensure("docs", CollectionOptions(chunk_size=50, chunk_overlap=5))
+    assert library.ensure("docs", CollectionOptions()) == (made, False)
+    assert library.ensure("docs", CollectionOptions(chunk_size=50, chunk_overlap=5)) == (made, False)
+    with pytest.raises(CollectionConflictError, match="chunk_overlap is 5, not 6"):
+        library.ensure("docs", CollectionOptions(chunk_size=50, chunk_overlap=6))
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        (CollectionOptions(embedding_model="bert"), "embedding_model"),
+        (CollectionOptions(chunk_size=20, chunk_overlap=20), "chunking"),
+    ],
+)
+def test_impossible_options(library: Library, options: CollectionOptions, param: str) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        library.ensure("docs", options)
+    assert raised.value.param == param
+    assert library.names() == []
+
+
+def test_a_bad_name(library: Library) -> None:
+    with pytest.raises(InvalidNameError, match="'a b'"):
+        library.ensure("a b", CollectionOptions())
+
+
+def test_what_another_embedder_made_is_listed_but_not_served(catalog: Catalog, library: Library) -> None:
+    library.ensure("docs", CollectionOptions())
+    other = Library(catalog, HashingEmbedder(dimension=32).info, ChunkingSettings())
+    assert other.names() == ["docs"]
+    with pytest.raises(CollectionConflictError, match="this server runs 'hashing'"):
+        other.get("docs")
+    with pytest.raises(CollectionConflictError, match="this server runs 'hashing'"):
+        other.ensure("docs", CollectionOptions())
+    other.drop("docs")
+    with pytest.raises(CollectionNotFoundError, match="'docs'"):
+        other.drop("docs")
