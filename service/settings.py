@@ -97,7 +97,7 @@ class AnswerSettings(_Group):
     """
 
     llm: str | None = None
-    min_score: float = Field(0.25, ge=-1, le=1, allow_inf_nan=False)
+    min_score: float = Field(0.3, ge=-1, le=1, allow_inf_nan=False)
     passages: int = Field(8, ge=1, le=100)
     max_tokens: int = Field(512, ge=1, le=32_768)
 
