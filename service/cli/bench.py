@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from service.bench import query as query_bench
 from service.cli.console import err, out
 
 bench = typer.Typer(help="Measure this machine: ratios and differences within one run.", no_args_is_help=True)
@@ -25,6 +24,8 @@ def query(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """What POST /v1/search adds to tokenise + forward + index search, at concurrency 1."""
+    from service.bench import query as query_bench  # noqa: PLC0415  brings torch, see serve
+
     report = query_bench.run(corpus, queries, rounds, lambda text: err.print(text, markup=False))
     if json:
         typer.echo(orjson.dumps(report).decode())

@@ -6,20 +6,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from indexes.errors import IndexesError
 from models.base import ModelError
-from service.app import create_app
 from service.cli.console import fail
 from service.settings import Settings, SettingsFileError, load_settings
 from service.telemetry.logs import configure_logging
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 # A thread that runs Python gives the GIL up this often; the default of 5 ms would be added to every hand-over.
 _SWITCH_INTERVAL_S = 1e-4
@@ -33,6 +34,8 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
 ) -> None:
     """Serve the HTTP API."""
+    from service.app import create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
+
     settings = _settings(host, port, data_dir, config)
     configure_logging(settings.server.log_level)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -54,7 +57,7 @@ def serve(
         fail(str(error))
 
 
-async def _run(app: FastAPI, server: uvicorn.Server) -> None:
+async def _run(app: "FastAPI", server: uvicorn.Server) -> None:
     """Enter the lifespan outside the server, so that what goes wrong in it arrives here as it was raised."""
     async with app.router.lifespan_context(app):
         await server.serve()
