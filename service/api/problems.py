@@ -153,9 +153,9 @@ def _invalid(request: Request, errors: Sequence[Any]) -> dict[str, Any]:
 
 
 def _location(item: Mapping[str, Any]) -> str:
-    """A field's path without the word ``body``."""
-    path = [str(part) for part in item["loc"]]
-    return ".".join(path[1:] if path and path[0] in {"body", "query"} and len(path) > 1 else path)
+    """A field's path without the word ``body``, which stands for the whole alone."""
+    path = [str(part) for part in item["loc"]] or ["body"]
+    return ".".join(path[1:] if path[0] in {"body", "query"} and len(path) > 1 else path)
 
 
 def _shown(item: Mapping[str, Any]) -> str:

@@ -75,5 +75,5 @@ def test_nan_on_the_wire(http: httpx.Client) -> None:
 
 def test_an_error_leaves_the_connection_usable(http: httpx.Client) -> None:
     checked(http.post("/v1/search", json={"query": "x", "collection": "atlantis"}), 404, "'atlantis'")
-    checked(http.request("BREW", "/v1/search"), 405, "BREW is not allowed")
+    checked(http.request("PATCH", "/v1/search"), 405, "PATCH is not allowed")
     assert http.get("/healthz").json() == {"status": "ok"}

@@ -85,6 +85,15 @@ def test_delete(api: httpx.Client) -> None:
     assert api.post("/v1/search", json={"query": "words", "collection": "docs"}).json()["chunks"] == []
 
 
+def test_deleted_documents_take_no_place_from_others(api: httpx.Client) -> None:
+    for number in range(9):
+        put(api, str(number), text=f"Some words. {'More of it. ' * number}")
+    for number in range(8):
+        api.delete(f"{DOCUMENTS}/{number}")
+    found = api.post("/v1/search", json={"query": "some words", "collection": "docs", "top_k": 1}).json()["chunks"]
+    assert [chunk["document_id"] for chunk in found] == ["8"]
+
+
 def test_what_is_not_there(api: httpx.Client, problem: Problem) -> None:
     problem(api.get(f"{DOCUMENTS}/a"), 404, "not_found")
     problem(api.delete(f"{DOCUMENTS}/a"), 404, "not_found")

@@ -119,7 +119,7 @@ BODIES = [
     ("blank text", b'{"text": " \\t\\u2003"}', 400, "empty_document", "document 'bad' has no text"),
     ("text a number", b'{"text": 5}', 422, "invalid_request", "text: Input should be a valid string; got 5"),
     ("text null", b'{"text": null}', 422, "invalid_request", "got None"),
-    ("not an object", b'["text"]', 422, "invalid_request", "got ['text']"),
+    ("not an object", b'["text"]', 422, "invalid_request", "body: Input should be an object; got ['text']"),
     ("not UTF-8", b'{"text": "\xff"}', 400, "invalid_request", "not JSON"),
     ("lone surrogate", b'{"text": "\\ud800"}', 400, "invalid_request", "not JSON"),
     ("NUL", b'{"text": "a\\u0000b"}', 400, "invalid_request", "text has a NUL character at offset 1"),
