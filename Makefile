@@ -14,10 +14,15 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
+		|| { echo 'Port $(PORT) is taken; choose another: make run PORT=...'; exit 1; }
+	@echo 'Starting the server on http://127.0.0.1:$(PORT); Ctrl-C stops it ...'
 	@QUARRY_SERVER__LOG_LEVEL=warning $(BIN)/quarry serve --port $(PORT) & server=$$!; \
 	trap 'kill $$server 2>/dev/null; wait $$server' INT TERM EXIT; \
+	until $(BIN)/python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:$(PORT)/readyz")' 2>/dev/null; \
+		do kill -0 $$server 2>/dev/null || exit 1; sleep 0.3; done; \
 	$(BIN)/quarry ingest README.md ARCHITECTURE.md CHANGELOG.md docs \
-		--collection docs --url http://127.0.0.1:$(PORT) --wait-ready 120 || exit 1; \
+		--collection docs --url http://127.0.0.1:$(PORT) || exit 1; \
 	echo; echo 'Ready. In another terminal:'; \
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
 	echo; wait $$server

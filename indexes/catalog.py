@@ -55,6 +55,7 @@ class Catalog:
             raise DataDirectoryError(f"cannot create {self._folder}: {error.strerror}") from error
         self._mutation = threading.Lock()
         self._collections: dict[str, Collection] = {}
+        self._damaged: dict[str, str] = {}  # name -> why it could not be opened
         with ExitStack() as opened:
             opened.callback(_locked(data_dir).release)
             self._database = SqliteDatabase(data_dir / "catalog.db", _SCHEMA, SCHEMA_VERSION)
@@ -70,7 +71,10 @@ class Catalog:
 
         Raises:
             CollectionNotFoundError: there is none.
+            StoreUnavailableError: its files are damaged.
         """
+        if name in self._damaged:
+            raise StoreUnavailableError(f"collection {name!r} could not be opened: {self._damaged[name]}")
         try:
             return self._collections[name]
         except KeyError:
@@ -78,7 +82,7 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Every name, sorted."""
-        return sorted(self._collections)
+        return sorted([*self._collections, *self._damaged])
 
     def ensure(self, name: str, spec: CollectionSpec) -> tuple[Collection, bool]:
         """The collection of that name and identity, and whether it was created just now.
@@ -89,9 +93,9 @@ class Catalog:
         """
         check_collection_name(name)
         with self._mutation:
-            existing = self._collections.get(name)
-            if existing is None:
+            if name not in self.names():
                 return self._create(name, spec), True
+            existing = self.get(name)
         differences = existing.spec.differences(spec)
         if differences:
             said = ", ".join(f"{field} is {mine!r}, not {asked!r}" for field, (mine, asked) in differences.items())
@@ -105,16 +109,19 @@ class Catalog:
             CollectionNotFoundError: there is none of that name.
         """
         with self._mutation:
-            self.get(name)
+            if name not in self.names():
+                raise CollectionNotFoundError(name)
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
-            uid = self._writer.write(
-                self._database, partial(_forget, name=name), lambda _: self._collections.pop(name).close()
-            )
+            uid = self._writer.write(self._database, partial(_forget, name=name), lambda _: self._close(name))
         self._purge(uid)
 
     def close(self) -> None:
         """Finish the writes that are queued, close every file, release the lock."""
         self._opened.close()
+
+    def _close(self, name: str) -> None:
+        if self._damaged.pop(name, None) is None:
+            self._collections.pop(name).close()
 
     def _close_collections(self) -> None:
         for collection in self._collections.values():
@@ -127,7 +134,14 @@ class Catalog:
             if name is None:
                 self._purge(uid)
             else:
-                self._collections[name] = self._open(uid, CollectionSpec(**orjson.loads(spec)))
+                self._open_or_set_aside(name, uid, CollectionSpec(**orjson.loads(spec)))
+
+    def _open_or_set_aside(self, name: str, uid: str, spec: CollectionSpec) -> None:
+        """A damaged file costs one collection; its files stay as they are for whoever repairs them."""
+        try:
+            self._collections[name] = self._open(uid, spec)
+        except (StoreUnavailableError, ValueError) as error:
+            self._damaged[name] = str(error)
 
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
         uid = uuid.uuid4().hex

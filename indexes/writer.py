@@ -102,15 +102,19 @@ class GroupCommitWriter:
 
 
 def _commit(jobs: list[_Job[Any]]) -> None:
-    """One transaction for all; when it fails, one each, so that only the offender fails."""
+    """One transaction for all; when it fails, one each, so that only the offender fails.
+
+    A full disk or a lock held elsewhere is nobody's offence and would meet each of them again: then all fail.
+    """
     try:
         results = _transaction(jobs)
     except Exception as error:  # a loop edge: whatever went wrong belongs to the callers, not to the thread
-        if len(jobs) > 1:
+        if len(jobs) > 1 and not isinstance(error, sqlite3.OperationalError):
             for job in jobs:
                 _commit([job])
         else:
-            jobs[0].done.set_exception(_translated(error))
+            for job in jobs:
+                job.done.set_exception(_translated(error))
         return
     for job, result in zip(jobs, results, strict=True):
         try:
@@ -135,4 +139,6 @@ def _transaction(jobs: list[_Job[Any]]) -> list[Any]:
 
 
 def _translated(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.ProgrammingError):
+        return StoreUnavailableError("the store was closed before the write: its collection is being deleted")
     return StoreUnavailableError(f"the store cannot write: {error}") if isinstance(error, sqlite3.Error) else error

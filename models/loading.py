@@ -54,10 +54,10 @@ def _bundled_folder() -> Path:
 
 def _hub_folder(name: str) -> Path:
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS))
+        return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
         raise ModelNotFoundError(
-            f"model {name!r} is neither a folder, nor {BUNDLED_MODEL}, nor a hub model that is cached or reachable "
+            f"model {name!r} is neither a folder, nor {BUNDLED_MODEL}, nor a hub model in the local cache "
             f"({type(error).__name__})"
         ) from error
 

@@ -80,7 +80,11 @@ class TransformerEmbedder:
         reference = _load_model(folder, device, torch.float32)
         tokenizer = _tokenizer_of(reference, folder)
         inputs = [_pad(tokenizer.encode([probe]), _pad_id(reference)) for probe in _PROBES]
-        forward, chosen, reason = _choose_precision(folder, reference, inputs, dtype)
+        inputs.append(_padded_example(inputs))
+        try:
+            forward, chosen, reason = _choose_precision(folder, reference, inputs, dtype)
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise UnsupportedModelError(f"{folder} cannot be run: {type(error).__name__}: {error}") from error
         info = EmbedderInfo(
             name=Path(name).name,
             fingerprint=fingerprint(folder),
@@ -89,7 +93,7 @@ class TransformerEmbedder:
             device=device,
             dtype=chosen,
             dtype_reason=reason,
-            prompts={kind: reference.prompts.get(kind.value) or "" for kind in TextKind},
+            prompts=_prompts(reference),
         )
         return cls(info, tokenizer, forward, _pad_id(reference))
 
@@ -155,6 +159,13 @@ def _tokenizer_of(model: SentenceTransformer, folder: Path) -> ThreadLocalTokeni
         raise UnsupportedModelError(f"{folder} has no fast tokenizer (tokenizer.json)")
     lowercase = bool(getattr(model[0], "do_lower_case", False))
     return ThreadLocalTokenizer(backend.to_str(), _max_tokens(model), lowercase=lowercase)
+
+
+def _prompts(model: SentenceTransformer) -> dict[TextKind, str]:
+    """The prompt of each kind; SentenceTransformer.encode_document knows three names for the document's."""
+    document = next((name for name in ("document", "passage", "corpus") if model.prompts.get(name)), "document")
+    names = {TextKind.QUERY: "query", TextKind.DOCUMENT: document}
+    return {kind: model.prompts.get(name) or "" for kind, name in names.items()}
 
 
 def _max_tokens(model: SentenceTransformer) -> int:

@@ -54,6 +54,7 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
         summary="Answers from your own documents, on your own node.",
         version="1",
         lifespan=lifespan,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )

@@ -7,6 +7,7 @@ from indexes.collection import Collection, CollectionSpec
 from indexes.errors import CollectionConflictError
 from models.base import EmbedderInfo
 from service.errors import InvalidRequestError
+from service.ingest.chunking import largest_chunk
 from service.settings import ChunkingSettings
 
 
@@ -17,11 +18,6 @@ class CollectionOptions:
     embedding_model: str | None = None
     chunk_size: int | None = None
     chunk_overlap: int | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Nothing is asked for."""
-        return self == CollectionOptions()
 
 
 class Library:
@@ -63,15 +59,18 @@ class Library:
     def ensure(self, name: str, options: CollectionOptions) -> tuple[Collection, bool]:
         """The collection of that name, created with ``options`` if there is none, and whether it was created.
 
-        Naming no options matches a collection of any chunking.
+        Of a collection that exists, only what the options name is compared.
 
         Raises:
             InvalidNameError, CollectionConflictError: see ``Catalog.ensure``.
-            InvalidRequestError: a model that is not loaded, or an overlap that is no smaller than the size.
+            InvalidRequestError: a model that is not loaded, a size that the embedder cannot read, or an overlap that is
+                no smaller than the size.
         """
-        if options.is_empty and name in self._catalog.names():
-            return self.get(name), False
-        return self._catalog.ensure(name, self._spec(options))
+        if name not in self._catalog.names():
+            return self._catalog.ensure(name, self._spec(options))
+        collection = self.get(name)
+        _check_same(name, collection.spec, options)
+        return collection, False
 
     def drop(self, name: str) -> None:
         """Delete a collection and its files.
@@ -87,8 +86,24 @@ class Library:
             raise InvalidRequestError(
                 f"embedding_model {model!r} is not served here; {self._embedder.name!r} is", param="embedding_model"
             )
-        size = options.chunk_size if options.chunk_size is not None else self._chunking.size
+        largest = largest_chunk(self._embedder.max_tokens)
+        size = options.chunk_size if options.chunk_size is not None else min(self._chunking.size, largest)
+        if size > largest:
+            raise InvalidRequestError(
+                f"chunking.size {size}: {model!r} reads {largest} tokens at most", param="chunking"
+            )
         overlap = options.chunk_overlap if options.chunk_overlap is not None else min(self._chunking.overlap, size // 2)
         if overlap >= size:
             raise InvalidRequestError(f"chunking.overlap {overlap} must be smaller than size {size}", param="chunking")
         return CollectionSpec(model, self._embedder.fingerprint, self._embedder.dimension, size, overlap)
+
+
+def _check_same(name: str, spec: CollectionSpec, asked: CollectionOptions) -> None:
+    pairs = {
+        "embedding_model": (spec.embedding_model, asked.embedding_model),
+        "chunking.size": (spec.chunk_size, asked.chunk_size),
+        "chunking.overlap": (spec.chunk_overlap, asked.chunk_overlap),
+    }
+    differing = [f"{field} is {is_!r}, not {want!r}" for field, (is_, want) in pairs.items() if want not in {None, is_}]
+    if differing:
+        raise CollectionConflictError(f"collection {name!r} exists with another identity: {', '.join(differing)}")

@@ -1,6 +1,7 @@
 """Rag: the story of one question, from its text to an answer with citations."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -21,6 +22,8 @@ from service.generation.prompt import NO_ANSWER
 from service.library import Library
 from service.settings import EXTRACTIVE, Settings
 from service.telemetry.timings import Timings
+
+_log = logging.getLogger("quarry.rag")
 
 Status = Literal["ok", "partial", "no_answer"]
 OnFailure = Literal["degrade", "fail"]
@@ -175,14 +178,11 @@ class Rag:
         citations: list[Citation] = []
         degraded: list[str] = []
         finished = Finished("stop", abstained=True)
-        start = time.perf_counter()
         with question.timings.stage("llm_total"):
             async with aclosing(events):
                 async for event in events:
                     match event:
                         case Delta(text):
-                            if not texts:
-                                question.timings.add("llm_ttft", time.perf_counter() - start)
                             texts.append(text)
                             yield event
                         case Cited():
@@ -207,20 +207,25 @@ class Rag:
         handed_on = False
         for name in rungs:
             waiting: list[Event] = []
+            start, first = time.perf_counter(), None
             try:
                 request = self._request(question, retrieval, passages, name)
                 async with aclosing(self._generators[name].generate(request)) as events:
                     async for event in events:
+                        if first is None and isinstance(event, Delta):
+                            first = time.perf_counter() - start
                         if held:
                             waiting.append(event)
                         else:
                             handed_on = True
                             yield event
-            except QuarryError:
+            except QuarryError as error:
                 if handed_on or question.on_failure == "fail":
                     raise
+                _log.warning("generator %s failed: %s: %s", name, type(error).__name__, error)
                 yield _Fallback(EXTRACTIVE if name == EXTRACTIVE else "llm")
                 continue
+            question.timings.add("llm_ttft", first or 0.0)
             for event in waiting:
                 yield event
             return

@@ -7,9 +7,10 @@ may also come as QUARRY_..._FILE, the path of a file that holds it. Unknown name
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+import httpx
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -102,6 +103,14 @@ class AnswerSettings(_Group):
     max_tokens: int = Field(512, ge=1, le=32_768)
 
 
+def _parsable(url: str) -> str:
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    return url
+
+
 class LlmSettings(_Group):
     """A server that speaks OpenAI's chat protocol, vLLM first.
 
@@ -112,7 +121,7 @@ class LlmSettings(_Group):
         context: tokens of prompt and answer together.
     """
 
-    url: str = Field(pattern=r"^(https?://|unix:///)")
+    url: Annotated[str, Field(pattern=r"^(https?://|unix:///)"), AfterValidator(_parsable)]
     model: str
     key: SecretStr | None = None
     context: int = Field(8192, ge=512)

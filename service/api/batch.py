@@ -1,6 +1,7 @@
 """Many documents in one request, as NDJSON."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -30,12 +31,8 @@ _BODY: dict[str, Any] = {
 @router.post("/documents:batch", openapi_extra=_BODY, response_class=StreamingResponse)
 async def put_batch(collection: str, request: Request, services: ServicesOf) -> StreamingResponse:
     """Insert or replace many documents; a result line for each line, in order."""
-    lines = [line for line in (await request.body()).split(b"\n") if line.strip()]
-    limit = services.settings.limits.batch_documents
-    if len(lines) > limit:
-        raise InvalidRequestError(f"the batch has {len(lines)} lines; the limit is {limit}")
-    ingestor = services.ingestor
-    prepared = await asyncio.to_thread(lambda: [_prepared(ingestor, line) for line in lines])
+    ingestor, limit = services.ingestor, services.settings.limits.batch_documents
+    prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
     if any(isinstance(item, Document) for item in prepared):
         replies = _written(ingestor, await ingestor.open(collection), prepared)
     else:
@@ -43,6 +40,19 @@ async def put_batch(collection: str, request: Request, services: ServicesOf) -> 
     return StreamingResponse(
         (orjson.dumps(reply.model_dump()) + b"\n" async for reply in replies), media_type=_MEDIA_TYPE
     )
+
+
+def _prepared_lines(ingestor: Ingestor, body: bytes, limit: int) -> list[Document | BatchLineReply]:
+    """What is on each line that is not blank.
+
+    Raises:
+        InvalidRequestError: more than ``limit`` lines.
+    """
+    # Counted before they are split, as a body may be millions of line breaks.
+    count = sum(1 for line in io.BytesIO(body) if line.strip())
+    if count > limit:
+        raise InvalidRequestError(f"the batch has {count} lines; the limit is {limit}")
+    return [_prepared(ingestor, line) for line in io.BytesIO(body) if line.strip()]
 
 
 def _prepared(ingestor: Ingestor, line: bytes) -> Document | BatchLineReply:

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
 from indexes.errors import CollectionNotFoundError
 from service.api.schemas import (
@@ -13,7 +13,7 @@ from service.api.schemas import (
     CollectionReply,
     DeletedCollection,
 )
-from service.api.services import Services, ServicesOf
+from service.api.services import Services, ServicesOf, require_json
 from service.library import CollectionOptions
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
@@ -29,7 +29,7 @@ async def list_collections(services: ServicesOf) -> CollectionList:
     return CollectionList(data=data)
 
 
-@router.put("/{collection}", responses={201: {"model": CollectionReply}})
+@router.put("/{collection}", dependencies=[Depends(require_json)], responses={201: {"model": CollectionReply}})
 async def put_collection(
     collection: str, response: Response, services: ServicesOf, body: CollectionBody | None = None
 ) -> CollectionReply:

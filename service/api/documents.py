@@ -73,7 +73,7 @@ async def put_document(
 ) -> DocumentReply:
     """Insert or replace a document. When this replies it is durable and searchable."""
     ingestor = services.ingestor
-    document = ingestor.prepare(await _read_document(document_id, request))
+    document = await asyncio.to_thread(ingestor.prepare, await _read_document(document_id, request))
     written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document))
     response.status_code = 201 if written.status == "created" else 200
     return DocumentReply(id=written.id, status=written.status, index_version=written.index_version)
@@ -112,7 +112,7 @@ async def delete_document(collection: str, document_id: DocumentId, services: Se
 async def _read_document(document_id: str, request: Request) -> NewDocument:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "application/json":
-        return _from_json(document_id, await request.body())
+        return await asyncio.to_thread(_from_json, document_id, await request.body())
     if media_type == "multipart/form-data":
         return await _from_form(document_id, request)
     raise UnsupportedMediaTypeError(

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from indexes.errors import CollectionConflictError
+from indexes.errors import IndexesError
 from service.api.services import Services, ServicesOf
 
 router = APIRouter(tags=["operations"])
@@ -69,18 +69,20 @@ def _degraded(services: Services) -> list[str]:
 async def _collections(services: Services) -> dict[str, object]:
     """State by name; the row gauges follow it."""
     states: dict[str, object] = {}
-    services.metrics.index_rows.clear()
+    rows: Counter[tuple[str, str]] = Counter()
     for name in services.library.names():
         try:
             collection = services.library.get(name)
-        except CollectionConflictError as error:
+            state = await asyncio.to_thread(collection.describe)
+        except IndexesError as error:  # another embedder's, being dropped, or unreadable: the others still have a state
             states[name] = {"unavailable": str(error)}
             continue
-        state = await asyncio.to_thread(collection.describe)
-        rows: Counter[str] = Counter(flat=0, ivf_pq=0)
-        for segment in state.segments:
-            rows[str(segment["index"])] += int(str(segment["live_rows"]))
-        for index, count in rows.items():
-            services.metrics.index_rows.labels(name, index).set(count)
         states[name] = asdict(state)
+        rows.update({(name, "flat"): 0, (name, "ivf_pq"): 0})
+        for segment in state.segments:
+            rows[name, str(segment["index"])] += int(str(segment["live_rows"]))
+    # Set without a pause, so that no scrape sees half of them.
+    services.metrics.index_rows.clear()
+    for labels, count in rows.items():
+        services.metrics.index_rows.labels(*labels).set(count)
     return states

@@ -11,6 +11,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from indexes import errors as indexes
@@ -21,6 +22,9 @@ from service.telemetry.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_CHARACTERS = 100
+_SHOWN_ERRORS = 8
+_SHOWN_DETAIL = 300
+_CLIENT_CLOSED_REQUEST = 499  # nginx's status for it; nobody is there to read the reply
 _RETRY_S = 1.0
 
 _log = logging.getLogger("quarry.api")
@@ -114,6 +118,9 @@ def install(app: FastAPI, metrics: Metrics) -> None:
         kind = _HTTP_CODES.get(error.status_code, Kind("invalid_request", error.status_code))
         return reply(problem(request, kind, _http_detail(request, error)), headers=error.headers or {})
 
+    async def on_hang_up(request: Request, error: Exception) -> Response:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+
     def reply(
         body: dict[str, Any], retry_after_s: float = _RETRY_S, headers: Mapping[str, str] | None = None
     ) -> Response:
@@ -124,11 +131,14 @@ def install(app: FastAPI, metrics: Metrics) -> None:
         app.add_exception_handler(type_, on_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(ClientDisconnect, on_hang_up)
 
 
 def validation_detail(errors: Sequence[Any]) -> str:
     """Each wrong field with its rule and the value it had."""
-    return "; ".join(f"{_location(item)}: {item['msg']}{_shown(item)}" for item in errors)
+    said = [f"{_location(item)}: {item['msg']}{_shown(item)}" for item in errors[:_SHOWN_ERRORS]]
+    more = [f"and {len(errors) - _SHOWN_ERRORS} more"] if len(errors) > _SHOWN_ERRORS else []
+    return "; ".join(said + more)
 
 
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
@@ -177,4 +187,6 @@ def _http_detail(request: Request, error: HTTPException) -> str:
     cause = error.__cause__
     if isinstance(cause, UnicodeDecodeError):
         return f"the body is not UTF-8: byte 0x{cause.object[cause.start]:02x} at offset {cause.start}"
+    if isinstance(cause, RecursionError | ValueError):
+        return f"the body cannot be parsed as JSON: {cause}"[:_SHOWN_DETAIL]
     return str(error.detail)

@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from indexes.base import SearchParams
 from service.api import problems
 from service.api.schemas import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
-from service.api.services import Services, ServicesOf
+from service.api.services import Services, ServicesOf, require_json
 from service.api.sse import EventStream, event
 from service.budget import Deadline
 from service.errors import InvalidRequestError
@@ -16,7 +17,7 @@ from service.generation.base import Delta
 from service.rag import Answer, Citation, Question, Retrieval
 from service.telemetry.timings import Timings, server_timing
 
-router = APIRouter(prefix="/v1", tags=["questions"])
+router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
 
 
 @router.post("/search")
@@ -39,9 +40,11 @@ async def query(
     body: QueryBody, request: Request, response: Response, services: ServicesOf
 ) -> QueryReply | EventStream:
     """An answer from the documents, with citations; as server-sent events when ``stream`` is true."""
+    if body.stream and not body.generate:
+        raise InvalidRequestError("stream is true and generate is false: there is nothing to stream", param="stream")
     question = _question(body, services)
     retrieval = await services.rag.retrieve(question)
-    if body.stream and body.generate:
+    if body.stream:
         timings = question.timings.milliseconds()
         headers = {"Server-Timing": server_timing(timings)}
         return EventStream(_frames(request, services, question, retrieval), headers)
@@ -73,14 +76,15 @@ async def _frames(
     opening = {"id": _id(), "chunks": chunks, "timings_ms": timings, "index_version": retrieval.index_version}
     yield event("retrieval", opening)
     try:
-        async for item in services.rag.stream(question, retrieval):
-            match item:
-                case Delta(text):
-                    yield event("token", {"text": text})
-                case Citation():
-                    yield event("citation", CitationReply.of(item).model_dump())
-                case Answer():
-                    yield event("done", _done(item, question, services))
+        async with aclosing(services.rag.stream(question, retrieval)) as items:
+            async for item in items:
+                match item:
+                    case Delta(text):
+                        yield event("token", {"text": text})
+                    case Citation():
+                        yield event("citation", CitationReply.of(item).model_dump())
+                    case Answer():
+                        yield event("done", _done(item, question, services))
     except Exception as error:  # the edge of a stream: its status is sent, so the failure travels as an event
         body = problems.describe(request, error)
         services.metrics.problems.labels(body["error"]["code"]).inc()

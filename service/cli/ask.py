@@ -39,13 +39,15 @@ def _print(reply: dict[str, Any]) -> None:
     out.print(reply["answer"] or "(no answer)", markup=False)
     if reply["degraded"]:
         out.print(f"\npartial: lost {', '.join(reply['degraded'])}", style="yellow")
-    cited = {citation["marker"] for citation in reply["citations"]}
+    cited = {citation["marker"]: citation["chunk_id"] for citation in reply["citations"]}
+    chunks = {chunk["id"]: chunk for chunk in reply["chunks"]}
     if cited:
         out.print("\nSources", style="bold")
-    for number, chunk in enumerate(reply["chunks"], start=1):
-        if number in cited:
-            place = " > ".join(dict.fromkeys([chunk["title"], *chunk["heading_path"]])) or chunk["document_id"]
-            out.print(f"  [{number}] {place}  ({chunk['document_id']}, cosine {chunk['score']:.3f})", markup=False)
+    for marker, chunk_id in sorted(cited.items()):
+        chunk = chunks[chunk_id]
+        place = " > ".join(dict.fromkeys([chunk["title"], *chunk["heading_path"]])) or chunk["document_id"]
+        cosine = chunk["scores"]["vector"]
+        out.print(f"  [{marker}] {place}  ({chunk['document_id']}, cosine {cosine:.3f})", markup=False)
     timings = reply["timings_ms"]
     stages = "  ".join(f"{stage} {timings[stage]:.1f} ms" for stage in _SHOWN_STAGES if stage in timings)
     out.print(f"\n{stages}", style="dim")

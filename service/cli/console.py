@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 UrlOption = Annotated[str, typer.Option(help="The server.")]
@@ -24,8 +24,13 @@ def fail(message: str) -> NoReturn:
 
 def client(url: str, key: str | None) -> httpx.Client:
     """A client of the server at ``url``."""
+    if key and not key.isascii():
+        fail("--key has characters that a header cannot carry")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+    try:
+        return httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+    except httpx.InvalidURL as error:
+        fail(f"--url {url!r}: {error}")
 
 
 def checked(response: httpx.Response) -> httpx.Response:

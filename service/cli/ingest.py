@@ -15,7 +15,7 @@ from rich.text import Text
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
 from service.cli.console import DEFAULT_URL, CollectionOption, KeyOption, UrlOption, checked, client, err, fail, out
-from service.cli.sources import BatchSource, FileSource, Found, find
+from service.cli.sources import BatchSource, FileSource, Found, SameIdError, find
 from service.cli.upload import Tally, Uploader
 
 _CONCURRENT_REQUESTS = 8
@@ -36,6 +36,8 @@ def ingest(
         found = find(paths)
     except FileNotFoundError as error:
         fail(f"{error}: no such file or folder")
+    except SameIdError as error:
+        fail(f"{error}; ingest them into two collections, or the folder above both")
     with client(url, key) as http:
         uploader = Uploader(http, collection)
         try:

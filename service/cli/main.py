@@ -3,7 +3,7 @@
 import typer
 
 from service.cli.ask import ask
-from service.cli.bench import bench
+from service.cli.bench.command import bench
 from service.cli.ingest import ingest
 from service.cli.serve import serve
 

@@ -11,6 +11,10 @@ _BATCH_LINES = 64
 _BATCH_BYTES = 4 * 1024 * 1024
 
 
+class SameIdError(Exception):
+    """Two files have the same path below the folders that were named."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileSource:
     """One file that is one document; its id is its path below the folder that was named."""
@@ -66,6 +70,7 @@ def find(paths: Sequence[Path]) -> Found:
 
     Raises:
         FileNotFoundError: a path does not exist.
+        SameIdError: two files would have one id.
     """
     files: list[FileSource] = []
     jsonl: list[Path] = []
@@ -81,7 +86,15 @@ def find(paths: Sequence[Path]) -> Found:
                 files.append(FileSource(path, path.relative_to(root).as_posix() if path != root else path.name))
             else:
                 passed_over.append(path)
+    _check_distinct(files)
     return Found(files, jsonl, passed_over)
+
+
+def _check_distinct(files: Sequence[FileSource]) -> None:
+    paths: dict[str, Path] = {}
+    for file in files:
+        if paths.setdefault(file.id, file.path) != file.path:
+            raise SameIdError(f"{paths[file.id]} and {file.path} would both be the document {file.id!r}")
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

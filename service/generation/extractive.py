@@ -19,6 +19,8 @@ _MIN_WORDS = 4
 # Weight of shared words beside the cosine, and how near to the best sentence another must come to be quoted too.
 _LEXICAL_WEIGHT = 0.4
 _NEAR = 0.85
+_BLOCK_START = re.compile(r"(?<=\n)(?=[ \t]*(?:[-*+|>]|\d+[.)])[ \t]| {4}|\t|[ \t]*\n)")
+_LEADING_MARKUP = re.compile(r"^(?:[-*+>_]+\s*)+")
 _WORD = re.compile(r"\w+")
 
 
@@ -72,7 +74,8 @@ class ExtractiveGenerator:
         """Nothing to release."""
 
     async def _chosen(self, request: GenerationRequest) -> list[Sentence]:
-        sentences = [sentence for passage in request.passages[:_PASSAGES] for sentence in sentences_of(passage)]
+        found = [sentence for passage in request.passages[:_PASSAGES] for sentence in sentences_of(passage)]
+        sentences = list({sentence.text: sentence for sentence in reversed(found)}.values())[::-1]
         overlaps = _overlaps(request.question, sentences)
         # A passage's first sentences come first among equals: its rank says more than nothing.
         order = sorted(range(len(sentences)), key=lambda i: -overlaps[i])[:_CANDIDATES]
@@ -90,14 +93,18 @@ class ExtractiveGenerator:
 
 
 def sentences_of(passage: Passage) -> list[Sentence]:
-    """Sentences of a passage that could stand in an answer: no headings, no fragments, no rows of a table."""
+    """Sentences of a passage that could stand in an answer: no headings, no fragments.
+
+    An item of a list, a row of a table and a line of a listing are never joined with their neighbours.
+    """
     chunk = passage.hit.chunk
     sentences, start = [], chunk.start
-    for piece in sentencex.segment("en", chunk.text):
-        text = piece.strip()
-        if len(_WORD.findall(text)) >= _MIN_WORDS and not text.startswith(("#", "|", "```")):
-            sentences.append(Sentence(passage, text, start + piece.index(text)))
-        start += len(piece)
+    for block in _BLOCK_START.split(chunk.text):
+        for piece in sentencex.segment("en", block):
+            text = _LEADING_MARKUP.sub("", piece.strip())
+            if len(_WORD.findall(text)) >= _MIN_WORDS and not text.startswith(("#", "```")):
+                sentences.append(Sentence(passage, text, start + piece.index(text)))
+            start += len(piece)
     return sentences
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from service.settings import LlmSettings
 
 _CONNECT_TIMEOUT_S = 2.0
 _MAX_ERROR_CHARACTERS = 200
+_MAX_LINE_BYTES = 1024 * 1024
 _SOCKET_SCHEME = "unix://"
 
 
@@ -37,6 +39,8 @@ class OpenAIGenerator:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events; citations are whole passages."""
+        # An answer may take half of the context: the rest belongs to the passages.
+        request = replace(request, max_tokens=min(request.max_tokens, self._settings.context // 2))
         passages = fitting(request.question, request.passages, self._settings.context, request.max_tokens)
         parser = CitationParser({passage.number: passage for passage in passages})
         answer: list[str] = []
@@ -50,6 +54,8 @@ class OpenAIGenerator:
                 answer.append(text)
                 for event in parser.feed(text):
                     yield event
+            if not "".join(answer).strip():
+                raise LlmBadResponseError("the language model wrote nothing")
         for event in parser.flush():
             yield event
         abstained = "".join(answer).strip() == NO_ANSWER
@@ -119,14 +125,27 @@ async def _in_time(deadline: Deadline) -> AsyncIterator[None]:
 
 
 async def _lines(response: httpx.Response, deadline: Deadline) -> AsyncIterator[str]:
-    """The lines of a body, each waited for until the deadline."""
-    lines = response.aiter_lines()
+    """The lines of a body, each piece of it waited for until the deadline.
+
+    Lines end in line feeds only: JSON strings may hold Unicode's other line breaks.
+
+    Raises:
+        LlmBadResponseError: a line without an end, or not in UTF-8.
+    """
+    pieces, held = response.aiter_bytes(), b""
     while True:
         async with _in_time(deadline):
-            line = await anext(lines, None)
-        if line is None:
+            piece = await anext(pieces, None)
+        *lines, held = (held + (piece or b"\n")).split(b"\n")
+        if len(held) > _MAX_LINE_BYTES:
+            raise LlmBadResponseError(f"a line of the language model's stream exceeds {_MAX_LINE_BYTES} bytes")
+        for line in lines:
+            try:
+                yield line.decode().rstrip("\r")
+            except UnicodeDecodeError:
+                raise LlmBadResponseError("the language model's stream is not UTF-8") from None
+        if piece is None:
             return
-        yield line
 
 
 async def _chunks(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The prompt: fixed instructions, then the passages as data, then the question."""
 
+import re
 from collections.abc import Sequence
 
 from service.generation.base import Passage
@@ -18,6 +19,7 @@ SYSTEM = (
 # Without the model's tokenizer at hand the prompt is fitted by characters; this many a token is below every
 # vocabulary's average on prose, so the fit errs on the short side.
 _CHARACTERS_PER_TOKEN = 3
+_FENCE = re.compile(r"<(\s*/?\s*passage)", re.IGNORECASE)
 
 
 def build_messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]:
@@ -44,6 +46,6 @@ def fitting(question: str, passages: Sequence[Passage], context_tokens: int, ans
 def _block(passage: Passage) -> str:
     hit = passage.hit
     heading = " > ".join(part for part in (hit.title, *hit.chunk.heading_path) if part)
-    # A document cannot close its own fence.
-    text = hit.chunk.text.replace("</passage>", "< /passage>")
-    return f"[{passage.number}] {heading}\n<passage>\n{text}\n</passage>"
+    # A document cannot open or close a fence.
+    quoted = _FENCE.sub(r"< \1", f"{heading}\n{hit.chunk.text}" if heading else hit.chunk.text)
+    return f"[{passage.number}]\n<passage>\n{quoted}\n</passage>"

@@ -28,6 +28,16 @@ class Heading:
     path: tuple[str, ...]
 
 
+def context_limit(max_tokens: int) -> int:
+    """Tokens for title and headings before a chunk: a quarter of what the embedder reads."""
+    return max_tokens // 4
+
+
+def largest_chunk(max_tokens: int) -> int:
+    """Tokens of the longest chunk that the embedder reads whole, title and headings before it."""
+    return max(1, max_tokens - context_limit(max_tokens) - _SPECIAL_TOKENS)
+
+
 @dataclass(frozen=True, slots=True)
 class Chunker:
     """Cuts documents for one embedder.
@@ -62,12 +72,8 @@ class Chunker:
         """
         return f"{self._context(document.title, chunk.heading_path)}{chunk.text}"
 
-    @property
-    def _context_limit(self) -> int:
-        return self.max_tokens // 4
-
     def _pieces(self, document: Document) -> Iterator[tuple[int, str]]:
-        capacity = max(1, min(self.size, self.max_tokens - self._context_limit - _SPECIAL_TOKENS))
+        capacity = min(self.size, largest_chunk(self.max_tokens))
         overlap = min(self.overlap, capacity - 1)
         splitter_type = MarkdownSplitter if document.format == "markdown" else TextSplitter
         splitter = splitter_type.from_callback(self._measure, capacity, overlap)
@@ -88,7 +94,7 @@ class Chunker:
         if len(lines) > 1 and lines[0] == lines[1]:
             del lines[0]
         context = "\n".join(lines)
-        while context and self.count_tokens(context) > self._context_limit:
+        while context and self.count_tokens(context) > context_limit(self.max_tokens):
             context = context[: int(len(context) * 0.8)]
         return f"{context}\n" if context else ""
 
@@ -98,7 +104,7 @@ def _headings(text: str) -> list[Heading]:
     line_starts = [0, *(match.end() for match in _LINE_BREAK.finditer(text))]
     stack: list[tuple[int, str]] = []
     headings: list[Heading] = []
-    tokens = MarkdownIt("commonmark").parse(text)
+    tokens = MarkdownIt("commonmark").disable("inline").parse(text)
     for token, content in pairwise(tokens):
         if token.type == "heading_open" and token.map is not None:
             level = int(token.tag[1])

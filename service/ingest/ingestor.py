@@ -26,11 +26,11 @@ from service.telemetry.metrics import Metrics
 # Part of every content hash: raise it when equal input would give other chunks or vectors.
 PIPELINE_VERSION = 1
 
-_CONCURRENT_DOCUMENTS = 16
+_CONCURRENT_DOCUMENTS = 8
 _MAX_WAITING_DOCUMENTS = 4096
 _RETRY_AFTER_S = 5.0
 # Chunks of one document that wait for the device at a time: enough to fill a batch, few beside the queue's bound.
-_SLICE = 64
+_SLICE = 32
 
 T = TypeVar("T")
 WriteStatus = Literal["created", "updated", "unchanged"]
@@ -88,9 +88,9 @@ class Ingestor:
         self._limits = limits
         self._metrics = metrics
         self._on_write = on_write
-        # Cutting counts tokens in Python and would fight the event loop for the GIL on more threads than one; writes
-        # only wait, and more of them at a time share one fsync.
-        self._cutting = ThreadPoolExecutor(1, thread_name_prefix="quarry-cutting")
+        # Cutting counts tokens in Python and fights the event loop for the GIL: one thread, and another so that a long
+        # document does not hold up short ones. Writes only wait, and more of them at a time share one fsync.
+        self._cutting = ThreadPoolExecutor(2, thread_name_prefix="quarry-cutting")
         self._writing = ThreadPoolExecutor(_CONCURRENT_DOCUMENTS, thread_name_prefix="quarry-writing")
         self._slots = asyncio.Semaphore(_CONCURRENT_DOCUMENTS)
         self._waiting = 0
@@ -99,7 +99,7 @@ class Ingestor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._cutting.shutdown()
+        self._cutting.shutdown(cancel_futures=True)
         self._writing.shutdown()
 
     def prepare(self, document: NewDocument) -> Document:

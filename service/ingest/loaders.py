@@ -65,11 +65,11 @@ def decode_text(name: str, data: bytes) -> str:
 
 
 def _load_text(name: str, text: str) -> LoadedText:
-    return LoadedText(name, text, "text")
+    return LoadedText(name[:_MAX_TITLE_CHARACTERS], text, "text")
 
 
 def _load_markdown(name: str, text: str) -> LoadedText:
-    tokens = MarkdownIt("commonmark").parse(text)
+    tokens = MarkdownIt("commonmark").disable("inline").parse(text)
     titles = [
         content.content
         for token, content in pairwise(tokens)

@@ -216,21 +216,38 @@ def test_data_of_a_newer_program_is_refused_and_lets_go_of_the_directory(open_ca
     open_catalog()
 
 
-def test_a_collection_that_cannot_be_opened_leaves_no_thread_and_no_lock_behind(
-    open_catalog: Open, spec: CollectionSpec, data_dir: Path
-) -> None:
+def test_a_damaged_file_costs_one_collection(open_catalog: Open, spec: CollectionSpec, data_dir: Path) -> None:
+    catalog = open_catalog()
+    catalog.ensure("docs", spec)
+    (store,) = [folder / "store.db" for folder in folders(data_dir)]
+    catalog.ensure("other", spec)
+    catalog.close()
+    kept = store.read_bytes()
+    store.write_bytes(b"no database" * 1000)
+    catalog = open_catalog()
+    assert catalog.names() == ["docs", "other"]
+    assert catalog.get("other").version == 0
+    with pytest.raises(StoreUnavailableError, match=r"'docs' could not be opened: .*store\.db"):
+        catalog.get("docs")
+    with pytest.raises(StoreUnavailableError, match="'docs'"):
+        catalog.ensure("docs", spec)
+    catalog.close()
+    assert store.read_bytes() == b"no database" * 1000
+    store.write_bytes(kept)
+    assert open_catalog().get("docs").version == 0
+
+
+def test_a_damaged_collection_can_be_dropped(open_catalog: Open, spec: CollectionSpec, data_dir: Path) -> None:
     catalog = open_catalog()
     catalog.ensure("docs", spec)
     catalog.close()
-    before = threading.active_count()
-    store = folders(data_dir)[0] / "store.db"
-    kept = store.read_bytes()
-    store.write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreUnavailableError, match=r"store\.db"):
-        Catalog(data_dir, 256)
-    assert threading.active_count() == before
-    store.write_bytes(kept)
-    assert open_catalog().names() == ["docs"]
+    (folder,) = folders(data_dir)
+    (folder / "store.db").write_bytes(b"no database" * 1000)
+    catalog = open_catalog()
+    catalog.drop("docs")
+    assert catalog.names() == []
+    assert folders(data_dir) == []
+    assert catalog.ensure("docs", spec)[1]
 
 
 def test_a_data_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:

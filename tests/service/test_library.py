@@ -46,7 +46,8 @@ def test_what_exists_is_confirmed_or_refused(library: Library) -> None:
     made, _ = library.ensure("docs", CollectionOptions(chunk_size=50, chunk_overlap=5))
     assert library.ensure("docs", CollectionOptions()) == (made, False)
     assert library.ensure("docs", CollectionOptions(chunk_size=50, chunk_overlap=5)) == (made, False)
-    with pytest.raises(CollectionConflictError, match="chunk_overlap is 5, not 6"):
+    assert library.ensure("docs", CollectionOptions(embedding_model="hashing")) == (made, False)
+    with pytest.raises(CollectionConflictError, match=r"chunking\.overlap is 5, not 6"):
         library.ensure("docs", CollectionOptions(chunk_size=50, chunk_overlap=6))
 
 
@@ -55,6 +56,7 @@ def test_what_exists_is_confirmed_or_refused(library: Library) -> None:
     [
         (CollectionOptions(embedding_model="bert"), "embedding_model"),
         (CollectionOptions(chunk_size=20, chunk_overlap=20), "chunking"),
+        (CollectionOptions(chunk_size=189), "chunking"),
     ],
 )
 def test_impossible_options(library: Library, options: CollectionOptions, param: str) -> None:

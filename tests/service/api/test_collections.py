@@ -41,7 +41,7 @@ def test_another_identity_is_a_conflict(api: httpx.Client, problem: Problem) -> 
     api.put("/v1/collections/docs", json={"chunking": {"size": 50, "overlap": 5}})
     assert api.put("/v1/collections/docs", json={"chunking": {"size": 50, "overlap": 5}}).status_code == 200
     sent = api.put("/v1/collections/docs", json={"chunking": {"size": 60, "overlap": 5}})
-    assert "chunk_size is 50, not 60" in problem(sent, 409, "conflict")["detail"]
+    assert "chunking.size is 50, not 60" in problem(sent, 409, "conflict")["detail"]
     assert sent.headers["x-should-retry"] == "false"
 
 

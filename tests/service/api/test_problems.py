@@ -109,7 +109,14 @@ def test_a_question_that_is_not_announced_as_json(
 ) -> None:
     headers = {"content-type": content_type} if content_type else {}
     sent = limited.post("/v1/search", content=b'{"query": "x"}', headers=headers)
-    problem(sent, 422, "invalid_request")
+    assert "application/json" in problem(sent, 415, "unsupported_media_type")["detail"]
+
+
+def test_thousands_of_errors_are_told_in_a_few_lines(limited: httpx.Client, problem: Problem) -> None:
+    sent = limited.post("/v1/search", json={"query": "x", **{f"unknown{number}": 1 for number in range(40)}})
+    detail = problem(sent, 422, "invalid_request")["detail"]
+    assert "unknown0: Extra inputs" in detail
+    assert detail.endswith("and 32 more")
 
 
 BODIES = [

@@ -96,9 +96,13 @@ def test_errors_before_the_stream_are_plain_replies(
     problem(cafe.post("/v1/query", json=QUESTION | {"stream": True, "collection": "none"}), 404, "not_found")
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_without_generation_there_are_only_chunks(cafe: httpx.Client, stream: bool) -> None:
-    reply = cafe.post("/v1/query", json=QUESTION | {"generate": False, "stream": stream}).json()
+def test_a_stream_of_nothing_is_refused(cafe: httpx.Client, problem: Callable[..., dict[str, Any]]) -> None:
+    sent = cafe.post("/v1/query", json=QUESTION | {"generate": False, "stream": True})
+    assert "nothing to stream" in problem(sent, 400, "invalid_request")["detail"]
+
+
+def test_without_generation_there_are_only_chunks(cafe: httpx.Client) -> None:
+    reply = cafe.post("/v1/query", json=QUESTION | {"generate": False}).json()
     assert (reply["answer"], reply["status"], reply["citations"]) == (None, "ok", [])
     assert reply["chunks"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import sources
-from service.cli.sources import BatchSource, FileSource, find
+from service.cli.sources import BatchSource, FileSource, SameIdError, find
 
 
 def write(path: Path, data: bytes = b"x") -> Path:
@@ -71,3 +71,12 @@ def test_batches_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_an_empty_file_has_no_batch(tmp_path: Path) -> None:
     assert list(find([write(tmp_path / "none.jsonl", b"\n\n")])) == []
+
+
+def test_two_files_that_would_be_one_document_are_refused(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "readme.txt").write_text(folder)
+    with pytest.raises(SameIdError, match=r"first/readme\.txt and .*second/readme\.txt would both be .*'readme\.txt'"):
+        find([tmp_path / "first", tmp_path / "second"])
+    assert [file.id for file in find([tmp_path]).files] == ["first/readme.txt", "second/readme.txt"]

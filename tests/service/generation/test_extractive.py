@@ -78,13 +78,29 @@ def test_no_more_than_three_sentences() -> None:
     assert [each.number for each in cited(generate(passages))] == [1, 2, 3]
 
 
+def test_list_items_and_table_rows_stand_alone_without_their_markup() -> None:
+    text = "Some words stand here first:\n\n- **Honey bees sleep** in the hive\n- Wasps sleep\n| bees | sleep | at | night |"  # noqa: E501
+    sentences = sentences_of(passage(1, text))
+    assert [sentence.text for sentence in sentences] == [
+        "Some words stand here first:",
+        "Honey bees sleep** in the hive",
+        "| bees | sleep | at | night |",
+    ]
+    assert all(text[sentence.start : sentence.end] == sentence.text for sentence in sentences)
+
+
+def test_the_same_sentence_is_quoted_once() -> None:
+    events = generate([passage(1, "The honey bees sleep at night."), passage(2, "The honey bees sleep at night.")])
+    assert [each.number for each in cited(events)] == [1]
+
+
 @pytest.mark.parametrize(
     "passages",
     [
         [],
         [passage(1, "Too short.")],
         [passage(1, "# The honey bees sleep in a heading")],
-        [passage(1, "| The | honey | bees | sleep |")],
+        [passage(1, "|---|---|---|---|")],
         [passage(1, "Accounting rules were amended by parliament.")],
     ],
 )

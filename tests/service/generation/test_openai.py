@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_what_the_model_is_sent(language_model: LanguageModel, llm_requests: lis
     assert plain["authorization"] is None
     system, user = sent["messages"]
     assert system["content"] == SYSTEM
-    assert "[2] Title 2\n<passage>\nPassage 2.\n</passage>" in user["content"]
+    assert "[2]\n<passage>\nTitle 2\nPassage 2.\n</passage>" in user["content"]
     assert user["content"].endswith("Question: Why?")
 
 
@@ -116,8 +117,8 @@ def test_passages_that_do_not_fit_are_left_out_and_cannot_be_cited(
     language_model: LanguageModel, llm_requests: list[dict[str, Any]]
 ) -> None:
     events = generate(language_model([*said("See [1] and [30]."), DONE]), request(passages=40), context=512)
-    assert "[1] Title 1" in llm_requests[0]["messages"][1]["content"]
-    assert "[30] Title 30" not in llm_requests[0]["messages"][1]["content"]
+    assert "\nTitle 1\n" in llm_requests[0]["messages"][1]["content"]
+    assert "\nTitle 30\n" not in llm_requests[0]["messages"][1]["content"]
     assert text_of(events) == "See [1] and."
     assert isinstance(events[-1], Finished)
     assert events[-1].invalid_markers == 1
@@ -128,6 +129,25 @@ def test_abstaining(language_model: LanguageModel, answer: str, abstained: bool)
     finished = generate(language_model([*said(*answer), DONE]))[-1]
     assert isinstance(finished, Finished)
     assert finished.abstained == abstained
+
+
+@pytest.mark.parametrize("blank", [[], ["", " \n"]])
+def test_an_answer_without_a_word_is_a_failure(language_model: LanguageModel, blank: list[str]) -> None:
+    error, _, state = failure(language_model([*said(*blank), DONE]))
+    assert isinstance(error, LlmBadResponseError)
+    assert state == str(error) == "the language model wrote nothing"
+
+
+def test_unicode_line_breaks_belong_to_the_text(language_model: LanguageModel) -> None:
+    text = "One\u2028two\u0085three\x0bfour."
+    assert text_of(generate(language_model([*said(text), DONE]))) == text
+
+
+def test_an_answer_may_take_half_of_the_context(
+    language_model: LanguageModel, llm_requests: list[dict[str, Any]]
+) -> None:
+    generate(language_model([*said("Yes."), DONE]), replace(request(), max_tokens=4000), context=1024)
+    assert llm_requests[0]["max_tokens"] == 512
 
 
 def test_an_answer_cut_short_says_so(language_model: LanguageModel) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 _START_S = 120.0
 _STOP_S = 30.0
@@ -49,7 +49,9 @@ def connection(url: str) -> http.client.HTTPConnection:
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     patience = Retrying(
-        retry=retry_if_exception_type(httpx.TransportError), stop=stop_after_delay(_START_S), wait=wait_fixed(0.1)
+        retry=retry_if_exception_type((httpx.TransportError, httpx.HTTPStatusError)),
+        stop=stop_after_delay(_START_S),
+        wait=wait_fixed(0.1),
     )
 
     def is_up() -> None:
@@ -57,7 +59,10 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             raise ServerStartError(f"the server ended with code {process.returncode}: {log.read_text()[-2000:]}")
         httpx.get(f"{url}/readyz", trust_env=False).raise_for_status()
 
-    patience(is_up)
+    try:
+        patience(is_up)
+    except RetryError:
+        raise ServerStartError(f"no server within {_START_S:g} s: {log.read_text()[-2000:]}") from None
 
 
 def _free_port() -> int:

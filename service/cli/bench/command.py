@@ -24,7 +24,7 @@ def query(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """What POST /v1/search adds to tokenise + forward + index search, at concurrency 1."""
-    from service.bench import query as query_bench  # noqa: PLC0415  brings torch, see serve
+    from service.cli.bench import query as query_bench  # noqa: PLC0415  brings torch, see serve
 
     report = query_bench.run(corpus, queries, rounds, lambda text: err.print(text, markup=False))
     if json:
