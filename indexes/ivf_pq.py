@@ -19,6 +19,11 @@ _MAX_POINTS_PER_LIST = 256
 _MIN_POINTS_PER_LIST = 39  # FAISS's own bound (Clustering.h, min_points_per_centroid)
 
 
+def search_on_one_thread() -> None:
+    """Keep FAISS's searches on the calling thread; other threads, where indexes are built, go on using every core."""
+    faiss.omp_set_num_threads(1)
+
+
 @dataclass(frozen=True, slots=True)
 class IvfPqParams:
     """Shape of the index and the defaults of its searches.

@@ -1,21 +1,25 @@
 """create_app and its lifespan: the only place that constructs collaborators."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from threadpoolctl import threadpool_limits
 
 from indexes.catalog import Catalog
+from indexes.ivf_pq import search_on_one_thread
 from models.base import Embedder
 from models.transformer import TransformerEmbedder
 from service.api import batch, collections, documents, operations, problems, question
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
-from service.batching import EmbeddingBatcher
+from service.batching import EmbeddingBatcher, device_thread
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
@@ -73,16 +77,23 @@ async def _construct(
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
     catalog = await run_sync(Catalog, settings.data_dir, settings.index.seal_rows)
     stack.callback(catalog.close)
+    # The forward's workers are the only ones that should span the cores: each search stays on the thread it is made on.
+    stack.enter_context(threadpool_limits(1, user_api="blas"))
+    device = device_thread()
+    stack.callback(device.shutdown)
     if embedder is None:
-        embedder = await run_sync(_load_embedder, settings.embedding)
+        load = partial(_load_embedder, settings.embedding)
+        embedder = await asyncio.get_running_loop().run_in_executor(device, load)
     library = Library(catalog, embedder.info, settings.chunking)
     sealer = await stack.enter_async_context(Sealer())
     batch_tokens = settings.embedding.max_batch_tokens or _batch_tokens(embedder)
     batcher = await stack.enter_async_context(
-        EmbeddingBatcher(embedder, batch_tokens, settings.embedding.max_queued_tokens, metrics)
+        EmbeddingBatcher(embedder, batch_tokens, settings.embedding.max_queued_tokens, metrics, device)
     )
     ingestor = stack.enter_context(Ingestor(library, embedder, batcher, settings.limits, metrics, sealer.notify))
-    readers = stack.enter_context(ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="quarry-reader"))
+    readers = stack.enter_context(
+        ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
+    )
     generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(batcher, settings.answer.min_score)}
     generators |= {name: OpenAIGenerator(llm) for name, llm in settings.llm.items()}
     for generator in generators.values():

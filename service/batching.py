@@ -68,6 +68,11 @@ class _Text:
     ids: TokenIds
 
 
+def device_thread() -> ThreadPoolExecutor:
+    """The thread that owns the device."""
+    return ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
+
+
 class EmbeddingBatcher:
     """Packs texts of concurrent callers into forwards; an async context manager that owns its threads and its task.
 
@@ -75,9 +80,19 @@ class EmbeddingBatcher:
         embedder: used from the device thread only, its tokenizer from any.
         max_batch_tokens: of one forward, padding counted; one text may exceed it alone.
         max_queued_tokens: beyond it callers get OverloadedError.
+        device: the one thread that calls the embedder, from here on owned here; None makes it. An embedder that was
+            loaded belongs on the thread that loaded it: OpenMP keeps a pool of workers for each thread that ever called
+            it, and with more workers than cores its hand-overs are several times slower.
     """
 
-    def __init__(self, embedder: Embedder, max_batch_tokens: int, max_queued_tokens: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        max_batch_tokens: int,
+        max_queued_tokens: int,
+        metrics: Metrics,
+        device: ThreadPoolExecutor | None = None,
+    ) -> None:
         self._embedder = embedder
         self._max_batch_tokens = max_batch_tokens
         self._max_queued_tokens = max_queued_tokens
@@ -86,7 +101,7 @@ class EmbeddingBatcher:
         self._queued_tokens = 0
         self._seconds_per_token = 1e-4  # refitted after every forward
         self._work = asyncio.Event()
-        self._device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
+        self._device = device or device_thread()
         self._tokenizers = ThreadPoolExecutor(_TOKENIZER_THREADS, thread_name_prefix="quarry-tokenizer")
 
     async def __aenter__(self) -> Self:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import orjson
+from threadpoolctl import threadpool_limits
 
 from indexes.base import SearchParams
 from indexes.flat import FlatIndex
@@ -84,6 +85,7 @@ def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) ->
         say("loading the model a second time, for the direct measurement")
         settings = load_settings().embedding
         embedder = TransformerEmbedder.load(settings.model, device=settings.device, dtype=settings.dtype)
+        threadpool_limits(1, user_api="blas")  # as the server does it
         direct = DirectWork(embedder, _index_of(Path(folder, "data"), embedder.info.dimension))
         http = connection(url)
         say(f"timing {len(texts)} queries, {rounds} rounds")
