@@ -347,3 +347,20 @@ def test_what_a_call_is_told_of_its_cost() -> None:
     assert embedded.forward_s > 0
     assert b'quarry_batch_tokens_count{lane="bulk"} 3.0' in metrics.render()
     assert b'quarry_batch_tokens_sum{lane="bulk"} 5.0' in metrics.render()
+
+
+def test_the_thread_that_is_handed_in_runs_the_forwards() -> None:
+    names: set[str] = set()
+
+    class Noting(HashingEmbedder):
+        def embed(self, batch: Sequence[TokenIds]) -> Vectors:
+            names.add(threading.current_thread().name)
+            return super().embed(batch)
+
+    async def scenario() -> None:
+        device = ThreadPoolExecutor(1, thread_name_prefix="loaded-here")
+        async with EmbeddingBatcher(Noting(), 64, 1000, Metrics(), device) as batcher:
+            await batcher.embed(["one", "two"], TextKind.QUERY, Lane.QUERY)
+
+    asyncio.run(scenario())
+    assert names == {"loaded-here_0"}
