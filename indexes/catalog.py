@@ -80,6 +80,9 @@ class Catalog:
         except KeyError:
             raise CollectionNotFoundError(name) from None
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._collections or name in self._damaged
+
     def names(self) -> list[str]:
         """Every name, sorted."""
         return sorted([*self._collections, *self._damaged])
@@ -93,7 +96,7 @@ class Catalog:
         """
         check_collection_name(name)
         with self._mutation:
-            if name not in self.names():
+            if name not in self:
                 return self._create(name, spec), True
             existing = self.get(name)
         differences = existing.spec.differences(spec)
@@ -109,7 +112,7 @@ class Catalog:
             CollectionNotFoundError: there is none of that name.
         """
         with self._mutation:
-            if name not in self.names():
+            if name not in self:
                 raise CollectionNotFoundError(name)
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
             uid = self._writer.write(self._database, partial(_forget, name=name), lambda _: self._close(name))

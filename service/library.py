@@ -66,7 +66,7 @@ class Library:
             InvalidRequestError: a model that is not loaded, a size that the embedder cannot read, or an overlap that is
                 no smaller than the size.
         """
-        if name not in self._catalog.names():
+        if name not in self._catalog:
             return self._catalog.ensure(name, self._spec(options))
         collection = self.get(name)
         _check_same(name, collection.spec, options)

@@ -81,7 +81,13 @@ async def _written(
     """A reply for each line. Lines are accepted in order, so that the last one of an id wins, and written together."""
     for first in range(0, len(prepared), _CONCURRENT_LINES):
         block = [_accepted(ingestor, collection, item) for item in prepared[first : first + _CONCURRENT_LINES]]
-        tasks = [asyncio.create_task(_put(ingestor, item)) for item in block]
+        tasks: list[asyncio.Task[BatchLineReply]] = []
+        latest: dict[str, asyncio.Task[BatchLineReply]] = {}  # by id: lines of one document are written one by one
+        for item in block:
+            document_id = item.document.id if isinstance(item, AcceptedWrite) else None
+            tasks.append(asyncio.create_task(_put(ingestor, item, latest.get(document_id or ""))))
+            if document_id is not None:
+                latest[document_id] = tasks[-1]
         try:
             for task in tasks:
                 yield await task
@@ -102,9 +108,13 @@ def _accepted(
         return _failed(item.id, error)
 
 
-async def _put(ingestor: Ingestor, item: AcceptedWrite | BatchLineReply) -> BatchLineReply:
+async def _put(
+    ingestor: Ingestor, item: AcceptedWrite | BatchLineReply, after: asyncio.Task[BatchLineReply] | None
+) -> BatchLineReply:
     if isinstance(item, BatchLineReply):
         return item
+    if after is not None:
+        await asyncio.wait({after})
     try:
         written = await ingestor.put(item)
     except (QuarryError, IndexesError) as error:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from fastapi import APIRouter, Depends, Response
 
 from indexes.errors import CollectionNotFoundError
+from service.api.media_type import require_json
 from service.api.schemas import (
     ChunkingReply,
     CollectionBody,
@@ -13,7 +14,7 @@ from service.api.schemas import (
     CollectionReply,
     DeletedCollection,
 )
-from service.api.services import Services, ServicesOf, require_json
+from service.api.services import Services, ServicesOf
 from service.library import CollectionOptions
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from indexes.names import check_document_id
+from service.api import media_type
 from service.api.schemas import (
     DeletedDocument,
     DocumentBody,
@@ -20,7 +21,7 @@ from service.api.schemas import (
     StoredDocument,
 )
 from service.api.services import ServicesOf
-from service.errors import InvalidRequestError, UnsupportedMediaTypeError
+from service.errors import InvalidRequestError
 from service.ingest.ingestor import NewDocument
 from service.ingest.loaders import load_file
 
@@ -110,14 +111,13 @@ async def delete_document(collection: str, document_id: DocumentId, services: Se
 
 
 async def _read_document(document_id: str, request: Request) -> NewDocument:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type == "application/json":
-        return await asyncio.to_thread(_from_json, document_id, await request.body())
-    if media_type == "multipart/form-data":
-        return await _from_form(document_id, request)
-    raise UnsupportedMediaTypeError(
-        f"content type {media_type or '(none)'!r} is not read here; application/json and multipart/form-data are"
-    )
+    match media_type.media_type_of(request):
+        case media_type.JSON:
+            return await asyncio.to_thread(_from_json, document_id, await request.body())
+        case media_type.FORM:
+            return await _from_form(document_id, request)
+        case other:
+            raise media_type.unsupported(other, media_type.JSON, media_type.FORM)
 
 
 def _from_json(document_id: str, raw: bytes) -> NewDocument:

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from indexes.base import SearchParams
 from service.api import problems
+from service.api.media_type import require_json
 from service.api.schemas import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
-from service.api.services import Services, ServicesOf, require_json
+from service.api.services import Services, ServicesOf
 from service.api.sse import EventStream, event
 from service.budget import Deadline
 from service.errors import InvalidRequestError

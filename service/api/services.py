@@ -8,7 +8,6 @@ from fastapi import Depends, Request
 
 from models.base import EmbedderInfo
 from service.batching import EmbeddingBatcher
-from service.errors import UnsupportedMediaTypeError
 from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
@@ -36,19 +35,6 @@ class Services:
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
-
-
-async def require_json(request: Request) -> None:
-    """Refuse a body that does not say it is JSON; a request without a body passes.
-
-    Raises:
-        UnsupportedMediaTypeError: naming what it says.
-    """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != "application/json" and await request.body():
-        raise UnsupportedMediaTypeError(
-            f"content type {media_type or '(none)'!r} is not read here; application/json is"
-        )
 
 
 ServicesOf = Annotated[Services, Depends(_services)]

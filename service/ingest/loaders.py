@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -42,7 +42,8 @@ def load_file(name: str, data: bytes) -> LoadedText:
         raise UnsupportedMediaTypeError(
             f"{name!r}: files of type {path.suffix or '(none)'!r} are not read; {', '.join(SUFFIXES)} are"
         )
-    return loader(path.name, decode_text(name, data))
+    loaded = loader(path.name, decode_text(name, data))
+    return replace(loaded, title=loaded.title[:_MAX_TITLE_CHARACTERS])
 
 
 def decode_text(name: str, data: bytes) -> str:
@@ -65,7 +66,7 @@ def decode_text(name: str, data: bytes) -> str:
 
 
 def _load_text(name: str, text: str) -> LoadedText:
-    return LoadedText(name[:_MAX_TITLE_CHARACTERS], text, "text")
+    return LoadedText(name, text, "text")
 
 
 def _load_markdown(name: str, text: str) -> LoadedText:
@@ -75,7 +76,7 @@ def _load_markdown(name: str, text: str) -> LoadedText:
         for token, content in pairwise(tokens)
         if token.type == "heading_open" and token.tag == "h1" and content.content
     ]
-    return LoadedText((titles[0] if titles else name)[:_MAX_TITLE_CHARACTERS], text, "markdown")
+    return LoadedText(titles[0] if titles else name, text, "markdown")
 
 
 def _load_html(name: str, text: str) -> LoadedText:
@@ -86,7 +87,7 @@ def _load_html(name: str, text: str) -> LoadedText:
         raise UnsupportedMediaTypeError(f"{name!r} cannot be read as HTML: {error}") from error
     title = converted.metadata.document.title
     loaded = _load_markdown(name, markdown)
-    return LoadedText((title or loaded.title)[:_MAX_TITLE_CHARACTERS], markdown, "markdown")
+    return LoadedText(title or loaded.title, markdown, "markdown")
 
 
 _LOADERS: dict[str, Callable[[str, str], LoadedText]] = {
