@@ -1,11 +1,15 @@
-"""The contract every embedding model fulfils, and the errors of this room.
+"""The contracts that embedders and rerankers fulfil, and the errors of this room.
 
     ModelError
-    ├── ModelNotFoundError   no folder, bundled model or cached hub snapshot of that name
-    ├── UnsafeModelError     weights that are not safetensors
-    └── UnsupportedModelError  a folder that is not a model this program can run
+    ├── ModelNotFoundError     no folder, bundled model or cached hub snapshot of that name
+    ├── UnsafeModelError       weights that are not safetensors
+    ├── UnsupportedModelError  a folder that is not a model this program can run
+    ├── DeviceMemoryError      a forward ran out of the device's memory; a smaller one may fit
+    └── DeviceLostError        the device no longer computes until the process is started again
 
-Conventions: vectors are ``(n, dimension)`` float32 with unit norm; row ``i`` belongs to text ``i``.
+Conventions: a forward takes rows of token ids and gives float32, row ``i`` for input ``i``: unit vectors
+``(n, dimension)`` of an embedder, one column of scores ``(n, 1)`` of a reranker. Forwards of all models on one device
+are launched from one thread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +40,14 @@ class UnsupportedModelError(ModelError):
     """The folder is readable but is not a model this program can run."""
 
 
+class DeviceMemoryError(ModelError):
+    """A forward did not fit into the device's memory; nothing of it is held any longer, and a smaller one may fit."""
+
+
+class DeviceLostError(ModelError):
+    """The device refuses all further work of this process, as CUDA does after an illegal access."""
+
+
 class TextKind(StrEnum):
     """What a text is for: some models put a different prompt before each kind."""
 
@@ -57,6 +69,7 @@ class EmbedderInfo:
         dtype: precision of the transformer's weights.
         dtype_reason: why this precision was chosen.
         prompts: text put before a text of each kind; empty for most models.
+        matryoshka: shorter lengths to which vectors may be cut, ascending; empty where the model names none.
     """
 
     name: str
@@ -67,6 +80,66 @@ class EmbedderInfo:
     dtype: str
     dtype_reason: str
     prompts: Mapping[TextKind, str]
+    matryoshka: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerInfo:
+    """What callers and operators may know of a loaded reranker.
+
+    Attributes:
+        max_tokens: longest query and document together, special tokens counted; the document is truncated to fit.
+    """
+
+    name: str
+    fingerprint: str
+    max_tokens: int
+    device: str
+    dtype: str
+    dtype_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """A query and a document as one input of a cross-encoder.
+
+    Attributes:
+        ids: both, with special tokens.
+        type_ids: 0 for the query's part and 1 for the document's, as the tokenizer sets them.
+    """
+
+    ids: TokenIds
+    type_ids: TokenIds
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Launched(Protocol):
+    """A forward that has been handed to the device."""
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens it computes, padding counted."""
+
+    def result(self) -> Vectors:
+        """Wait for it; ``(n, width)`` float32.
+
+        Raises:
+            DeviceMemoryError, DeviceLostError: also from the launch itself.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A ``Launched`` that was over when the launch returned, as on a CPU."""
+
+    computed_tokens: int
+    rows: Vectors
+
+    def result(self) -> Vectors:
+        """The rows."""
+        return self.rows
 
 
 class Embedder(Protocol):
@@ -82,5 +155,35 @@ class Embedder(Protocol):
     def count_tokens(self, text: str) -> int:
         """Tokens of ``text`` without special tokens, prompt or truncation. Thread-safe."""
 
+    def launch(self, batch: Sequence[TokenIds]) -> Launched:
+        """Start a forward; on a GPU this returns before it is done."""
+
     def embed(self, batch: Sequence[TokenIds]) -> Vectors:
-        """``(len(batch), dimension)`` unit vectors, in order. Called from one thread only."""
+        """``launch`` and its result: ``(len(batch), dimension)`` unit vectors."""
+
+    def warm_up(self, tokens: int) -> int:
+        """Run the largest shapes of a batch of ``tokens`` tokens once.
+
+        Returns:
+            The most device memory they took, in bytes; 0 on a CPU.
+        """
+
+
+class Reranker(Protocol):
+    """Scores how well documents answer a query."""
+
+    @property
+    def info(self) -> RerankerInfo:
+        """Name, limits and precision."""
+
+    def tokenize(self, query: str, documents: Sequence[str]) -> list[TokenPair]:
+        """An input for each document, truncated to ``max_tokens``. Thread-safe."""
+
+    def launch(self, batch: Sequence[TokenPair]) -> Launched:
+        """Start a forward; its result is ``(n, 1)``, a higher score is better."""
+
+    def score(self, batch: Sequence[TokenPair]) -> Vectors:
+        """``launch`` and its result: ``(len(batch), 1)`` scores."""
+
+    def warm_up(self, tokens: int) -> int:
+        """As ``Embedder.warm_up``."""

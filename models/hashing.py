@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.base import EmbedderInfo, TextKind, TokenIds, Vectors
+from models.base import EmbedderInfo, Finished, TextKind, TokenIds, Vectors
 
 _WORD = re.compile(r"\w+")
 
@@ -36,6 +36,14 @@ class HashingEmbedder:
     def count_tokens(self, text: str) -> int:
         """Words in ``text``."""
         return len(self._ids(text))
+
+    def launch(self, batch: Sequence[TokenIds]) -> Finished:
+        """Done at once."""
+        return Finished(sum(map(len, batch)), self.embed(batch))
+
+    def warm_up(self, tokens: int) -> int:
+        """Nothing to warm."""
+        return 0
 
     def embed(self, batch: Sequence[TokenIds]) -> Vectors:
         """``(len(batch), dimension)`` unit vectors; a text without words gets the first axis."""

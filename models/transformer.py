@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
-from models.base import EmbedderInfo, TextKind, TokenIds, UnsupportedModelError, Vectors
+from models.base import EmbedderInfo, Finished, TextKind, TokenIds, UnsupportedModelError, Vectors
 from models.loading import find_model, fingerprint
 from models.tokenizing import ThreadLocalTokenizer
 
@@ -106,14 +106,26 @@ class TransformerEmbedder:
         return self._tokenizer.count(text)
 
     def embed(self, batch: Sequence[TokenIds]) -> Vectors:
+        """``launch`` and its result."""
+        return self.launch(batch).result()
+
+    def warm_up(self, tokens: int) -> int:
+        """Run the largest shapes of a batch of ``tokens`` tokens once."""
+        length = min(tokens, self.info.max_tokens)
+        self.embed([[self._pad] * length] * (tokens // length))
+        return 0
+
+    def launch(self, batch: Sequence[TokenIds]) -> Finished:
         """``(len(batch), dimension)`` float32 unit vectors, one forward per group of similar lengths."""
+        computed = 0
         vectors = np.empty((len(batch), self.info.dimension), dtype=np.float32)
         with torch.inference_mode():
             for rows in _length_groups(batch):
                 ids, mask = _pad([batch[row] for row in rows], self._pad)
                 output = self._forward(ids.to(self.info.device), mask.to(self.info.device))
                 vectors[rows] = output.cpu().numpy()
-        return vectors
+                computed += ids.numel()
+        return Finished(computed, vectors)
 
 
 def _length_groups(batch: Sequence[TokenIds]) -> Iterator[list[int]]:
