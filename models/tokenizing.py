@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
-from models.base import TokenIds
+from models.base import TokenIds, TokenPair
 
 # Text beyond max_tokens times this many characters is not tokenized. Prose runs out of tokens long before; only runs of
 # blanks or of unbroken letters, such as base64, reach it and lose their tail.
@@ -35,6 +35,18 @@ class ThreadLocalTokenizer:
         limit = self._max_tokens * _CHARACTERS_PER_TOKEN
         clipped = [self._cased((prompt + text)[:limit]) for text in texts]
         return [encoding.ids for encoding in self._tokenizer("truncating").encode_batch_fast(clipped)]
+
+    def encode_pairs(self, query: str, documents: Sequence[str]) -> list[TokenPair]:
+        """``query`` with each document, special tokens included, at most ``max_tokens`` each.
+
+        As ``CrossEncoder`` does it, tokens are taken off the end of the longer of the two ("longest first"): off the
+        document alone, unless the query takes up more than half of ``max_tokens``.
+        """
+        limit = self._max_tokens * _CHARACTERS_PER_TOKEN
+        query = self._cased(query[:limit])
+        pairs = [(query, self._cased(document[:limit])) for document in documents]
+        encodings = self._tokenizer("truncating").encode_batch_fast(pairs)
+        return [TokenPair(encoding.ids, encoding.type_ids) for encoding in encodings]
 
     def count(self, text: str) -> int:
         """Tokens of the whole ``text``, special tokens left out."""
