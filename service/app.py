@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -14,42 +14,48 @@ from threadpoolctl import threadpool_limits
 from indexes.catalog import Catalog
 from indexes.ivf_pq import search_on_one_thread
 from models.base import Embedder
-from models.transformer import TransformerEmbedder
-from service.api import batch, collections, documents, operations, problems, question
+from service.api import batch, collections, documents, embeddings, operations, problems, question, rerank
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
-from service.batching import EmbeddingBatcher, device_thread
+from service.batching import EmbeddingBatcher
+from service.embedders import Embedders
+from service.engine import Engine, EngineLimits
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
+from service.loaded_models import LoadedModels
+from service.query_cache import QueryCache
 from service.rag import Rag
+from service.reranking import RerankBatcher
+from service.scheduling.scheduler import Policy
 from service.sealer import Sealer
 from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
 from service.telemetry.metrics import Metrics
 
 _READER_THREADS = 4
-_CPU_BATCH_TOKENS = 1024
-_GPU_BATCH_TOKENS = 16_384
 
 _log = logging.getLogger("quarry.app")
 
 
-def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, embedder: Embedder | None = None, on_lost: Callable[[], None] = lambda: None
+) -> FastAPI:
     """The application.
 
     Args:
         settings: everything an operator can set.
-        embedder: None loads the one the settings name, when the application starts.
+        embedder: the default one; None loads what the settings name, when the application starts.
+        on_lost: called when the device is lost and the process should be started again.
     """
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _construct(stack, settings, embedder, metrics)
+            app.state.services = await _construct(stack, settings, embedder, metrics, on_lost)
             _log.info("ready", extra={"collections": len(app.state.services.library.names())})
             yield
 
@@ -66,35 +72,42 @@ def create_app(settings: Settings, embedder: Embedder | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, documents, batch, collections, operations):
+    for module in (question, embeddings, rerank, documents, batch, collections, operations):
         app.include_router(module.router)
     return app
 
 
 async def _construct(
-    stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics
+    stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics, on_lost: Callable[[], None]
 ) -> Services:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
     catalog = await run_sync(Catalog, settings.data_dir, settings.index.seal_rows)
     stack.callback(catalog.close)
     # The forward's workers are the only ones that should span the cores: each search stays on the thread it is made on.
     stack.enter_context(threadpool_limits(1, user_api="blas"))
-    device = device_thread()
+    device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
     stack.callback(device.shutdown)
-    if embedder is None:
-        load = partial(_load_embedder, settings.embedding)
-        embedder = await asyncio.get_running_loop().run_in_executor(device, load)
-    library = Library(catalog, embedder.info, settings.chunking)
-    sealer = await stack.enter_async_context(Sealer())
-    batch_tokens = settings.embedding.max_batch_tokens or _batch_tokens(embedder)
-    batcher = await stack.enter_async_context(
-        EmbeddingBatcher(embedder, batch_tokens, settings.embedding.max_queued_tokens, metrics, device)
+    load = partial(LoadedModels.load, settings.embedding, settings.rerank, embedder)
+    models = await asyncio.get_running_loop().run_in_executor(device, load)
+    engine = await stack.enter_async_context(
+        Engine(
+            models.served(),
+            _policy(models, settings.embedding),
+            _limits(settings.embedding),
+            metrics.device,
+            device,
+            on_lost,
+        )
     )
-    ingestor = stack.enter_context(Ingestor(library, embedder, batcher, settings.limits, metrics, sealer.notify))
+    cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
+    embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache) for loaded in models.embedders])
+    library = Library(catalog, embedders.infos(), settings.chunking)
+    sealer = await stack.enter_async_context(Sealer())
+    ingestor = stack.enter_context(Ingestor(library, embedders, settings.limits, metrics, sealer.notify))
     readers = stack.enter_context(
         ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
     )
-    generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(batcher, settings.answer.min_score)}
+    generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(settings.answer.min_score)}
     generators |= {name: OpenAIGenerator(llm) for name, llm in settings.llm.items()}
     for generator in generators.values():
         stack.push_async_callback(generator.close)
@@ -103,19 +116,23 @@ async def _construct(
     return Services(
         settings=settings,
         metrics=metrics,
-        embedder=embedder.info,
+        engine=engine,
         library=library,
-        batcher=batcher,
+        embedders=embedders,
+        reranker=RerankBatcher(models.reranker.model, engine) if models.reranker else None,
         generators=generators,
-        rag=Rag(library, batcher, generators, readers, settings),
+        rag=Rag(library, embedders, generators, readers, settings),
         ingestor=ingestor,
         sealer=sealer,
     )
 
 
-def _load_embedder(settings: EmbeddingSettings) -> TransformerEmbedder:
-    return TransformerEmbedder.load(settings.model, device=settings.device, dtype=settings.dtype)
+def _policy(models: LoadedModels, settings: EmbeddingSettings) -> Policy:
+    longest = max(info.max_tokens for info in models.infos())
+    # On a GPU the next batch is launched while one runs; on a CPU both would only share the cores.
+    depth = 1 if models.embedders[0].model.info.device == "cpu" else 2
+    return Policy(depth, settings.ageing_ms / 1000, quantum=longest)
 
 
-def _batch_tokens(embedder: Embedder) -> int:
-    return _CPU_BATCH_TOKENS if embedder.info.device == "cpu" else _GPU_BATCH_TOKENS
+def _limits(settings: EmbeddingSettings) -> EngineLimits:
+    return EngineLimits(settings.max_queued_tokens, settings.max_wait_ms / 1000, settings.stall_s)

@@ -4,6 +4,8 @@ QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
 ├── EmptyDocumentError         a document without a single word
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
+├── ModelNotServedError        a model that this server does not serve
+├── TooManyInputsError         more inputs than are taken at a time
 ├── OverloadedError            this server's queue is full
 ├── EmbedderUnavailableError   the model's forward failed
 ├── DeadlineExceededError      the request's time ran out, in the stage it names
@@ -34,6 +36,14 @@ class UnsupportedMediaTypeError(QuarryError):
     """A file of a kind, or with bytes, that cannot be read as text."""
 
 
+class ModelNotServedError(QuarryError):
+    """A model that this server does not serve."""
+
+
+class TooManyInputsError(QuarryError):
+    """A request with more inputs than are taken at a time."""
+
+
 class OverloadedError(QuarryError):
     """A queue of this server is full; worth trying again after ``retry_after_s``."""
 
@@ -43,7 +53,7 @@ class OverloadedError(QuarryError):
 
 
 class EmbedderUnavailableError(QuarryError):
-    """The model's forward failed; the request may be tried again."""
+    """The model's forward failed, or none can be expected to end well; the request may be tried again."""
 
 
 class DeadlineExceededError(QuarryError):

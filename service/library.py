@@ -1,5 +1,6 @@
-"""Library: the catalogue as this process can serve it, with its embedder and its chunking."""
+"""Library: the catalogue as this process can serve it, with its embedders and its chunking."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from indexes.catalog import Catalog
@@ -21,11 +22,16 @@ class CollectionOptions:
 
 
 class Library:
-    """Collections by name, checked against the embedder that is loaded."""
+    """Collections by name, checked against the embedders that are served.
 
-    def __init__(self, catalog: Catalog, embedder: EmbedderInfo, chunking: ChunkingSettings) -> None:
+    Args:
+        embedders: the first one makes the vectors of collections that name none.
+    """
+
+    def __init__(self, catalog: Catalog, embedders: Sequence[EmbedderInfo], chunking: ChunkingSettings) -> None:
         self._catalog = catalog
-        self._embedder = embedder
+        self._embedders = {embedder.name: embedder for embedder in embedders}
+        self._default = embedders[0]
         self._chunking = chunking
 
     def names(self) -> list[str]:
@@ -41,18 +47,19 @@ class Library:
         return self._catalog.get(name)
 
     def get(self, name: str) -> Collection:
-        """The collection, if the loaded embedder made its vectors: to search it and to write to it.
+        """The collection, if a served embedder made its vectors: to search it and to write to it.
 
         Raises:
             CollectionNotFoundError: there is none.
             CollectionConflictError: another embedder made them.
         """
         collection = self.find(name)
-        spec, embedder = collection.spec, self._embedder
-        if spec.fingerprint != embedder.fingerprint:
+        spec, served = collection.spec, self._embedders.values()
+        if spec.fingerprint not in {embedder.fingerprint for embedder in served}:
+            names = ", ".join(f"{embedder.name!r} ({embedder.fingerprint[:12]})" for embedder in served)
             raise CollectionConflictError(
                 f"collection {name!r} holds vectors of {spec.embedding_model!r} ({spec.fingerprint[:12]}), "
-                f"but this server runs {embedder.name!r} ({embedder.fingerprint[:12]})"
+                f"but this server runs {names}"
             )
         return collection
 
@@ -63,7 +70,7 @@ class Library:
 
         Raises:
             InvalidNameError, CollectionConflictError: see ``Catalog.ensure``.
-            InvalidRequestError: a model that is not loaded, a size that the embedder cannot read, or an overlap that is
+            InvalidRequestError: a model that is not served, a size that the embedder cannot read, or an overlap that is
                 no smaller than the size.
         """
         if name not in self._catalog:
@@ -81,12 +88,14 @@ class Library:
         self._catalog.drop(name)
 
     def _spec(self, options: CollectionOptions) -> CollectionSpec:
-        model = options.embedding_model or self._embedder.name
-        if model != self._embedder.name:
+        model = options.embedding_model or self._default.name
+        embedder = self._embedders.get(model)
+        if embedder is None:
+            names = ", ".join(map(repr, self._embedders))
             raise InvalidRequestError(
-                f"embedding_model {model!r} is not served here; {self._embedder.name!r} is", param="embedding_model"
+                f"embedding_model {model!r} is not served here; there are {names}", param="embedding_model"
             )
-        largest = largest_chunk(self._embedder.max_tokens)
+        largest = largest_chunk(embedder.max_tokens)
         size = options.chunk_size if options.chunk_size is not None else min(self._chunking.size, largest)
         if size > largest:
             raise InvalidRequestError(
@@ -95,7 +104,7 @@ class Library:
         overlap = options.chunk_overlap if options.chunk_overlap is not None else min(self._chunking.overlap, size // 2)
         if overlap >= size:
             raise InvalidRequestError(f"chunking.overlap {overlap} must be smaller than size {size}", param="chunking")
-        return CollectionSpec(model, self._embedder.fingerprint, self._embedder.dimension, size, overlap)
+        return CollectionSpec(model, embedder.fingerprint, embedder.dimension, size, overlap)
 
 
 def _check_same(name: str, spec: CollectionSpec, asked: CollectionOptions) -> None:

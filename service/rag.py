@@ -12,10 +12,10 @@ from typing import Literal
 
 from indexes.base import Hit, SearchParams, Vectors
 from indexes.collection import Collection
-from models.base import TextKind
-from service.batching import EmbeddingBatcher, Lane
+from service.batching import Asker
 from service.budget import Deadline
 from service.diversity import OVERFETCH, diversified
+from service.embedders import Embedders
 from service.errors import InvalidRequestError, QuarryError
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Generator, Passage
 from service.generation.prompt import NO_ANSWER
@@ -39,6 +39,7 @@ class Question:
     Attributes:
         llm: name of a generator; None takes the configured default.
         max_tokens: longest answer; None takes the configured default.
+        caller: whose share of the device it counts against.
     """
 
     text: str
@@ -49,6 +50,7 @@ class Question:
     max_tokens: int | None = None
     temperature: float | None = None
     on_failure: OnFailure = "degrade"
+    caller: str = ""
     timings: Timings = field(default_factory=Timings)
 
 
@@ -56,6 +58,7 @@ class Question:
 class Retrieval:
     """What the collection knows about a question: hits best first, and the question's ``(dimension,)`` vector."""
 
+    collection: Collection
     hits: Sequence[Hit]
     vector: Vectors
     index_version: int
@@ -107,13 +110,13 @@ class Rag:
     def __init__(
         self,
         library: Library,
-        batcher: EmbeddingBatcher,
+        embedders: Embedders,
         generators: Mapping[str, Generator],
         readers: Executor,
         settings: Settings,
     ) -> None:
         self._library = library
-        self._batcher = batcher
+        self._embedders = embedders
         self._generators = generators
         self._readers = readers
         self._settings = settings
@@ -129,7 +132,8 @@ class Rag:
         self._generator_name(question)
         timings = question.timings
         async with question.deadline.enforced("embed"):
-            embedded = await self._batcher.embed([question.text], TextKind.QUERY, Lane.QUERY)
+            embedder = self._embedders.that_made(collection.spec.fingerprint)
+            embedded = await embedder.embed_query(question.text, Asker(question.caller, question.deadline))
         timings.add("queue", embedded.queue_s)
         timings.add("embed", embedded.forward_s)
         vector, version = embedded.vectors[0], collection.version
@@ -137,7 +141,7 @@ class Rag:
         async with question.deadline.enforced("search"):
             with timings.stage("search"):
                 hits = await asyncio.get_running_loop().run_in_executor(self._readers, search)
-        return Retrieval(hits, vector, version)
+        return Retrieval(collection, hits, vector, version)
 
     def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> list[Hit]:
         """On a reader thread."""
@@ -247,6 +251,8 @@ class Rag:
             max_tokens=question.max_tokens or self._settings.answer.max_tokens,
             temperature=question.temperature,
             deadline=question.deadline.earlier(reserve),
+            embedder=self._embedders.that_made(retrieval.collection.spec.fingerprint),
+            caller=question.caller,
         )
 
     def _generator_name(self, question: Question) -> str:

@@ -5,6 +5,7 @@ may also come as QUARRY_..._FILE, the path of a file that holds it. Unknown name
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -42,17 +43,37 @@ class ServerSettings(_Group):
 
 
 class EmbeddingSettings(_Group):
-    """The embedding model and its queue.
+    """The embedding models, and how the device is shared.
 
-    ``max_batch_tokens`` None takes 1024 on a CPU, where a query should not wait long for a batch under way, and 16384
-    on a GPU.
+    Attributes:
+        model: makes the vectors of collections that name no other.
+        also: more models to serve.
+        max_batch_tokens: of one forward; None measures at start from where on more brings nothing.
+        bulk_batch_ms: time of one forward of bulk work, for which a query may have to wait.
+        ageing_ms: bulk work that has waited this long goes before queries.
+        max_queued_tokens: that wait in one lane, queries or bulk.
+        max_wait_ms: longest expected wait of a query that is taken on.
+        stall_s: a forward that takes longer turns readiness off.
+        cache_bytes: memory for vectors of queries asked before; 0 keeps none.
     """
 
     model: str = "all-MiniLM-L6-v2"
+    also: tuple[str, ...] = ()
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_batch_tokens: int | None = Field(None, ge=1)
-    max_queued_tokens: int = Field(262_144, ge=1)
+    bulk_batch_ms: float = Field(50, gt=0, allow_inf_nan=False)
+    ageing_ms: float = Field(500, gt=0, allow_inf_nan=False)
+    max_queued_tokens: int = Field(1_048_576, ge=1)
+    max_wait_ms: float = Field(10_000, gt=0, allow_inf_nan=False)
+    stall_s: float = Field(60, gt=0, allow_inf_nan=False)
+    cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
+
+
+class RerankSettings(_Group):
+    """The cross-encoder behind /v1/rerank; None serves none. It runs on the embedding model's device."""
+
+    model: str | None = None
 
 
 class IndexSettings(_Group):
@@ -139,6 +160,8 @@ class LimitSettings(_Group):
     query_characters: int = Field(8192, ge=1)
     document_characters: int = Field(5_000_000, ge=1)
     batch_documents: int = Field(1000, ge=1)
+    embedding_inputs: int = Field(2048, ge=1)
+    rerank_documents: int = Field(1000, ge=1)
 
 
 class Settings(BaseSettings):
@@ -155,6 +178,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("quarry-data")
     server: ServerSettings = ServerSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    rerank: RerankSettings = RerankSettings()
     index: IndexSettings = IndexSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
@@ -169,6 +193,15 @@ class Settings(BaseSettings):
             raise ValueError(f"llm.{EXTRACTIVE}: the name belongs to the built-in generator")
         if self.answer.llm not in {None, EXTRACTIVE, *self.llm}:
             raise ValueError(f"answer.llm is {self.answer.llm!r}, but no llm.{self.answer.llm} is configured")
+        return self
+
+    @model_validator(mode="after")
+    def _served_names_differ(self) -> Self:
+        """A model is served under the last component of its path."""
+        models = [self.embedding.model, *self.embedding.also, *filter(None, [self.rerank.model])]
+        repeated = [name for name, count in Counter(Path(model).name for model in models).items() if count > 1]
+        if repeated:
+            raise ValueError(f"two models would be served as {repeated[0]!r}: give their folders different names")
         return self
 
     @property

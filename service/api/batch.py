@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -11,8 +12,8 @@ from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 
 from indexes.base import Document
-from indexes.collection import Collection
 from indexes.errors import IndexesError
+from service.api.caller import caller_of
 from service.api.problems import kind_of, validation_detail
 from service.api.schemas import BatchError, BatchLine, BatchLineReply
 from service.api.services import ServicesOf
@@ -34,7 +35,8 @@ async def put_batch(collection: str, request: Request, services: ServicesOf) -> 
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
     prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
     if any(isinstance(item, Document) for item in prepared):
-        replies = _written(ingestor, await ingestor.open(collection), prepared)
+        accept = partial(ingestor.accept, await ingestor.open(collection), caller=caller_of(request))
+        replies = _written(ingestor, accept, prepared)
     else:
         replies = _refused(prepared)
     return StreamingResponse(
@@ -76,11 +78,11 @@ async def _refused(prepared: Sequence[Document | BatchLineReply]) -> AsyncIterat
 
 
 async def _written(
-    ingestor: Ingestor, collection: Collection, prepared: Sequence[Document | BatchLineReply]
+    ingestor: Ingestor, accept: Callable[[Document], AcceptedWrite], prepared: Sequence[Document | BatchLineReply]
 ) -> AsyncIterator[BatchLineReply]:
     """A reply for each line. Lines are accepted in order, so that the last one of an id wins, and written together."""
     for first in range(0, len(prepared), _CONCURRENT_LINES):
-        block = [_accepted(ingestor, collection, item) for item in prepared[first : first + _CONCURRENT_LINES]]
+        block = [_accepted(accept, item) for item in prepared[first : first + _CONCURRENT_LINES]]
         tasks: list[asyncio.Task[BatchLineReply]] = []
         latest: dict[str, asyncio.Task[BatchLineReply]] = {}  # by id: lines of one document are written one by one
         for item in block:
@@ -98,12 +100,12 @@ async def _written(
 
 
 def _accepted(
-    ingestor: Ingestor, collection: Collection, item: Document | BatchLineReply
+    accept: Callable[[Document], AcceptedWrite], item: Document | BatchLineReply
 ) -> AcceptedWrite | BatchLineReply:
     if isinstance(item, BatchLineReply):
         return item
     try:
-        return ingestor.accept(collection, item)
+        return accept(item)
     except QuarryError as error:
         return _failed(item.id, error)
 

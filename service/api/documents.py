@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 
 from indexes.names import check_document_id
 from service.api import media_type
+from service.api.caller import caller_of
 from service.api.schemas import (
     DeletedDocument,
     DocumentBody,
@@ -75,7 +76,7 @@ async def put_document(
     """Insert or replace a document. When this replies it is durable and searchable."""
     ingestor = services.ingestor
     document = await asyncio.to_thread(ingestor.prepare, await _read_document(document_id, request))
-    written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document))
+    written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller_of(request)))
     response.status_code = 201 if written.status == "created" else 200
     return DocumentReply(id=written.id, status=written.status, index_version=written.index_version)
 

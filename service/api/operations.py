@@ -24,7 +24,8 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", responses={503: {"description": "Search cannot serve; `reasons` says why."}})
 async def readyz(response: Response, services: ServicesOf) -> dict[str, object]:
     """503 only when search cannot serve; a language model that failed is named in `degraded`."""
-    reasons = [] if services.batcher.is_running else ["embedder: the batching task has ended"]
+    trouble = services.engine.trouble
+    reasons = [f"embedder: {trouble}"] if trouble else []
     response.status_code = 503 if reasons else 200
     return {"status": "unavailable" if reasons else "ready", "reasons": reasons, "degraded": _degraded(services)}
 
@@ -32,20 +33,11 @@ async def readyz(response: Response, services: ServicesOf) -> dict[str, object]:
 @router.get("/v1/status")
 async def status(services: ServicesOf) -> dict[str, Any]:
     """State of every dependency and of every segment."""
-    embedder = services.embedder
     return {
         "version": version("quarry"),
-        "embedder": {
-            "model": embedder.name,
-            "fingerprint": embedder.fingerprint,
-            "dimension": embedder.dimension,
-            "max_tokens": embedder.max_tokens,
-            "device": embedder.device,
-            "dtype": embedder.dtype,
-            "dtype_reason": embedder.dtype_reason,
-            "queued_tokens": services.batcher.queued_tokens,
-            "running": services.batcher.is_running,
-        },
+        "embedders": [asdict(info) for info in services.embedders.infos()],
+        "reranker": asdict(services.reranker.info) if services.reranker else None,
+        "engine": services.engine.describe(),
         "generators": {name: generator.describe() for name, generator in services.generators.items()},
         "default_llm": services.settings.default_llm,
         "degraded": _degraded(services),
@@ -57,6 +49,7 @@ async def status(services: ServicesOf) -> dict[str, Any]:
 @router.get("/metrics", response_class=Response)
 async def metrics(services: ServicesOf) -> Response:
     """Prometheus exposition."""
+    services.engine.measure()
     await _collections(services)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 

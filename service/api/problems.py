@@ -55,6 +55,8 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.EmptyDocumentError, Kind("empty_document", 400)),
     (service.InvalidRequestError, INVALID),
     (service.UnsupportedMediaTypeError, Kind("unsupported_media_type", 415)),
+    (service.ModelNotServedError, NOT_FOUND),
+    (service.TooManyInputsError, Kind("payload_too_large", 413)),
     (service.OverloadedError, Kind("overloaded", 503, retryable=True)),
     (service.EmbedderUnavailableError, Kind("embedder_unavailable", 503, retryable=True)),
     (ModelError, Kind("embedder_unavailable", 503, retryable=True)),

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from indexes.base import SearchParams
 from service.api import problems
+from service.api.caller import caller_of
 from service.api.media_type import require_json
 from service.api.schemas import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
 from service.api.services import Services, ServicesOf
@@ -22,9 +23,9 @@ router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(requi
 
 
 @router.post("/search")
-async def search(body: SearchBody, response: Response, services: ServicesOf) -> SearchReply:
+async def search(body: SearchBody, request: Request, response: Response, services: ServicesOf) -> SearchReply:
     """Chunks nearest to the query, best first."""
-    question = _question(body, services)
+    question = _question(body, request, services)
     retrieval = await services.rag.retrieve(question)
     timings = _recorded(question.timings, services)
     response.headers["Server-Timing"] = server_timing(timings)
@@ -43,7 +44,7 @@ async def query(
     """An answer from the documents, with citations; as server-sent events when ``stream`` is true."""
     if body.stream and not body.generate:
         raise InvalidRequestError("stream is true and generate is false: there is nothing to stream", param="stream")
-    question = _question(body, services)
+    question = _question(body, request, services)
     retrieval = await services.rag.retrieve(question)
     if body.stream:
         timings = question.timings.milliseconds()
@@ -105,7 +106,7 @@ def _done(answer: Answer, question: Question, services: Services) -> dict[str, o
     }
 
 
-def _question(body: SearchBody, services: Services) -> Question:
+def _question(body: SearchBody, request: Request, services: Services) -> Question:
     settings = services.settings
     limit = settings.limits.query_characters
     if len(body.query) > limit:
@@ -120,6 +121,7 @@ def _question(body: SearchBody, services: Services) -> Question:
         collection=body.collection,
         params=SearchParams(body.top_k, body.score_threshold, settings.index.nprobe, settings.index.refine),
         deadline=Deadline.after(body.deadline_ms or settings.budgets.total_ms),
+        caller=caller_of(request),
         **generation,
     )
 

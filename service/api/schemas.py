@@ -132,6 +132,89 @@ class QueryReply(BaseModel):
     index_version: int
 
 
+class _VendorRequest(BaseModel):
+    """A shape that others' clients speak: fields it does not know are theirs, and ignored."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class EmbeddingsBody(_VendorRequest):
+    """Texts to embed."""
+
+    model: str | None = Field(None, description="Name of a served embedder; the default one where there is none.")
+    input: str | list[Any] = Field(
+        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    )
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: int | None = Field(None, ge=1, description="Cut the vectors and make them unit vectors again.")
+    input_type: Literal["query", "document", "passage"] | None = None
+
+
+class Embedding(BaseModel):
+    """One vector: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(BaseModel):
+    """Tokens that were read; both are the same."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsReply(BaseModel):
+    """Vectors in the order of the input."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingsUsage
+
+
+class RerankDocument(BaseModel):
+    """A document's text."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    text: str
+
+
+class RerankBody(_VendorRequest):
+    """A query, and documents to rank by it."""
+
+    model: str | None = Field(None, description="Name of the served reranker.")
+    query: str
+    documents: list[str | RerankDocument]
+    top_n: int | None = Field(None, ge=1, description="Results wanted; all where none is given.")
+    return_documents: bool | None = False
+
+
+class RerankResult(BaseModel):
+    """A document's place: ``index`` is its position in the request."""
+
+    index: int
+    relevance_score: float
+    document: RerankDocument | None = None
+
+
+class RerankUsage(BaseModel):
+    """Tokens of all pairs of query and document."""
+
+    total_tokens: int
+
+
+class RerankReply(BaseModel):
+    """Documents, best first."""
+
+    id: str
+    model: str
+    results: list[RerankResult]
+    usage: RerankUsage
+
+
 class DocumentBody(_Request):
     """A document's content."""
 

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from models.base import EmbedderInfo
-from service.batching import EmbeddingBatcher
+from service.embedders import Embedders
+from service.engine import Engine
 from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
 from service.rag import Rag
+from service.reranking import RerankBatcher
 from service.sealer import Sealer
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -23,9 +24,10 @@ class Services:
 
     settings: Settings
     metrics: Metrics
-    embedder: EmbedderInfo
     library: Library
-    batcher: EmbeddingBatcher
+    engine: Engine
+    embedders: Embedders
+    reranker: RerankBatcher | None
     generators: Mapping[str, Generator]
     rag: Rag
     ingestor: Ingestor

@@ -39,7 +39,7 @@ def serve(
     settings = _settings(host, port, data_dir, config)
     configure_logging(settings.server.log_level)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    app = create_app(settings)
+    app = create_app(settings, on_lost=lambda: server.lose_device())  # noqa: PLW0108  made below
     uvicorn_config = uvicorn.Config(
         app,
         host=settings.server.host,
@@ -50,11 +50,14 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_S,
     )
+    server = _Server(uvicorn_config)
     try:
         with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
-            runner.run(_run(app, _Server(uvicorn_config)))
+            runner.run(_run(app, server))
     except (IndexesError, ModelError) as error:
         fail(str(error))
+    if server.has_lost_device:
+        fail("the device is lost; its last words are in the log")
 
 
 async def _run(app: "FastAPI", server: uvicorn.Server) -> None:
@@ -65,6 +68,12 @@ async def _run(app: "FastAPI", server: uvicorn.Server) -> None:
 
 class _Server(uvicorn.Server):
     """Ends in order on SIGINT and SIGTERM. uvicorn's own way raises the signal again, before the lifespan has ended."""
+
+    has_lost_device = False
+
+    def lose_device(self) -> None:
+        """End in order too, so that whoever supervises the process starts a new one."""
+        self.has_lost_device = self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

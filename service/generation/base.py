@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from indexes.base import Hit, Vectors
+from service.batching import EmbeddingBatcher
 from service.budget import Deadline
 
 
@@ -26,6 +27,8 @@ class GenerationRequest:
 
     Attributes:
         question_vector: ``(dimension,)``, by the collection's embedder.
+        embedder: the one that made the collection's vectors.
+        caller: whose share of the device the work counts against.
         passages: best first.
         temperature: 0 to 2; None leaves it to the model.
     """
@@ -36,6 +39,8 @@ class GenerationRequest:
     max_tokens: int
     temperature: float | None
     deadline: Deadline
+    embedder: EmbeddingBatcher
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

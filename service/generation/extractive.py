@@ -9,8 +9,9 @@ import numpy as np
 import sentencex
 
 from models.base import TextKind
-from service.batching import EmbeddingBatcher, Lane
+from service.batching import Asker
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
+from service.scheduling.job import Lane
 
 _PASSAGES = 4
 _CANDIDATES = 12
@@ -46,12 +47,10 @@ class ExtractiveGenerator:
     """Quotes one to three sentences in document order, each with the citation of exactly that sentence.
 
     Args:
-        batcher: embeds the candidate sentences in the query lane.
         min_score: below this cosine between question and best sentence it abstains.
     """
 
-    def __init__(self, batcher: EmbeddingBatcher, min_score: float) -> None:
-        self._batcher = batcher
+    def __init__(self, min_score: float) -> None:
         self._min_score = min_score
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
@@ -82,7 +81,8 @@ class ExtractiveGenerator:
         if not order:
             return []
         async with request.deadline.enforced("llm"):
-            embedded = await self._batcher.embed([sentences[i].text for i in order], TextKind.DOCUMENT, Lane.QUERY)
+            texts, asker = [sentences[i].text for i in order], Asker(request.caller, request.deadline)
+            embedded = await request.embedder.embed(texts, TextKind.DOCUMENT, Lane.QUERY, asker)
         cosines = embedded.vectors @ request.question_vector
         if float(cosines.max()) < self._min_score:
             return []

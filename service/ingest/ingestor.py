@@ -15,11 +15,13 @@ from indexes.base import Chunk, Document, TextFormat, Vectors
 from indexes.collection import Collection
 from indexes.errors import CollectionNotFoundError
 from indexes.names import check_document_id
-from models.base import Embedder, TextKind
-from service.batching import EmbeddingBatcher, Lane
+from models.base import TextKind
+from service.batching import Asker, EmbeddingBatcher
+from service.embedders import Embedders
 from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError
 from service.ingest.chunking import Chunker
 from service.library import CollectionOptions, Library
+from service.scheduling.job import Lane
 from service.settings import LimitSettings
 from service.telemetry.metrics import Metrics
 
@@ -64,6 +66,7 @@ class AcceptedWrite:
     collection: Collection
     document: Document
     seq: int
+    caller: str = ""
 
 
 class Ingestor:
@@ -76,15 +79,13 @@ class Ingestor:
     def __init__(
         self,
         library: Library,
-        embedder: Embedder,
-        batcher: EmbeddingBatcher,
+        embedders: Embedders,
         limits: LimitSettings,
         metrics: Metrics,
         on_write: Callable[[Collection], None],
     ) -> None:
         self._library = library
-        self._embedder = embedder
-        self._batcher = batcher
+        self._embedders = embedders
         self._limits = limits
         self._metrics = metrics
         self._on_write = on_write
@@ -133,8 +134,11 @@ class Ingestor:
             collection, _ = await self._in(self._writing, create)
             return collection
 
-    def accept(self, collection: Collection, document: Document) -> AcceptedWrite:
+    def accept(self, collection: Collection, document: Document, caller: str = "") -> AcceptedWrite:
         """Give a prepared document its place in the order of writes.
+
+        Args:
+            caller: whose share of the device its vectors count against.
 
         Raises:
             OverloadedError: too many documents wait already.
@@ -143,7 +147,7 @@ class Ingestor:
             raise OverloadedError(
                 f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
             )
-        return AcceptedWrite(collection, document, collection.accept())
+        return AcceptedWrite(collection, document, collection.accept(), caller)
 
     async def put(self, write: AcceptedWrite) -> Written:
         """Chunk, embed and store; durable and searchable when this returns.
@@ -177,26 +181,29 @@ class Ingestor:
         confirm = partial(collection.confirm, document.id, document.content_hash, seq)
         if await self._in(self._writing, confirm):
             return Written(document.id, "unchanged", collection.version)
-        spec, tokens = collection.spec, self._embedder.info.max_tokens
-        chunker = Chunker(self._embedder.count_tokens, spec.chunk_size, spec.chunk_overlap, tokens)
+        spec = collection.spec
+        embedder = self._embedders.that_made(spec.fingerprint)
+        chunker = Chunker(embedder.count_tokens, spec.chunk_size, spec.chunk_overlap, embedder.info.max_tokens)
         chunks, texts = await self._in(self._cutting, partial(_cut, chunker, document))
-        vectors = await self._vectors(texts)
+        vectors = await _vectors(embedder, texts, caller=write.caller)
         change = await self._in(self._writing, partial(collection.put, document, chunks, vectors, seq))
         self._on_write(collection)
         # A write that a later one has overtaken was durable for no time at all: to its caller it happened before it.
         status: WriteStatus = "created" if change.outcome == "created" else "updated"
         return Written(document.id, status, change.version)
 
-    async def _vectors(self, texts: Sequence[str]) -> Vectors:
-        blocks = [np.empty((0, self._embedder.info.dimension), dtype=np.float32)]
-        for first in range(0, len(texts), _SLICE):
-            embedded = await self._batcher.embed(texts[first : first + _SLICE], TextKind.DOCUMENT, Lane.BULK)
-            blocks.append(embedded.vectors)
-        return np.concatenate(blocks)
-
     @staticmethod
     async def _in(threads: Executor, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+
+async def _vectors(embedder: EmbeddingBatcher, texts: Sequence[str], caller: str) -> Vectors:
+    blocks = [np.empty((0, embedder.info.dimension), dtype=np.float32)]
+    for first in range(0, len(texts), _SLICE):
+        part = texts[first : first + _SLICE]
+        embedded = await embedder.embed(part, TextKind.DOCUMENT, Lane.BULK, Asker(caller))
+        blocks.append(embedded.vectors)
+    return np.concatenate(blocks)
 
 
 def _cut(chunker: Chunker, document: Document) -> tuple[list[Chunk], list[str]]:

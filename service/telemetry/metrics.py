@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
-_TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+from service.telemetry.buckets import SECONDS
+from service.telemetry.device import DeviceMetrics
 
 
 class Metrics:
@@ -18,12 +18,7 @@ class Metrics:
         self.answers = self._counter("quarry_answers", "Answers by status.", "status")
         self.degraded = self._counter("quarry_degraded", "Rungs that answers went down.", "rung")
         self.citations_invalid = self._counter("quarry_citations_invalid", "Markers that named no passage.")
-        self.batch_tokens = Histogram(
-            "quarry_batch_tokens", "Tokens of one forward.", ["lane"], registry=self.registry, buckets=_TOKENS
-        )
-        self.batch_seconds = self._histogram("quarry_batch_seconds", "Time of one forward.", "lane")
-        self.batch_failures = self._counter("quarry_batch_failures", "Forwards that raised.")
-        self.queue_tokens = self._gauge("quarry_queue_tokens", "Tokens that wait for the device.")
+        self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.index_rows = self._gauge("quarry_index_rows", "Live chunks by index kind.", "collection", "index")
 
@@ -38,4 +33,4 @@ class Metrics:
         return Gauge(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self.registry, buckets=_SECONDS)
+        return Histogram(name, text, labels, registry=self.registry, buckets=SECONDS)

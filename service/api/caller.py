@@ -1,0 +1,30 @@
+"""Who asks: whose share of the device a request counts against, and how long its client will wait."""
+
+from fastapi import Request
+
+from service.batching import Asker
+from service.budget import Deadline
+
+_SECONDS_IN_MS = 1000
+_LONGEST_MS = 600_000
+
+
+def caller_of(request: Request) -> str:
+    """The client's address; empty over a Unix socket."""
+    return request.client.host if request.client else ""
+
+
+def asker_of(request: Request, default_ms: int | None) -> Asker:
+    """The caller with its deadline: what OpenAI's clients say their read timeout is, else ``default_ms``."""
+    said = _read_timeout_ms(request)
+    limits = [limit for limit in (said, default_ms) if limit is not None]
+    return Asker(caller_of(request), Deadline.after(min(limits)) if limits else None)
+
+
+def _read_timeout_ms(request: Request) -> int | None:
+    """From a header that nobody has to send rightly: nonsense counts as nothing."""
+    try:
+        milliseconds = float(request.headers.get("x-stainless-read-timeout", "")) * _SECONDS_IN_MS
+    except ValueError:
+        return None
+    return int(milliseconds) if 1 <= milliseconds <= _LONGEST_MS else None

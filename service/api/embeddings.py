@@ -1,0 +1,136 @@
+"""POST /v1/embeddings, in OpenAI's shape."""
+
+import base64
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+
+from models.base import EmbedderInfo, TextKind, Vectors
+from service.api.caller import asker_of
+from service.api.hang_up import unless_hung_up
+from service.api.media_type import JSON, require_json
+from service.api.schemas import EmbeddingsBody, EmbeddingsReply
+from service.api.services import Services, ServicesOf
+from service.batching import Asker, Embedded, EmbeddingBatcher
+from service.errors import InvalidRequestError, ModelNotServedError, TooManyInputsError
+from service.scheduling.job import Lane
+
+router = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(require_json)])
+
+# Some clients say by the model's name what a text is for.
+_SUFFIXES = {"-query": TextKind.QUERY, "-passage": TextKind.DOCUMENT}
+_KINDS = {"query": TextKind.QUERY, "document": TextKind.DOCUMENT, "passage": TextKind.DOCUMENT}
+# A request of no more characters, that does not say it holds documents, is a user who waits and not an ingest.
+_INTERACTIVE_CHARACTERS = 2048
+
+
+@router.post("/embeddings", responses={200: {"model": EmbeddingsReply}})
+async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesOf) -> Response:
+    """Vectors of texts, and the tokens they took."""
+    embedder, kind = _model(body, services)
+    texts = _texts(body.input, services.settings.limits.embedding_inputs)
+    dimensions = _dimensions(body.dimensions, embedder.info)
+    lane = _lane(texts, kind)
+    asker = asker_of(request, services.settings.budgets.total_ms if lane is Lane.QUERY else None)
+    work = _embedded(embedder, texts, kind, lane, asker)
+    embedded = await unless_hung_up(request, work)
+    reply = {
+        "object": "list",
+        "data": _data(_cut(embedded.vectors, dimensions), body.encoding_format),
+        "model": body.model or embedder.info.name,
+        "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
+    }
+    return Response(orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
+
+
+async def _embedded(
+    embedder: EmbeddingBatcher, texts: Sequence[str], kind: TextKind | None, lane: Lane, asker: Asker
+) -> Embedded:
+    """A text that says it is a query may be answered from the cache of queries."""
+    async with asker.deadline.enforced("embed") if asker.deadline else nullcontext():
+        if kind is TextKind.QUERY and len(texts) == 1:
+            return await embedder.embed_query(texts[0], asker)
+        return await embedder.embed(texts, kind or TextKind.DOCUMENT, lane, asker)
+
+
+def _model(body: EmbeddingsBody, services: Services) -> tuple[EmbeddingBatcher, TextKind | None]:
+    """The embedder, and the kind of its texts where the request says it."""
+    kind = _KINDS[body.input_type] if body.input_type else None
+    if body.model is None:
+        return services.embedders.default, kind
+    try:
+        return services.embedders.named(body.model), kind
+    except ModelNotServedError:
+        for suffix, suffixed in _SUFFIXES.items():
+            if body.model.endswith(suffix):
+                return services.embedders.named(body.model.removesuffix(suffix)), kind or suffixed
+        raise
+
+
+def _texts(given: str | list[object], limit: int) -> list[str]:
+    items = [given] if isinstance(given, str) else given
+    if len(items) > limit:
+        raise TooManyInputsError(f"input has {len(items)} texts; the limit is {limit}")
+    if not items:
+        raise InvalidRequestError("input is empty: there is nothing to embed", param="input")
+    return [_text(item, i) for i, item in enumerate(items)]
+
+
+def _text(item: object, i: int) -> str:
+    if isinstance(item, int | list):
+        raise InvalidRequestError(
+            f"input[{i}] is made of token ids, which mean something to one tokenizer only: send text "
+            "(LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)",
+            param="input",
+        )
+    if not isinstance(item, str):
+        raise InvalidRequestError(f"input[{i}] is not a string", param="input")
+    if not item:
+        raise InvalidRequestError(f"input[{i}] is an empty string", param="input")
+    try:
+        item.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"input[{i}] has half of a surrogate pair at offset {error.start}", param="input"
+        ) from None
+    return item
+
+
+def _lane(texts: Sequence[str], kind: TextKind | None) -> Lane:
+    if kind is TextKind.DOCUMENT or sum(map(len, texts)) > _INTERACTIVE_CHARACTERS:
+        return Lane.BULK
+    return Lane.QUERY
+
+
+def _dimensions(asked: int | None, info: EmbedderInfo) -> int:
+    """Length of the vectors in the reply: any up to the model's, unless it says at which lengths it may be cut."""
+    allowed = (*info.matryoshka, info.dimension)
+    if asked is None:
+        return info.dimension
+    if asked > info.dimension:
+        raise InvalidRequestError(f"dimensions is {asked}; {info.name!r} has {info.dimension}", param="dimensions")
+    if info.matryoshka and asked not in allowed:
+        lengths = ", ".join(map(str, allowed))
+        raise InvalidRequestError(f"dimensions is {asked}; {info.name!r} can be cut to {lengths}", param="dimensions")
+    return asked
+
+
+def _cut(vectors: Vectors, dimensions: int) -> Vectors:
+    """The first components, made unit vectors again."""
+    if dimensions == vectors.shape[1]:
+        return vectors
+    cut = np.ascontiguousarray(vectors[:, :dimensions])
+    norms = np.linalg.norm(cut, axis=1, keepdims=True)
+    np.divide(cut, norms, out=cut, where=norms > 0)
+    return cut
+
+
+def _data(vectors: Vectors, encoding: str | None) -> list[dict[str, object]]:
+    """An object a vector, none a number: base64 of its little-endian float32, or the row for orjson to write."""
+    rows: list[object] = list(vectors)
+    if encoding == "base64":
+        rows = [base64.b64encode(row).decode("ascii") for row in vectors.astype("<f4", copy=False)]
+    return [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]

@@ -1,0 +1,66 @@
+"""POST /v1/rerank and /v2/rerank, in Cohere's and Jina's shape."""
+
+import uuid
+from contextlib import nullcontext
+
+import numpy as np
+from fastapi import APIRouter, Depends, Request
+
+from service.api.caller import asker_of
+from service.api.hang_up import unless_hung_up
+from service.api.media_type import require_json
+from service.api.schemas import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
+from service.api.services import Services, ServicesOf
+from service.batching import Asker
+from service.errors import InvalidRequestError, ModelNotServedError, TooManyInputsError
+from service.reranking import RerankBatcher, Scored
+from service.scheduling.job import Lane
+
+router = APIRouter(tags=["models"], dependencies=[Depends(require_json)])
+
+
+@router.post("/v1/rerank", response_model_exclude_none=True)
+@router.post("/v2/rerank", response_model_exclude_none=True)
+async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> RerankReply:
+    """Documents by how well they answer the query, best first."""
+    reranker = _reranker(body, services)
+    texts = _documents(body, services.settings.limits.rerank_documents)
+    asker = asker_of(request, services.settings.budgets.total_ms)
+    scored = await unless_hung_up(request, _scored(reranker, body.query, texts, asker))
+    order = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
+    results = [
+        RerankResult(
+            index=i,
+            relevance_score=float(scored.scores[i]),
+            document=RerankDocument(text=texts[i]) if body.return_documents else None,
+        )
+        for i in order
+    ]
+    usage = RerankUsage(total_tokens=scored.tokens)
+    return RerankReply(id=uuid.uuid4().hex, model=reranker.info.name, results=results, usage=usage)
+
+
+async def _scored(reranker: RerankBatcher, query: str, documents: list[str], asker: Asker) -> Scored:
+    async with asker.deadline.enforced("rerank") if asker.deadline else nullcontext():
+        return await reranker.score(query, documents, Lane.QUERY, asker)
+
+
+def _reranker(body: RerankBody, services: Services) -> RerankBatcher:
+    reranker = services.reranker
+    if reranker is None:
+        raise ModelNotServedError(
+            "no reranker is served here: set rerank.model (QUARRY_RERANK__MODEL) to the folder of a cross-encoder"
+        )
+    if body.model not in {None, reranker.info.name}:
+        raise ModelNotServedError(f"reranker {body.model!r} is not served here; {reranker.info.name!r} is")
+    return reranker
+
+
+def _documents(body: RerankBody, limit: int) -> list[str]:
+    if not body.query.strip():
+        raise InvalidRequestError("query is blank", param="query")
+    if not body.documents:
+        raise InvalidRequestError("documents is empty: there is nothing to rank", param="documents")
+    if len(body.documents) > limit:
+        raise TooManyInputsError(f"documents has {len(body.documents)} texts; the limit is {limit}")
+    return [item if isinstance(item, str) else item.text for item in body.documents]

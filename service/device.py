@@ -1,0 +1,166 @@
+"""DeviceThread: the one thread that calls the models, and asks for the next batch the moment it is free."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from models.base import DeviceMemoryError, Launched, Vectors
+from service.scheduling.job import Batch, Job, Piece
+from service.scheduling.scheduler import Scheduler
+
+
+class Forward(Protocol):
+    """What is run: rows of tokens in, ``(n, width)`` float32 out."""
+
+    def launch(self, batch: Sequence[Any]) -> Launched:
+        """Start a forward."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class DeviceJob(Job):
+    """A job with what the device is to compute: ``inputs[i]`` has ``lengths[i]`` tokens."""
+
+    inputs: Sequence[Sized]
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A batch that the device has computed.
+
+    Attributes:
+        rows: ``(inputs, width)`` float32, in the order of the batch's pieces.
+        computed_tokens: padding counted.
+        seconds: for which the device was busy with it.
+    """
+
+    batch: Batch
+    rows: Vectors
+    computed_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told, on the device thread, how things ended.
+
+    Attributes:
+        landed: a batch was computed.
+        failed: these inputs will not be, for this reason.
+        split: a batch did not fit into memory and is tried again in halves.
+        expired: these jobs' deadlines passed before their turn came.
+        ended: the thread ends by an error and nothing will be computed any more.
+    """
+
+    landed: Callable[[Landed], None]
+    failed: Callable[[Sequence[Piece], Exception], None]
+    split: Callable[[Batch], None]
+    expired: Callable[[Sequence[Job]], None]
+    ended: Callable[[BaseException], None]
+
+
+class DeviceThread:
+    """The loop of the device thread; ``drive`` is its main function.
+
+    Args:
+        scheduler: only touched while holding ``changed``.
+        changed: notified when there may be something new to launch.
+        depth: batches in flight at a time.
+    """
+
+    def __init__(
+        self,
+        forwards: Mapping[str, Forward],
+        scheduler: Scheduler,
+        changed: threading.Condition,
+        depth: int,
+        listener: Listener,
+    ) -> None:
+        self._forwards = forwards
+        self._scheduler = scheduler
+        self._changed = changed
+        self._depth = depth
+        self._listener = listener
+        self._flying: deque[tuple[Batch, Launched]] = deque()
+        self._free_since = 0.0
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Have ``drive`` return when what is in flight has landed."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+
+    def drive(self) -> None:
+        """Launch and land batches until ``stop``."""
+        try:
+            while self._flying or not self._is_stopping:
+                batch = self._next()
+                if batch:
+                    self._launch(batch)
+                if self._flying and (batch is None or len(self._flying) >= self._depth):
+                    self._land(*self._flying.popleft())
+        except BaseException as error:
+            # The edge of a thread: whatever ends it must not leave a caller waiting.
+            self._listener.ended(error)
+            raise
+
+    def _next(self) -> Batch | None:
+        """The next batch; with nothing in flight, wait for one."""
+        with self._changed:
+            while not self._is_stopping:
+                batch = self._scheduler.take(time.monotonic())
+                expired = self._scheduler.pop_expired()
+                if expired:
+                    self._listener.expired(expired)
+                if batch or self._flying:
+                    return batch
+                self._changed.wait()
+        return None
+
+    def _launch(self, batch: Batch) -> None:
+        inputs: list[Sized] = []
+        for piece in batch.pieces:
+            assert isinstance(piece.job, DeviceJob)  # noqa: S101  no other kind is submitted
+            inputs += piece.job.inputs[piece.first : piece.last]
+        try:
+            launched = self._forwards[batch.model].launch(inputs)
+        except Exception as error:  # a loop edge: a failed forward fails its callers, never the loop
+            failure = error.with_traceback(None)  # its frames would hold on to tensors
+        else:
+            self._flying.append((batch, launched))
+            return
+        self._fail(batch, failure)
+
+    def _land(self, batch: Batch, launched: Launched) -> None:
+        started = max(self._free_since, batch.launched_at)
+        try:
+            rows = launched.result()
+            if len(rows) != batch.size:
+                raise ValueError(f"{batch.size} inputs gave {len(rows)} rows")
+        except Exception as error:  # as in _launch
+            failure = error.with_traceback(None)
+        else:
+            self._free_since = time.monotonic()
+            landed = Landed(batch, rows, launched.computed_tokens, self._free_since - started)
+            with self._changed:
+                self._scheduler.done(batch, landed.computed_tokens, landed.seconds)
+            self._listener.landed(landed)
+            return
+        self._free_since = time.monotonic()
+        self._fail(batch, failure)
+
+    def _fail(self, batch: Batch, error: Exception) -> None:
+        """Halves where memory was short; else the end of everything in the batch."""
+        unfit: Sequence[Piece] = batch.pieces
+        with self._changed:
+            if isinstance(error, DeviceMemoryError):
+                unfit = self._scheduler.out_of_memory(batch)
+            else:
+                self._scheduler.failed(batch)
+        if unfit:
+            self._listener.failed(unfit, error)
+        else:
+            self._listener.split(batch)

@@ -1,0 +1,334 @@
+"""Engine: several models on one device, and the callers that wait for them.
+
+Callers live on the event loop, forwards on the device thread. No trip through the loop lies between two forwards, and
+all callers of a batch are answered in one call into the loop.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from models.base import DeviceLostError
+from service.call import Call, Computed, Work, call_of
+from service.device import DeviceThread, Forward, Landed, Listener
+from service.errors import DeadlineExceededError, EmbedderUnavailableError, OverloadedError
+from service.scheduling.capacity import Capacity
+from service.scheduling.job import Batch, Job, Lane, Piece
+from service.scheduling.scheduler import Policy, Scheduler
+from service.telemetry.device import DeviceMetrics
+
+# Below this many characters a call is tokenized on the event loop: the hop to a thread would cost more.
+_INLINE_CHARACTERS = 1024
+# Texts tokenized at a time: a caller that leaves is noticed in between, and short calls come through.
+_TOKENIZED_TEXTS = 64
+_TOKENIZER_THREADS = 2
+_LEAST_RETRY_S = 0.05
+_STOPPING = "the server is stopping"
+
+_log = logging.getLogger("quarry.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model with the width of its rows and its token budget.
+
+    Attributes:
+        memory_bytes: most device memory that its forwards took when it was loaded; 0 on a CPU.
+        knee_tokens: where its calibration saw throughput level off.
+    """
+
+    forward: Forward
+    width: int
+    capacity: Capacity
+    memory_bytes: int = 0
+    knee_tokens: int | None = None
+
+    def describe(self) -> dict[str, object]:
+        """For operators."""
+        cost = self.capacity.cost
+        return {
+            "batch_tokens": {Lane.QUERY: self.capacity.tokens, Lane.BULK: self.capacity.bulk_tokens},
+            "knee_tokens": self.knee_tokens,
+            "cost": {"fixed_ms": cost.fixed_s * 1000, "per_token_us": cost.per_token_s * 1e6, "error": cost.error},
+            "memory_bytes": self.memory_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What is refused, and when the device counts as stuck.
+
+    Attributes:
+        queued_tokens: most tokens that wait in one lane.
+        wait_s: longest expected wait of a call that is taken on in the query lane; the bulk lane has patience.
+        stall_s: a batch that is under way for longer turns readiness off.
+    """
+
+    queued_tokens: int
+    wait_s: float = math.inf
+    stall_s: float = 60.0
+
+
+class Engine:
+    """Runs forwards for concurrent callers; an async context manager that owns its threads.
+
+    Args:
+        models: by name; each is called on the device thread only.
+        device: the thread that loaded the models, from here on owned here. OpenMP keeps a pool of workers for each
+            thread that ever called it, and with more workers than cores its hand-overs are several times slower.
+        on_lost: called on the event loop when no forward will ever end well again.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, ServedModel],
+        policy: Policy,
+        limits: EngineLimits,
+        metrics: DeviceMetrics,
+        device: ThreadPoolExecutor,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.models = models
+        self._limits = limits
+        self._metrics = metrics
+        self._device = device
+        self._on_lost = on_lost
+        self._scheduler = Scheduler(policy, {name: model.capacity for name, model in models.items()})
+        self._changed = threading.Condition()
+        listener = Listener(
+            landed=lambda landed: self._tell(self._landed, landed),
+            failed=lambda pieces, error: self._tell(self._failed, pieces, error),
+            split=lambda batch: self._tell(self._split, batch),
+            expired=lambda jobs: self._tell(self._expired, jobs),
+            ended=lambda error: self._tell(self._lost, f"the device thread ended: {error!r}"),
+        )
+        forwards = {name: model.forward for name, model in models.items()}
+        self._thread = DeviceThread(forwards, self._scheduler, self._changed, policy.depth, listener)
+        self._tokenizers = ThreadPoolExecutor(_TOKENIZER_THREADS, thread_name_prefix="quarry-tokenizer")
+        self._ended: str | None = _STOPPING
+        self._stalled: str | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._ended = None
+        self._driving = self._loop.run_in_executor(self._device, self._thread.drive)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended = self._ended or _STOPPING
+        self._thread.stop()
+        self._fail_waiting(EmbedderUnavailableError(_STOPPING))
+        await asyncio.gather(self._driving, return_exceptions=True)
+        await asyncio.sleep(0)  # lets the loop hand out what the device thread said last
+        if self._watchdog:
+            self._watchdog.cancel()
+        self._device.shutdown()
+        self._tokenizers.shutdown()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no forward can be expected to end; None while all is well."""
+        return self._ended or self._stalled
+
+    def queued_tokens(self, lane: Lane) -> int:
+        """Tokens that wait in a lane."""
+        with self._changed:
+            return self._scheduler.waiting_tokens(lane)
+
+    def describe(self) -> dict[str, object]:
+        """What waits, and the budget and the fitted cost of each model."""
+        return {
+            "trouble": self.trouble,
+            "queued_tokens": {lane: self.queued_tokens(lane) for lane in Lane},
+            "models": {name: model.describe() for name, model in self.models.items()},
+        }
+
+    def measure(self) -> None:
+        """Set the gauges."""
+        for lane in Lane:
+            self._metrics.queue_tokens.labels(lane).set(self.queued_tokens(lane))
+        for name, model in self.models.items():
+            self._metrics.budget_tokens.labels(name, Lane.QUERY).set(model.capacity.tokens)
+            self._metrics.budget_tokens.labels(name, Lane.BULK).set(model.capacity.bulk_tokens)
+            self._metrics.cost_error.labels(name).set(model.capacity.cost.error)
+
+    # A call, from its admission to its answer
+
+    async def run(self, work: Work) -> Computed:
+        """Rows of all texts, all or nothing. Cancelling the call drops what has not been launched.
+
+        Raises:
+            OverloadedError: the lane has no room for all of it, or would take too long.
+            DeadlineExceededError: its time ran out in ``tokenize`` or in ``queue``.
+            EmbedderUnavailableError: a forward failed, the device is stuck or lost, or the server is stopping.
+        """
+        asked_at = time.monotonic()
+        self._admit(work)
+        try:
+            call = self._call(work, await self._tokenized(work))
+        finally:
+            with self._changed:
+                self._scheduler.withdraw(work.lane, work.tokens)
+        self._submit(call)
+        try:
+            await call.answer
+        except asyncio.CancelledError:
+            self._cancel(call)
+            raise
+        return Computed(call.rows, sum(call.lengths), call.launched_at - asked_at, call.forward_s)
+
+    def _admit(self, work: Work) -> None:
+        """Announce the work's tokens, or refuse it whole, before anything is spent on it."""
+        self._check()
+        limits, deadline = self._limits, work.deadline
+        patience_s = limits.wait_s if work.lane is Lane.QUERY else math.inf
+        longest_s = min(patience_s, deadline.remaining() if deadline else math.inf)
+        with self._changed:
+            waiting = self._scheduler.waiting_tokens(work.lane)
+            wait_s = self._scheduler.expected_wait_s(work.model, work.lane, time.monotonic()) if waiting else 0.0
+            if not waiting or (waiting + work.tokens <= limits.queued_tokens and wait_s <= longest_s):
+                self._scheduler.announce(work.lane, work.tokens)
+                return
+        raise OverloadedError(
+            f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
+            f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens and "
+            f"{longest_s * 1000:.0f} ms",
+            retry_after_s=max(_LEAST_RETRY_S, min(wait_s, wait_s - longest_s + wait_s / 2)),
+        )
+
+    def _check(self) -> None:
+        """Nobody would ever answer a call that came after the end."""
+        if self.trouble:
+            raise EmbedderUnavailableError(self.trouble)
+
+    async def _tokenized(self, work: Work) -> Sequence[Sized]:
+        if work.characters <= _INLINE_CHARACTERS:
+            return work.tokenize(slice(None))
+        inputs: list[Sized] = []
+        for first in range(0, work.count, _TOKENIZED_TEXTS):
+            if work.deadline and not work.deadline.remaining():
+                self._metrics.deadline_misses.labels("tokenize").inc()
+                raise DeadlineExceededError("tokenize", work.deadline.budget_s)
+            part = slice(first, first + _TOKENIZED_TEXTS)
+            inputs += await self._loop.run_in_executor(self._tokenizers, work.tokenize, part)
+        return inputs
+
+    def _call(self, work: Work, inputs: Sequence[Sized]) -> Call:
+        return Call(
+            model=work.model,
+            lane=work.lane,
+            key=work.caller,
+            lengths=[len(tokens) for tokens in inputs],
+            deadline=work.deadline.at if work.deadline else math.inf,
+            inputs=inputs,
+            rows=np.empty((len(inputs), self.models[work.model].width), np.float32),
+            answer=self._loop.create_future(),
+            limit=work.deadline,
+            missing=len(inputs),
+        )
+
+    def _submit(self, call: Call) -> None:
+        self._check()
+        with self._changed:
+            self._scheduler.submit(call, time.monotonic())
+            self._changed.notify()
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(self._limits.stall_s, self._look)
+
+    def _cancel(self, call: Call) -> None:
+        with self._changed:
+            unspent = self._scheduler.cancel(call)
+        self._metrics.cancelled_tokens.labels("queued").inc(unspent)
+        self._metrics.cancelled_tokens.labels("launched").inc(sum(call.lengths) - unspent)
+
+    # What the device thread says, on the event loop
+
+    def _tell(self, what: Callable[..., None], *said: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(what, *said)
+
+    def _landed(self, landed: Landed) -> None:
+        self._stalled = None
+        first = 0
+        for piece in landed.batch.pieces:
+            call = call_of(piece)
+            call.launched_at = landed.batch.launched_at
+            call.forward_s += landed.seconds
+            call.fill(piece, landed.rows[first : first + piece.size])
+            first += piece.size
+        self._metrics.count(landed.batch, landed.computed_tokens, landed.seconds)
+
+    def _failed(self, pieces: Sequence[Piece], error: Exception) -> None:
+        self._stalled = None
+        self._metrics.batch_failures.inc()
+        reason = f"the forward failed: {type(error).__name__}: {error}"
+        for piece in pieces:
+            call = call_of(piece)
+            with self._changed:
+                self._scheduler.cancel(call)  # the rest of a call that failed is not computed
+            call.fail(EmbedderUnavailableError(reason))
+        if isinstance(error, DeviceLostError):
+            self._lost(reason)
+
+    def _split(self, batch: Batch) -> None:
+        self._metrics.oom_splits.inc()
+        _log.warning("a batch did not fit into the device's memory", extra={"tokens": batch.tokens})
+
+    def _expired(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            assert isinstance(job, Call) and job.limit  # noqa: S101  only calls with a deadline expire
+            self._metrics.deadline_misses.labels("queue").inc()
+            job.fail(DeadlineExceededError("queue", job.limit.budget_s))
+
+    def _lost(self, reason: str) -> None:
+        """The end: nobody is left waiting, and nobody is taken on."""
+        if self._ended:
+            return
+        _log.critical(reason)
+        self._ended = reason
+        self._fail_waiting(EmbedderUnavailableError(reason))
+        self._fail_flying(EmbedderUnavailableError(reason))
+        self._on_lost()
+
+    # When the device is stuck
+
+    def _look(self) -> None:
+        """The watchdog: as long as there is work, look again; fail everybody when the oldest batch takes too long."""
+        self._watchdog = None
+        with self._changed:
+            flying = [batch.launched_at for batch in self._scheduler.in_flight]
+            is_busy = bool(flying) or any(self._scheduler.waiting_tokens(lane) for lane in Lane)
+        age_s = time.monotonic() - min(flying, default=math.inf)
+        if age_s >= self._limits.stall_s:
+            self._stall(age_s)
+        if is_busy and not self._ended:
+            again_s = self._limits.stall_s - max(0.0, age_s) if age_s < self._limits.stall_s else self._limits.stall_s
+            self._watchdog = self._loop.call_later(again_s, self._look)
+
+    def _stall(self, age_s: float) -> None:
+        self._stalled = f"a batch has been under way for {age_s:.0f} s; the limit is {self._limits.stall_s:g} s"
+        _log.error(self._stalled)
+        self._fail_waiting(EmbedderUnavailableError(self._stalled))
+        self._fail_flying(EmbedderUnavailableError(self._stalled))
+
+    def _fail_waiting(self, error: Exception) -> None:
+        with self._changed:
+            jobs = self._scheduler.drop_all()
+        for job in jobs:
+            assert isinstance(job, Call)  # noqa: S101  no other kind is submitted
+            job.fail(error)
+
+    def _fail_flying(self, error: Exception) -> None:
+        with self._changed:
+            pieces = [piece for batch in self._scheduler.in_flight for piece in batch.pieces]
+        for piece in pieces:
+            call_of(piece).fail(error)

@@ -1,0 +1,50 @@
+"""What the device does: batches, tokens, waits, and how well its time is foreseen."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from service.scheduling.job import Batch
+from service.telemetry.buckets import SECONDS, TOKENS
+
+
+class DeviceMetrics:
+    """Metrics of the engine, by name."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=buckets)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=registry)
+
+        self.batches = counter("quarry_batches", "Forwards by why they were formed.", "model", "lane", "reason")
+        self.batch_tokens = histogram("quarry_batch_tokens", "Tokens of one forward.", TOKENS, "model", "lane")
+        self.batch_seconds = histogram("quarry_batch_seconds", "Time of one forward.", SECONDS, "model", "lane")
+        self.tokens = counter("quarry_tokens", "Tokens of inputs that were computed.", "model")
+        self.computed_tokens = counter("quarry_computed_tokens", "Tokens computed, padding counted.", "model")
+        self.busy_seconds = counter("quarry_device_busy_seconds", "Time with a forward on the device.")
+        self.queue_seconds = histogram("quarry_queue_seconds", "Time from call to launch.", SECONDS, "lane")
+        self.queue_tokens = gauge("quarry_queue_tokens", "Tokens that wait for the device.", "lane")
+        self.budget_tokens = gauge("quarry_batch_budget_tokens", "Most tokens of one forward.", "model", "lane")
+        self.cost_error = gauge(
+            "quarry_batch_seconds_error_ratio", "Error of the foreseen time of a forward, relative to it.", "model"
+        )
+        self.cancelled_tokens = counter(
+            "quarry_cancelled_tokens", "Tokens whose caller left, by whether they had been launched.", "stage"
+        )
+        self.deadline_misses = counter("quarry_deadline_misses", "Calls dropped at their deadline.", "stage")
+        self.batch_failures = counter("quarry_batch_failures", "Forwards that raised.")
+        self.oom_splits = counter("quarry_oom_splits", "Batches halved because they did not fit into memory.")
+        self.cache_lookups = counter("quarry_query_cache_lookups", "Query embeddings looked for.", "outcome")
+        self.cache_bytes = gauge("quarry_query_cache_bytes", "Memory of the cached query embeddings.")
+
+    def count(self, batch: Batch, computed_tokens: int, seconds: float) -> None:
+        """Count a batch that landed."""
+        self.batches.labels(batch.model, batch.lane, batch.reason).inc()
+        self.batch_tokens.labels(batch.model, batch.lane).observe(batch.tokens)
+        self.batch_seconds.labels(batch.model, batch.lane).observe(seconds)
+        self.tokens.labels(batch.model).inc(batch.tokens)
+        self.computed_tokens.labels(batch.model).inc(computed_tokens)
+        self.busy_seconds.inc(seconds)
