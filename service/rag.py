@@ -12,6 +12,7 @@ from typing import Literal
 
 from indexes.base import Hit, SearchParams, Vectors
 from indexes.collection import Collection
+from models.base import TextKind
 from service.batching import Asker
 from service.budget import Deadline
 from service.diversity import OVERFETCH, diversified
@@ -20,6 +21,7 @@ from service.errors import InvalidRequestError, QuarryError
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Generator, Passage
 from service.generation.prompt import NO_ANSWER
 from service.library import Library
+from service.scheduling.job import Lane
 from service.settings import EXTRACTIVE, Settings
 from service.telemetry.timings import Timings
 
@@ -251,9 +253,14 @@ class Rag:
             max_tokens=question.max_tokens or self._settings.answer.max_tokens,
             temperature=question.temperature,
             deadline=question.deadline.earlier(reserve),
-            embedder=self._embedders.that_made(retrieval.collection.spec.fingerprint),
-            caller=question.caller,
+            embed=partial(self._embed, question, retrieval.collection),
         )
+
+    async def _embed(self, question: Question, collection: Collection, texts: Sequence[str]) -> Vectors:
+        """In the query lane: somebody waits for the answer."""
+        embedder = self._embedders.that_made(collection.spec.fingerprint)
+        asker = Asker(question.caller, question.deadline)
+        return (await embedder.embed(texts, TextKind.DOCUMENT, Lane.QUERY, asker)).vectors
 
     def _generator_name(self, question: Question) -> str:
         name = question.llm or self._settings.default_llm

@@ -4,12 +4,11 @@ A stream is any number of ``Delta`` and ``Cited`` and ends with one ``Finished``
 failure is a ``GenerationError``, raised, never text.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from indexes.base import Hit, Vectors
-from service.batching import EmbeddingBatcher
 from service.budget import Deadline
 
 
@@ -27,8 +26,7 @@ class GenerationRequest:
 
     Attributes:
         question_vector: ``(dimension,)``, by the collection's embedder.
-        embedder: the one that made the collection's vectors.
-        caller: whose share of the device the work counts against.
+        embed: ``(texts, dimension)`` vectors of texts, comparable with the question's.
         passages: best first.
         temperature: 0 to 2; None leaves it to the model.
     """
@@ -39,8 +37,7 @@ class GenerationRequest:
     max_tokens: int
     temperature: float | None
     deadline: Deadline
-    embedder: EmbeddingBatcher
-    caller: str = ""
+    embed: Callable[[Sequence[str]], Awaitable[Vectors]]
 
 
 @dataclass(frozen=True, slots=True)

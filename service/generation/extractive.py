@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import sentencex
 
-from models.base import TextKind
-from service.batching import Asker
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
-from service.scheduling.job import Lane
 
 _PASSAGES = 4
 _CANDIDATES = 12
@@ -81,9 +78,8 @@ class ExtractiveGenerator:
         if not order:
             return []
         async with request.deadline.enforced("llm"):
-            texts, asker = [sentences[i].text for i in order], Asker(request.caller, request.deadline)
-            embedded = await request.embedder.embed(texts, TextKind.DOCUMENT, Lane.QUERY, asker)
-        cosines = embedded.vectors @ request.question_vector
+            vectors = await request.embed([sentences[i].text for i in order])
+        cosines = vectors @ request.question_vector
         if float(cosines.max()) < self._min_score:
             return []
         scores = cosines + _LEXICAL_WEIGHT * np.array([overlaps[i] for i in order])
