@@ -46,8 +46,8 @@ class _Filling:
 class FairQueue:
     """Deficit round-robin (Shreedhar and Varghese, 1995) over keys, in tokens instead of bytes.
 
-    While two keys have work waiting, the tokens handed out to each differ by no more than a quantum and the two longest
-    inputs, however many jobs each has.
+    While two keys have work waiting, the tokens handed out to each differ by no more than two quanta and two of the
+    longest inputs, however many jobs each has.
 
     Args:
         quantum: tokens added to a key's share in each round.
@@ -131,10 +131,10 @@ class FairQueue:
         first, lengths = job.taken, job.lengths
         while job.taken < len(lengths):
             tokens = lengths[job.taken]
+            if tokens > flow.deficit:
+                break
             if tokens > filling.room and (filling.pieces or job.taken > first):
                 filling.is_full = True
-                break
-            if tokens > flow.deficit:
                 break
             flow.deficit -= tokens
             filling.room -= tokens
