@@ -90,6 +90,8 @@ class Simulation:
         freed = self.scheduler.cancel(job)
         assert before - self.scheduler.waiting_tokens(job.lane) in {0, freed}
         assert self.scheduler.cancel(job) == 0, "a job is cancelled once"
+        if job.key not in self.backlogged(job.lane):  # its share starts anew
+            self.spread = {pair: ahead for pair, ahead in self.spread.items() if job.key not in pair}
 
     # What the device does
 
