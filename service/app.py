@@ -30,7 +30,6 @@ from service.loaded_models import LoadedModels
 from service.query_cache import QueryCache
 from service.rag import Rag
 from service.reranking import RerankBatcher
-from service.scheduling.scheduler import Policy
 from service.sealer import Sealer
 from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
 from service.telemetry.metrics import Metrics
@@ -92,7 +91,7 @@ async def _construct(
     engine = await stack.enter_async_context(
         Engine(
             models.served(),
-            _policy(models, settings.embedding),
+            models.policy(settings.embedding),
             _limits(settings.embedding),
             metrics.device,
             device,
@@ -125,13 +124,6 @@ async def _construct(
         ingestor=ingestor,
         sealer=sealer,
     )
-
-
-def _policy(models: LoadedModels, settings: EmbeddingSettings) -> Policy:
-    longest = max(info.max_tokens for info in models.infos())
-    # On a GPU the next batch is launched while one runs; on a CPU both would only share the cores.
-    depth = 1 if models.embedders[0].model.info.device == "cpu" else 2
-    return Policy(depth, settings.ageing_ms / 1000, quantum=longest)
 
 
 def _limits(settings: EmbeddingSettings) -> EngineLimits:

@@ -11,6 +11,7 @@ from models.transformer import TransformerEmbedder
 from service.calibration import calibrate
 from service.engine import ServedModel
 from service.scheduling.capacity import Capacity
+from service.scheduling.scheduler import Policy
 from service.settings import EmbeddingSettings, RerankSettings
 
 # Most tokens that calibration tries. A query waits for what is under way, and a CPU takes its time.
@@ -81,6 +82,13 @@ class LoadedModels:
         """All of them, by name."""
         served = {loaded.model.info.name: loaded.served for loaded in self.embedders}
         return served | ({self.reranker.model.info.name: self.reranker.served} if self.reranker else {})
+
+    def policy(self, settings: EmbeddingSettings) -> Policy:
+        """How they share the device."""
+        # On a GPU the next batch is launched while one runs; on a CPU both would only share the cores.
+        depth = 1 if self.embedders[0].model.info.device == "cpu" else 2
+        longest = max(info.max_tokens for info in self.infos())
+        return Policy(depth, settings.ageing_ms / 1000, quantum=longest)
 
 
 def _embedder(model: Embedder, settings: EmbeddingSettings) -> Loaded[Embedder]:

@@ -1,19 +1,17 @@
 """quarry bench."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.table import Table
 
-from service.cli.console import err, out
+from service.cli.console import err, fail, out
+from service.settings import load_settings
 
 bench = typer.Typer(help="Measure this machine: ratios and differences within one run.", no_args_is_help=True)
-
-
-@bench.callback()
-def _group() -> None:
-    """Keeps ``bench`` a group although it has one command."""
 
 
 @bench.command()
@@ -31,6 +29,41 @@ def query(
         typer.echo(orjson.dumps(report).decode())
     else:
         _print(report)
+
+
+@bench.command()
+def embed(
+    corpus: Annotated[
+        Path | None, typer.Option(help="JSONL of {text}: long texts.", exists=True, dir_okay=False)
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="JSONL of {text}: short ones.", exists=True, dir_okay=False)
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """The embedding engine against the bare model. Without files the texts are made up."""
+    from service.cli.bench.embed import run as embed_bench  # noqa: PLC0415  brings torch, see serve
+    from service.cli.bench.embed.texts import BenchTexts  # noqa: PLC0415
+
+    if (corpus is None) != (queries is None):
+        fail("--corpus and --queries go together")
+    texts = BenchTexts.read(corpus, queries) if corpus and queries else BenchTexts.made_up()
+    settings = load_settings(config).embedding
+    report = asyncio.run(embed_bench.run(settings, texts, lambda text: err.print(text, markup=False)))
+    if json:
+        typer.echo(orjson.dumps(report).decode())
+    else:
+        _print_targets(report)
+
+
+def _print_targets(report: dict[str, Any]) -> None:
+    table = Table("", "measured", "target", "")
+    for target in report["targets"]:
+        sign, verdict = "at most" if target["is_most"] else "at least", "met" if target["met"] else "missed"
+        table.add_row(target["name"], f"{target['value']:g}", f"{sign} {target['limit']:g}", verdict)
+    out.print(f"{report['model']['name']} in {report['model']['dtype']} on {report['model']['device']}")
+    out.print(table)
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """What POST /v1/search adds to the work it cannot do without: tokenise, forward, index search."""
 
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,8 @@ from indexes.segment import NEVER, VisibleAt
 from indexes.store import Store
 from models.base import Embedder, TextKind
 from models.transformer import TransformerEmbedder
+from service.cli.bench.machine import processor
+from service.cli.bench.percentiles import Percentiles
 from service.cli.bench.server import connection, running_server
 from service.cli.sources import find
 from service.cli.upload import Uploader
@@ -31,20 +32,6 @@ _COLLECTION = "bench"
 _BLOCK = 10
 _WARM_UP = 30
 _TOP_K = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Milliseconds."""
-
-    p50: float
-    p99: float
-
-    @classmethod
-    def of(cls, seconds: Sequence[float]) -> "Percentiles":
-        """Of samples in seconds."""
-        p50, p99 = np.percentile(seconds, [50, 99]) * 1000
-        return cls(round(float(p50), 3), round(float(p99), 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,8 @@ def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) ->
         say: where progress goes.
     """
     texts = [str(orjson.loads(line)["text"]) for line in queries.read_bytes().splitlines() if line.strip()]
-    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, running_server(Path(folder, "data")) as url:
+    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, running_server(Path(folder, "data")) as server:
+        url = server.url
         say(f"ingesting {corpus}")
         uploader = _ingested(url, corpus)
         say("loading the model a second time, for the direct measurement")
@@ -93,7 +81,7 @@ def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) ->
             _search(http, text), direct.timed(text)
         over_http, directly = _alternated(http, direct, texts * rounds)
         status = httpx.get(f"{url}/v1/status", trust_env=False).json()
-    return _report(over_http, np.array(directly), direct, dict(uploader.tally.outcomes), status["embedder"])
+    return _report(over_http, np.array(directly), direct, dict(uploader.tally.outcomes), status["embedders"][0])
 
 
 def _ingested(url: str, corpus: Path) -> Uploader:
@@ -140,14 +128,6 @@ def _search(http: HTTPConnection, text: str) -> float:
     return seconds
 
 
-def _processor() -> str:
-    """What the kernel calls it, with the instruction sets that decide the speed of a forward."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    wide = [flag for flag in fields.get("flags", "").split() if flag in {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}]
-    return f"{fields.get('model name', platform.machine())} ({', '.join(wide)})"
-
-
 def _report(
     over_http: Sequence[float],
     directly: np.ndarray[tuple[int, int], np.dtype[np.float64]],
@@ -169,9 +149,9 @@ def _report(
         "added_p50_ms": added,
         "added_p50_limit_ms": ADDED_P50_LIMIT_MS,
         "met": added <= ADDED_P50_LIMIT_MS,
-        "model": embedder["model"],
+        "model": embedder["name"],
         "dtype": embedder["dtype"],
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "versions": {name: version(name) for name in ("quarry", "torch", "numpy", "fastapi", "uvicorn")},
     }

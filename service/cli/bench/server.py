@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,9 +20,17 @@ class ServerStartError(Exception):
     """The server did not come up; the message holds the end of its log."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """Where it listens, and its process."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def running_server(data_dir: Path) -> Iterator[str]:
-    """Start a server on a free port of 127.0.0.1, yield its URL, end it with SIGTERM."""
+def running_server(data_dir: Path) -> Iterator[RunningServer]:
+    """Start a server on a free port of 127.0.0.1, yield it, end it with SIGTERM."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     log = data_dir.parent / f"{data_dir.name}.log"
@@ -29,7 +38,7 @@ def running_server(data_dir: Path) -> Iterator[str]:
     with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:  # noqa: S603  our own
         try:
             _wait_ready(url, process, log)
-            yield url
+            yield RunningServer(url, process.pid)
         finally:
             process.terminate()
             try:

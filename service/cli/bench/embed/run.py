@@ -1,0 +1,99 @@
+"""All measurements of the engine, one after the other, and their targets."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from service.cli.bench.embed.cancellation import cancel_half
+from service.cli.bench.embed.interference import beside_busy_thread, beside_ingest
+from service.cli.bench.embed.over_http import over_http
+from service.cli.bench.embed.parity import parity
+from service.cli.bench.embed.rig import Rig, rig
+from service.cli.bench.embed.saturation import Saturation, saturate
+from service.cli.bench.embed.texts import BenchTexts
+from service.cli.bench.machine import processor
+from service.settings import EmbeddingSettings
+
+_SHORT, _LONG = 768, 160
+_PER_REQUEST = (1, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A measured value beside what it should be."""
+
+    name: str
+    value: float
+    limit: float
+    is_most: bool
+
+    @property
+    def is_met(self) -> bool:
+        """On the right side of the limit."""
+        return self.value <= self.limit if self.is_most else self.value >= self.limit
+
+
+async def run(settings: EmbeddingSettings, texts: BenchTexts, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure everything once.
+
+    Args:
+        say: where progress goes.
+    """
+    async with rig(settings) as it:
+        saturations = await _saturations(it, texts, say)
+        say("one caller over HTTP")
+        http = await over_http(it, texts.short)
+        say("queries beside an ingest")
+        capacity = next(each for each in saturations if each.per_request == 1).engine_texts_per_s
+        ingest = await beside_ingest(it, texts.short, texts.long, capacity)
+        say("queries beside a busy thread")
+        busy = await beside_busy_thread(it, texts.short)
+        say("cancelling half of a queue")
+        cancelled = await cancel_half(it, texts.long[:400])
+        say("cosine to SentenceTransformer.encode")
+        cosines = await parity(it, settings.model, texts.long)
+        model, engine = asdict(it.info), it.engine.describe()
+    targets = [
+        *(
+            Target(f"{each.texts}_{each.per_request}_over_bare", each.ratio, _least(each), False)
+            for each in saturations
+        ),
+        Target("added_p50_ms", http.added_p50_ms, 2.0, True),
+        Target("idle_cpu", http.idle_cpu, 0.02, True),
+        Target("query_p99_beside_ingest_ms", ingest.loaded_ms.p99, ingest.limit_ms, True),
+        Target("ingest_kept", ingest.kept, 0.8, False),
+        Target("busy_thread_p50_ratio", busy.p50_ratio, 4.0, True),
+        Target("cancelled_saved", cancelled.saved, 0.99, False),
+        Target("lowest_cosine", cosines.lowest, 0.999, False),
+    ]
+    return {
+        "bench": "embed",
+        "targets": [asdict(target) | {"met": target.is_met} for target in targets],
+        "saturation": [asdict(each) for each in saturations],
+        "over_http": asdict(http),
+        "beside_ingest": asdict(ingest),
+        "beside_busy_thread": asdict(busy),
+        "cancellation": asdict(cancelled),
+        "parity": asdict(cosines),
+        "model": {name: model[name] for name in ("name", "dtype", "dtype_reason", "device", "dimension")},
+        "engine": engine,
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "versions": {name: version(name) for name in ("quarry", "torch", "transformers", "sentence-transformers")},
+    }
+
+
+async def _saturations(it: Rig, texts: BenchTexts, say: Callable[[str], None]) -> list[Saturation]:
+    measured = []
+    for kind, some in (("short", texts.short[:_SHORT]), ("long", texts.long[:_LONG])):
+        for per_request in _PER_REQUEST:
+            say(f"saturation: {kind} texts, {per_request} per request")
+            measured.append(await saturate(it, kind, some, per_request))
+    return measured
+
+
+def _least(saturation: Saturation) -> float:
+    """Short texts may lose more: each costs Python as much as a long one."""
+    return 0.95 if saturation.texts == "long" else 0.85
