@@ -60,7 +60,9 @@ def main() -> None:
         result = Result(error=str(error))
     except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         result = Result(error=f"connection lost: {type(error).__name__} {error}")
-    sys.stdout.buffer.write(orjson.dumps(asdict(result)))
+    # Not sys.stdout.buffer: without a buffer, as PYTHONUNBUFFERED asks for, it may write a part and return.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        out.write(orjson.dumps(asdict(result)))
 
 
 def run(job: Job) -> Result:
