@@ -74,8 +74,6 @@ def run(job: Job) -> Result:
         cpu = time.process_time() - cpu
     opens_at = load.stop_at - job.seconds
     done = [end - start for start, end in load.spans if opens_at <= end < load.stop_at]
-    if not done:
-        raise LoadError(f"no request was completed within {job.seconds:g} s: use more seconds")
     return Result(
         requests_per_s=completed_within(load.spans, opens_at, load.stop_at) / job.seconds,
         latencies_ms=[seconds * 1000 for seconds in done],

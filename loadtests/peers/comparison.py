@@ -88,6 +88,8 @@ class Comparison:
         rounds = []
         for number in range(self.plan.rounds):
             peer, quarry, cosine = self._round(scenario, self.plan.seconds)
+            if not (peer.latencies_ms and quarry.latencies_ms):
+                raise BlockError(f"{scenario.name}: a block of {self.plan.seconds:g} s ended before a request did")
             self.say(f"{scenario.name} {number + 1}/{self.plan.rounds}: {_seen(peer)} -> {_seen(quarry)}")
             rounds.append((peer, quarry, cosine))
         peers, quarries, cosines = zip(*rounds, strict=True)
