@@ -85,7 +85,8 @@ def _embedder(server: Server) -> dict[str, Any]:
         return {}
     finally:
         connection.close()
-    return dict(status.get("embedder") or {})
+    first: dict[str, Any] = next(iter(status.get("embedders", ())), {})
+    return {name: first[name] for name in ("name", "device", "dtype") if name in first}
 
 
 def _commit() -> str | None:
@@ -98,7 +99,7 @@ def _commit() -> str | None:
 
 
 def _say(text: str) -> None:
-    _console.print(text, markup=False, highlight=False)
+    _console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,9 @@ class Comparison:
         for number in range(self.plan.rounds):
             peer, quarry, cosine = self._round(scenario, self.plan.seconds)
             if not (peer.latencies_ms and quarry.latencies_ms):
-                raise BlockError(f"{scenario.name}: a block of {self.plan.seconds:g} s ended before a request did")
+                raise BlockError(
+                    f"{scenario.name}: no request ended in a block of {self.plan.seconds:g} s: use more --seconds"
+                )
             self.say(f"{scenario.name} {number + 1}/{self.plan.rounds}: {_seen(peer)} -> {_seen(quarry)}")
             rounds.append((peer, quarry, cosine))
         peers, quarries, cosines = zip(*rounds, strict=True)

@@ -90,16 +90,16 @@ def _scenario(outcome: Outcome, peer: str) -> dict[str, Any]:
 
 
 def _figures_table(outcomes: Sequence[Outcome], peer: str) -> Table:
-    columns = ("scenario", "load", "server", "requests/s", "texts/s", "p50 ms", "p99 ms", "client CPU ms/request")
-    table = Table(*columns)
+    columns = ("scenario", "server", "requests/s", "texts/s", "p50 ms", "p99 ms", "client ms")
+    table = Table(*columns, caption="client ms: processor time of the load, per request")
     for outcome in outcomes:
-        table.add_row(outcome.scenario.name, _load(outcome.scenario), peer, *_cells(outcome.peer))
-        table.add_row("", "", "quarry", *_cells(outcome.quarry), end_section=True)
+        table.add_row(outcome.scenario.name, peer, *_cells(outcome.peer))
+        table.add_row(_load(outcome.scenario), "quarry", *_cells(outcome.quarry), end_section=True)
     return table
 
 
 def _ratios_table(outcomes: Sequence[Outcome], peer: str) -> Table:
-    table = Table("scenario", f"quarry / {peer}", "median", "min..max", "target", "", "lowest cosine")
+    table = Table("scenario", f"quarry/{peer}", "median", "min..max", "target", "", "cosine")
     for outcome in outcomes:
         ratio, target = outcome.ratio, outcome.scenario.target
         table.add_row(
@@ -115,8 +115,7 @@ def _ratios_table(outcomes: Sequence[Outcome], peer: str) -> Table:
 
 
 def _load(scenario: Scenario) -> str:
-    fewest, most = scenario.words
-    return f"{scenario.concurrency} x {scenario.texts_per_request} of {fewest}-{most} words"
+    return f"{scenario.concurrency} x {scenario.texts_per_request}"
 
 
 def _cells(figures: Figures) -> list[str]:
