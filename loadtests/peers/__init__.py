@@ -1,0 +1,1 @@
+"""The same embedding load on infinity and on Quarry, in alternation; see README.md."""
