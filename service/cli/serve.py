@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError
 from indexes.errors import IndexesError
 from models.base import ModelError
 from service.cli.console import fail
+from service.cli.openmp import share_the_cores
 from service.settings import Settings, SettingsFileError, load_settings
 from service.telemetry.logs import configure_logging
 
@@ -34,6 +35,7 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
 ) -> None:
     """Serve the HTTP API."""
+    share_the_cores()
     from service.app import create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
     settings = _settings(host, port, data_dir, config)

@@ -9,6 +9,9 @@ _DECAY = 0.99
 _ANCHOR = 5.0
 _ERROR_DECAY = 0.95
 _LEAST_SECONDS = 1e-7
+# However long they take: below this the fixed cost of a forward would eat the device, and all the more so on a machine
+# that is slow because others use it too.
+_LEAST_BULK_TOKENS = 256
 # Batches without running out of memory after which a lowered budget is doubled again.
 _RECOVERY_BATCHES = 256
 
@@ -79,7 +82,7 @@ class Capacity:
     @property
     def bulk_tokens(self) -> int:
         """Budget of a forward in the bulk lane."""
-        return max(1, min(self._tokens, self.cost.tokens_within(self._bulk_batch_s)))
+        return min(self._tokens, max(_LEAST_BULK_TOKENS, self.cost.tokens_within(self._bulk_batch_s)))
 
     def seconds(self, tokens: int) -> float:
         """Expected time of ``tokens`` tokens in as many forwards as they need."""

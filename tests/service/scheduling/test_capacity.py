@@ -51,7 +51,7 @@ def test_bulk_batches_are_as_long_as_a_query_may_wait() -> None:
     assert capacity.tokens == 10_000
     assert capacity.bulk_tokens in {499, 500}
     assert Capacity(100, CostModel(POINTS), 1.0).bulk_tokens == 100
-    assert Capacity(100, CostModel(POINTS), 1e-6).bulk_tokens == 1
+    assert Capacity(1000, CostModel(POINTS), 1e-6).bulk_tokens == 256
 
 
 def test_the_time_of_a_queue_counts_every_forward_it_takes() -> None:
