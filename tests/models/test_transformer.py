@@ -9,7 +9,8 @@ from sentence_transformers import SentenceTransformer
 
 from models.base import TextKind, Vectors
 from models.loading import find_model, fingerprint
-from models.transformer import PARITY, TransformerEmbedder
+from models.parity import PARITY
+from models.transformer import TransformerEmbedder
 
 SENTENCE = "a tombstone marks each row as deleted until its segment is rebuilt from the store without it"
 WORDS = SENTENCE.split()
@@ -93,8 +94,8 @@ def test_the_forward_on_the_cpu_is_one_torchscript_call(
     embedder: TransformerEmbedder, exact_embedder: TransformerEmbedder
 ) -> None:
     """That is what lets go of the GIL from end to end: other threads run while a batch is embedded."""
-    assert isinstance(embedder._forward, torch.jit.ScriptModule)
-    assert isinstance(exact_embedder._forward, torch.jit.ScriptModule)
+    assert isinstance(embedder._launcher.forward, torch.jit.ScriptModule)
+    assert isinstance(exact_embedder._launcher.forward, torch.jit.ScriptModule)
 
 
 def test_info_describes_the_bundled_model(embedder: TransformerEmbedder) -> None:
@@ -140,8 +141,8 @@ def test_a_precision_that_is_asked_for_is_named_with_its_parity(tiny_model: Path
 
 
 def test_a_precision_that_misses_the_parity_is_not_served(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.transformer.PARITY", 1.5)  # no cosine reaches it
+    monkeypatch.setattr("models.forms.PARITY", 1.5)  # no cosine reaches it
     embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="bfloat16")
     assert embedder.info.dtype == "float32"
     assert "below 1.5" in embedder.info.dtype_reason
-    assert not isinstance(embedder._forward, torch.jit.ScriptModule), "nor is a traced form that misses it"
+    assert not isinstance(embedder._launcher.forward, torch.jit.ScriptModule), "nor is a traced form that misses it"
