@@ -32,8 +32,7 @@ def attend_each(query: Tensor, key: Tensor, value: Tensor, packed: Packed) -> Te
     rows = []
     begin = 0
     for length in packed.lengths:
-        own = slice(begin, begin + length)
-        q, k, v = (whole[own].transpose(0, 1).unsqueeze(0) for whole in (query, key, value))
+        q, k, v = (whole.narrow(0, begin, length).transpose(0, 1).unsqueeze(0) for whole in (query, key, value))
         rows.append(functional.scaled_dot_product_attention(q, k, v).squeeze(0).transpose(0, 1))
         begin += length
     return torch.cat(rows)
@@ -84,7 +83,7 @@ class BertEncoder(nn.Module):
         """Hidden states ``(n, length, width)`` of ids, mask and token types ``(n, length)``; types default to 0."""
         hidden = self._embed(ids, self._positions_of(ids), types)
         # Added to the scores once made, instead of a boolean mask that every layer would turn into this one.
-        bias = (1 - mask[:, None, None, :].to(hidden.dtype)) * torch.finfo(hidden.dtype).min
+        bias = (1 - mask.unsqueeze(1).unsqueeze(1).to(hidden.dtype)) * torch.finfo(hidden.dtype).min
         for layer in self.layers:
             hidden = layer(hidden, bias)
         return hidden
@@ -97,7 +96,7 @@ class BertEncoder(nn.Module):
         return hidden
 
     def _embed(self, ids: Tensor, positions: Tensor, types: Tensor | None) -> Tensor:
-        kinds = self.types.weight[0] if types is None else self.types(types)
+        kinds = self.types.weight.select(0, 0) if types is None else self.types(types)
         embedded: Tensor = self.norm(self.words(ids) + kinds + self.positions(positions))
         return embedded
 
@@ -109,12 +108,12 @@ class BertEncoder(nn.Module):
         return tokens.cumsum(1) * tokens + self.padding_id
 
     def _packed_positions(self, packed: Packed) -> Tensor:
-        first, rows = packed.bounds[:-1], packed.rows()
+        first, rows = packed.firsts(), packed.rows()
         if self.padding_id is None:
-            return torch.arange(len(rows), device=rows.device) - first[rows]
+            return torch.arange(len(rows), device=rows.device) - first.index_select(0, rows)
         tokens = packed.ids.ne(self.padding_id).long()
         before = tokens.cumsum(0) - tokens
-        return (before + 1 - before[first][rows]) * tokens + self.padding_id
+        return (before + 1 - before.index_select(0, first).index_select(0, rows)) * tokens + self.padding_id
 
 
 class BertLayer(nn.Module):

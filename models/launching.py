@@ -69,10 +69,10 @@ def landing(output: Tensor, order: Order, computed_tokens: int) -> Launched:
     return InFlight(output, order, computed_tokens)
 
 
-def sent(array: NDArray[np.int64], device: str) -> Tensor:
-    """``array`` on ``device``; the host does not wait for the copy."""
+def staged(array: NDArray[np.int64], device: str) -> Tensor:
+    """``array`` where ``device`` can copy it from without the host waiting."""
     tensor = torch.from_numpy(array)
-    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    return tensor if device == "cpu" else tensor.pin_memory()
 
 
 class PaddedLauncher:
@@ -95,7 +95,8 @@ class PaddedLauncher:
             computed = 0
             for rows in groups:
                 ids, mask = pad([batch[row] for row in rows], self._rectangle.pad_id, self._rectangle.side)
-                outputs.append(self.forward(sent(ids, self._device), sent(mask, self._device)))
+                inputs = [staged(array, self._device).to(self._device, non_blocking=True) for array in (ids, mask)]
+                outputs.append(self.forward(*inputs))
                 computed += ids.size
             return landing(torch.cat(outputs), np.concatenate(groups), computed)
 

@@ -25,6 +25,10 @@ class Packed:
     ids: Tensor
     types: Tensor | None = None
 
+    def firsts(self) -> Tensor:
+        """Where each row begins, ``(n,)`` int32."""
+        return self.bounds.narrow(0, 0, len(self.lengths))
+
     def rows(self) -> Tensor:
         """The row of each token, ``(total,)`` int32."""
         numbers = torch.arange(len(self.lengths), dtype=torch.int32, device=self.bounds.device)

@@ -10,9 +10,9 @@ Side = Literal["left", "right"]
 Padded = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def pad(batch: Sequence[Sequence[int]], pad_id: int, side: Side = "right") -> Padded:
-    """Ids and mask, ``(n, longest)`` each; the mask is 1 where a token is."""
-    length = max(len(ids) for ids in batch)
+def pad(batch: Sequence[Sequence[int]], pad_id: int, side: Side = "right", *, length: int = 0) -> Padded:
+    """Ids and mask, ``(n, longest)`` each, or ``(n, length)`` where that is longer; the mask is 1 where a token is."""
+    length = max(length, *map(len, batch))
     ids = np.full((len(batch), length), pad_id, dtype=np.int64)
     mask = np.zeros((len(batch), length), dtype=np.int64)
     for row, tokens in enumerate(batch):

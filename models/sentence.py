@@ -90,7 +90,7 @@ def mean_of_rows(hidden: Tensor, packed: Packed) -> Tensor:
 
 def first_of_rows(hidden: Tensor, packed: Packed) -> Tensor:
     """The first token of each row: ``(total, width)`` to ``(n, width)``."""
-    return hidden[packed.bounds[:-1]]
+    return hidden.index_select(0, packed.firsts())
 
 
 _POOLED = {"mean": mean_of_rows, "cls": first_of_rows}
@@ -100,4 +100,4 @@ def _finished(later: nn.ModuleList, features: Features, dimension: int) -> Tenso
     for module in later:
         features = module(features)
     vectors: Tensor = features["sentence_embedding"]
-    return functional.normalize(vectors.float()[:, :dimension], dim=-1)
+    return functional.normalize(vectors.float().narrow(1, 0, dimension), dim=-1)

@@ -10,14 +10,19 @@ import torch
 
 from models.base import EmbedderInfo, Finished, Launched, TextKind, TokenIds, Vectors
 from models.checkpoint import load_sentence_transformer, typed_faults
+from models.cuda_graphs import GraphCounts, GraphLauncher
 from models.device import choose_device, guarded
-from models.forms import Serving
+from models.forms import Form, Serving
 from models.launching import Launcher, PaddedLauncher
 from models.loading import find_model, fingerprint
 from models.manifest import Manifest
+from models.memory import begin_measuring, cap_at_peak, lift_cap
 from models.precision import DtypeChoice, choose
 from models.timing import forward_cost
 from models.tokenizing import ThreadLocalTokenizer
+
+# Many rows of about this many tokens are the other extreme of a batch: a short question.
+_SHORT_ROW = 8
 
 
 class TransformerEmbedder:
@@ -43,6 +48,7 @@ class TransformerEmbedder:
         """
         folder = find_model(name)
         device = choose_device(device)
+        lift_cap(device)
         load = partial(load_sentence_transformer, folder, device)
         reference = load(torch.float32)
         with typed_faults(folder, device):
@@ -63,10 +69,7 @@ class TransformerEmbedder:
             forward=chosen.form.name,
             forward_reason=chosen.form.reason,
         )
-        launcher = chosen.form.launcher
-        if isinstance(launcher, PaddedLauncher):
-            launcher = launcher.costing(forward_cost(launcher, serving.probes))
-        return cls(info, manifest.tokenizer, launcher)
+        return cls(info, manifest.tokenizer, _launcher(chosen.form, serving))
 
     def tokenize(self, texts: Sequence[str], kind: TextKind) -> list[TokenIds]:
         """Token ids of each text with the prompt of its kind, truncated to ``info.max_tokens``."""
@@ -90,8 +93,34 @@ class TransformerEmbedder:
             return Finished(0, np.empty((0, self.info.dimension), dtype=np.float32))
         return guarded(self.info.device, partial(self._launcher.launch, batch))
 
+    @property
+    def graph_counts(self) -> GraphCounts | None:
+        """Launches by CUDA graph and outside of one; None where this model runs without graphs."""
+        return self._launcher.counts if isinstance(self._launcher, GraphLauncher) else None
+
     def warm_up(self, tokens: int) -> int:
-        """Run the largest shapes of a batch of ``tokens`` tokens once."""
-        length = min(tokens, self.info.max_tokens)
-        self.embed([[0] * length] * (tokens // length))
-        return 0
+        """Capture the graphs, run the largest shapes of ``tokens`` tokens once, hold the process to what they took.
+
+        Returns:
+            The most memory that PyTorch held on the device, in bytes; 0 on the CPU.
+
+        Raises:
+            DeviceMemoryError: a batch of so many tokens does not fit; the process is not held to anything.
+        """
+        device = self.info.device
+        begin_measuring(device)
+        if isinstance(self._launcher, GraphLauncher):
+            self._launcher.capture(self.info.max_tokens)
+        for length in sorted({min(tokens, self.info.max_tokens), min(tokens, _SHORT_ROW)}):
+            self.embed([[0] * length] * (tokens // length))
+        return cap_at_peak(device)
+
+
+def _launcher(form: Form, serving: Serving) -> Launcher:
+    """The launcher of ``form``, with its groups fitted to this machine, and before it graphs for short batches."""
+    launcher = form.launcher
+    if isinstance(launcher, PaddedLauncher):
+        launcher = launcher.costing(forward_cost(launcher, serving.probes))
+    if serving.device == "cpu" or form.bert is None:
+        return launcher
+    return GraphLauncher(form.bert, serving.rectangle, serving.device, launcher)
