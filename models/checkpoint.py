@@ -98,6 +98,8 @@ def broken_file(folder: Path) -> str | None:
 
 def _missing_file(folder: Path) -> str | None:
     modules = json.loads((folder / "modules.json").read_bytes())
+    if not isinstance(modules, list):
+        return "modules.json is not a list of modules"
     listed = [module.get("path", "") for module in modules if isinstance(module, dict)]
     for path in [*listed, *_shards(folder)]:
         if not (folder / str(path)).exists():

@@ -1,6 +1,6 @@
 """BertEncoder against the Hugging Face modules whose weights it runs, and its packed form against its padded one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -145,17 +145,10 @@ def test_what_is_not_implemented_is_refused() -> None:
 # The forward of a GPU, without one
 
 
-def pretend_on_gpu(module: nn.Module, dtype: torch.dtype) -> None:
-    """Replace every weight by a fake of its shape on a GPU; called within a FakeTensorMode."""
-    for part in module.modules():
-        for name, weight in list(part._parameters.items()):
-            if weight is not None:
-                fake = torch.empty(weight.shape, dtype=dtype, device="cuda")
-                part._parameters[name] = nn.Parameter(fake, requires_grad=False)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_on_a_gpu_shapes_and_precisions_are_those_of_the_input(model: nn.Module, dtype: torch.dtype) -> None:
+def test_on_a_gpu_shapes_and_precisions_are_those_of_the_input(
+    model: nn.Module, dtype: torch.dtype, pretend_on_gpu: Callable[[nn.Module, torch.dtype], None]
+) -> None:
     encoder = BertEncoder(model)
     with FakeTensorMode():
         pretend_on_gpu(encoder, dtype)
