@@ -1,5 +1,6 @@
 """TransformerEmbedder: any SentenceTransformer folder, from text to unit vectors."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from models.precision import DtypeChoice, choose
 from models.timing import forward_cost
 from models.tokenizing import ThreadLocalTokenizer
 
+# What a batch may grow to by padding; see ``padding.length_groups``.
+_PADDED_SHARE = 4 / 3
 # Many rows of about this many tokens are the other extreme of a batch: a short question.
 _SHORT_ROW = 8
 
@@ -112,7 +115,7 @@ class TransformerEmbedder:
         if isinstance(self._launcher, GraphLauncher):
             self._launcher.capture(self.info.max_tokens)
         for length in sorted({min(tokens, self.info.max_tokens), min(tokens, _SHORT_ROW)}):
-            self.embed([[0] * length] * (tokens // length))
+            self.embed([[0] * length] * math.ceil(tokens * _PADDED_SHARE / length))
         return cap_at_peak(device)
 
 

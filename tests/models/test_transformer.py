@@ -178,7 +178,10 @@ def test_a_form_that_fails_gives_way_to_the_library_and_says_why(
 
 
 def test_a_form_with_other_vectors_gives_way_to_the_library(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.sentence.BertForward.forward", lambda _, ids, __: 1.0 + torch.eye(len(ids), 32))
+    def other(_: object, ids: torch.Tensor, __: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(ids[:, :1] + torch.arange(32.0), dim=1)
+
+    monkeypatch.setattr("models.sentence.BertForward.forward", other)
     embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="float32")
     assert embedder.info.forward == "traced generic"
     assert "traced bert has cosine" in embedder.info.forward_reason
