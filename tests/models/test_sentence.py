@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from models.bert import BertEncoder
 from models.packing import Packed, pack
 from models.padding import pad
-from models.sentence import BertForward, LibraryForward, PackedForward, transformer_of
+from models.sentence import BertForward, LibraryForward, PackedForward, mean_of_rows, transformer_of
 
 BATCH = [[2, 11, 44, 9, 3], [2, 3], [2, 20, 20, 3], [2, 31, 8, 44, 50, 51, 9, 10, 12, 3]]
 
@@ -70,8 +70,14 @@ def test_on_a_gpu_the_vectors_are_float32_in_every_precision(
         pretend_on_gpu(encoder, dtype)
         ids, mask = (torch.ones(3, 16, dtype=torch.int64, device="cuda") for _ in range(2))
         bounds, tokens = (torch.zeros(count, dtype=torch.int32, device="cuda") for count in (4, 10))
-        for vectors in (
-            BertForward(encoder, later, 20)(ids, mask),
-            PackedForward(encoder, later, 20)(Packed((5, 2, 3), bounds, tokens)),
-        ):
+        packed_forward = PackedForward(encoder, later, 20)
+        pooled: list[torch.dtype] = []
+
+        def pool(hidden: torch.Tensor, packed: Packed) -> torch.Tensor:
+            pooled.append(hidden.dtype)
+            return mean_of_rows(hidden, packed)
+
+        packed_forward.pool = pool
+        for vectors in (BertForward(encoder, later, 20)(ids, mask), packed_forward(Packed((5, 2, 3), bounds, tokens))):
             assert (tuple(vectors.shape), vectors.dtype, vectors.device.type) == ((3, 20), torch.float32, "cuda")
+    assert pooled == [torch.float32]
