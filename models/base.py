@@ -70,6 +70,8 @@ class EmbedderInfo:
         dtype_reason: why this precision was chosen.
         prompts: text put before a text of each kind; empty for most models.
         matryoshka: shorter lengths to which vectors may be cut, ascending; empty where the model names none.
+        forward: how the forward runs, such as ``traced bert``.
+        forward_reason: why it runs in this form and not in a faster one.
     """
 
     name: str
@@ -81,6 +83,8 @@ class EmbedderInfo:
     dtype_reason: str
     prompts: Mapping[TextKind, str]
     matryoshka: tuple[int, ...] = ()
+    forward: str = "eager"
+    forward_reason: str = "the only form of this embedder"
 
 
 @dataclass(frozen=True, slots=True)

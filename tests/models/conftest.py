@@ -1,5 +1,6 @@
 """A tiny model folder made on the spot."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
+from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -45,3 +47,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = SentenceTransformer(modules=modules, device="cpu", prompts={"query": "find this ", "document": ""})
     model.save(str(folder / "tiny-cls"))
     return folder / "tiny-cls"
+
+
+@pytest.fixture
+def pretend_on_gpu() -> Callable[[nn.Module, torch.dtype], None]:
+    """Replaces every weight of a module by a fake of its shape on a GPU; to be called within a FakeTensorMode."""
+
+    def replace(module: nn.Module, dtype: torch.dtype) -> None:
+        for part in module.modules():
+            for name, weight in list(part._parameters.items()):
+                if weight is not None:
+                    fake = torch.empty(weight.shape, dtype=dtype, device="cuda")
+                    part._parameters[name] = nn.Parameter(fake, requires_grad=False)
+
+    return replace

@@ -1,8 +1,11 @@
+import json
 import shutil
 import socket
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from models.base import ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from models.loading import BUNDLED_MODEL, find_model, fingerprint
@@ -73,20 +76,124 @@ def test_a_folder_without_weights_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 20_000])
-def test_truncated_weights_are_a_typed_error(folder: Path, kept: int) -> None:
+def test_truncated_weights_are_a_typed_error_that_names_the_file(folder: Path, kept: int) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(UnsupportedModelError, match=r"model\.safetensors is cut short or corrupt") as error:
+        TransformerEmbedder.load(str(folder), device="cpu")
+    assert str(folder) in str(error.value)
+
+
+def test_corrupt_weights_are_a_typed_error_that_names_the_file(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[8:40] = b"\xff" * 32
+    weights.write_bytes(content)
+    with pytest.raises(UnsupportedModelError, match=r"model\.safetensors is cut short or corrupt"):
+        TransformerEmbedder.load(str(folder), device="cpu")
+
+
+JSON_FILES = ["config.json", "modules.json", "tokenizer.json", "1_Pooling/config.json", "sentence_bert_config.json"]
+
+
+@pytest.mark.parametrize("file", JSON_FILES)
+@pytest.mark.parametrize("text", ["{ not json", "", '{"vocab_size": 1'])
+def test_a_configuration_that_is_not_json_is_a_typed_error_that_names_it(folder: Path, file: str, text: str) -> None:
+    (folder / file).write_text(text)
+    with pytest.raises(UnsupportedModelError, match="is not JSON") as error:
+        TransformerEmbedder.load(str(folder), device="cpu")
+    assert f"{folder} cannot be loaded: {file}" in str(error.value)
+
+
+@pytest.mark.parametrize("file", JSON_FILES)
+@pytest.mark.parametrize("text", ["[1]", '"text"', "7"])
+def test_a_configuration_of_another_kind_is_a_typed_error(folder: Path, file: str, text: str) -> None:
+    (folder / file).write_text(text)
+    with pytest.raises(UnsupportedModelError) as error:
+        TransformerEmbedder.load(str(folder), device="cpu")
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["config.json", "1_Pooling/config.json", "1_Pooling"])
+def test_a_missing_file_is_a_typed_error_that_names_it(folder: Path, file: str) -> None:
+    path = folder / file
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(UnsupportedModelError, match=f"{file} is missing") as error:
+        TransformerEmbedder.load(str(folder), device="cpu")
+    assert str(folder) in str(error.value)
+
+
+def test_a_missing_tokenizer_is_a_typed_error(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UnsupportedModelError) as error:
+        TransformerEmbedder.load(str(folder), device="cpu")
+    assert str(folder) in str(error.value)
+
+
+def test_a_missing_shard_is_a_typed_error_that_names_it(folder: Path) -> None:
+    names = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    weight_map = dict.fromkeys(names, "model-00001-of-00002.safetensors")
+    weight_map["embeddings.LayerNorm.weight"] = "model-00002-of-00002.safetensors"
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    with pytest.raises(UnsupportedModelError, match=r"model-00002-of-00002\.safetensors is missing"):
+        TransformerEmbedder.load(str(folder), device="cpu")
+
+
+QUERY = "encoder.layer.1.attention.self.query.weight"
+
+
+def test_weights_that_lack_a_parameter_are_refused_by_its_name(folder: Path) -> None:
+    """The library would fill it at random and only warn."""
+    weights = load_file(folder / "model.safetensors")
+    del weights[QUERY]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UnsupportedModelError, match=f"lack {QUERY}"):
+        TransformerEmbedder.load(str(folder), device="cpu")
+
+
+def test_a_pooler_that_no_vector_goes_through_may_be_missing(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    pooler = [name for name in weights if name.startswith("pooler.")]
+    assert pooler
+    save_file(
+        {name: weights[name] for name in weights if name not in pooler}, folder / "model.safetensors", {"format": "pt"}
+    )
+    assert TransformerEmbedder.load(str(folder), device="cpu", dtype="float32").info.dimension == 32
+
+
+def test_weights_of_another_shape_are_a_typed_error(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights[QUERY] = weights[QUERY][:16].clone()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(UnsupportedModelError, match="cannot be loaded") as error:
         TransformerEmbedder.load(str(folder), device="cpu")
     assert str(folder) in str(error.value)
 
 
-@pytest.mark.parametrize("file", ["config.json", "modules.json", "tokenizer.json", "1_Pooling/config.json"])
-def test_a_broken_configuration_is_a_typed_error(folder: Path, file: str) -> None:
-    (folder / file).write_text("{ not json")
-    with pytest.raises(UnsupportedModelError, match="cannot be loaded") as error:
+def test_weights_that_are_not_numbers_are_a_typed_error(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights[QUERY] = torch.full_like(weights[QUERY], torch.nan)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UnsupportedModelError, match="are not numbers"):
         TransformerEmbedder.load(str(folder), device="cpu")
-    assert str(folder) in str(error.value)
+
+
+def test_a_model_that_needs_code_of_its_own_is_refused_and_the_code_not_run(folder: Path) -> None:
+    (folder / "modeling_own.py").write_text("raise SystemExit('was run')")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[1]["type"] = "modeling_own.Pooling"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(UnsupportedModelError, match="cannot be loaded"):
+        TransformerEmbedder.load(str(folder), device="cpu")
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["beyond"] = len(tokenizer["model"]["vocab"])
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(UnsupportedModelError, match="embeddings for 56 tokens and a tokenizer of 57"):
+        TransformerEmbedder.load(str(folder), device="cpu")
 
 
 def test_equal_folders_have_equal_fingerprints_wherever_they_are(folder: Path, tiny_model: Path) -> None:

@@ -1,5 +1,8 @@
 """TransformerEmbedder against SentenceTransformer.encode in float32."""
 
+import json
+import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +10,10 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from models.base import TextKind, Vectors
+from models.base import DeviceMemoryError, TextKind, UnsupportedModelError, Vectors
 from models.loading import find_model, fingerprint
-from models.transformer import PARITY, TransformerEmbedder
+from models.parity import PARITY
+from models.transformer import TransformerEmbedder
 
 SENTENCE = "a tombstone marks each row as deleted until its segment is rebuilt from the store without it"
 WORDS = SENTENCE.split()
@@ -93,8 +97,8 @@ def test_the_forward_on_the_cpu_is_one_torchscript_call(
     embedder: TransformerEmbedder, exact_embedder: TransformerEmbedder
 ) -> None:
     """That is what lets go of the GIL from end to end: other threads run while a batch is embedded."""
-    assert isinstance(embedder._forward, torch.jit.ScriptModule)
-    assert isinstance(exact_embedder._forward, torch.jit.ScriptModule)
+    assert isinstance(embedder._launcher.forward, torch.jit.ScriptModule)
+    assert isinstance(exact_embedder._launcher.forward, torch.jit.ScriptModule)
 
 
 def test_info_describes_the_bundled_model(embedder: TransformerEmbedder) -> None:
@@ -140,8 +144,150 @@ def test_a_precision_that_is_asked_for_is_named_with_its_parity(tiny_model: Path
 
 
 def test_a_precision_that_misses_the_parity_is_not_served(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.transformer.PARITY", 1.5)  # no cosine reaches it
+    monkeypatch.setattr("models.forms.PARITY", 1.5)  # no cosine reaches it
     embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="bfloat16")
     assert embedder.info.dtype == "float32"
     assert "below 1.5" in embedder.info.dtype_reason
-    assert not isinstance(embedder._forward, torch.jit.ScriptModule), "nor is a traced form that misses it"
+    assert not isinstance(embedder._launcher.forward, torch.jit.ScriptModule), "nor is a traced form that misses it"
+
+
+# What runs, and why
+
+
+def test_the_form_that_runs_is_named_with_its_reason(embedder: TransformerEmbedder) -> None:
+    info = embedder.info
+    print(info.forward, info.forward_reason)  # noqa: T201
+    assert info.forward in {"traced bert", "varlen bert", "padded bert"}
+    assert "cosine" in info.forward_reason
+    if info.device == "cpu":
+        assert embedder.graph_counts is None
+        assert embedder.warm_up(600) == 0
+
+
+def test_a_form_that_fails_gives_way_to_the_library_and_says_why(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no kernel for this")
+
+    monkeypatch.setattr("models.sentence.BertForward.forward", fail)
+    embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="float32")
+    assert embedder.info.forward == "traced generic"
+    assert "traced bert fails with RuntimeError: no kernel for this" in embedder.info.forward_reason
+    assert lowest_cosine(embed(embedder, TEXTS), of_library(tiny_model)) >= 0.9999
+
+
+def test_a_form_with_other_vectors_gives_way_to_the_library(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(_: object, ids: torch.Tensor, __: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(ids[:, :1] + torch.arange(32.0), dim=1)
+
+    monkeypatch.setattr("models.sentence.BertForward.forward", other)
+    embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="float32")
+    assert embedder.info.forward == "traced generic"
+    assert "traced bert has cosine" in embedder.info.forward_reason
+    assert lowest_cosine(embed(embedder, TEXTS), of_library(tiny_model)) >= 0.9999
+
+
+def test_computed_tokens_count_the_padding_and_stay_near_the_true_ones(exact_embedder: TransformerEmbedder) -> None:
+    rows = exact_embedder.tokenize(TEXTS, TextKind.DOCUMENT)
+    true = sum(map(len, rows))
+    launched = exact_embedder.launch(rows)
+    groups = 1 + math.log(max(map(len, rows)) / min(map(len, rows))) / math.log(4 / 3)
+    assert true <= launched.computed_tokens <= 4 / 3 * true + 512 * groups
+    assert exact_embedder.launch(rows[:1]).computed_tokens == len(rows[0])
+    assert exact_embedder.launch([]).computed_tokens == 0
+
+
+def test_a_forward_that_runs_out_of_memory_is_a_typed_error_and_the_next_one_runs(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="float32")
+    with monkeypatch.context() as patch:
+        patch.setattr(embedder._launcher, "forward", lambda *_: torch.empty(1 << 60, dtype=torch.uint8))
+        with pytest.raises(DeviceMemoryError, match="cpu ran out of memory"):
+            embedder.launch([[2, 5, 3]])
+    assert embedder.embed([[2, 5, 3]]).shape == (1, 32)
+
+
+# What the folder declares
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def declare(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def of_library(folder: Path, how: str = "encode_document") -> Vectors:
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    vectors: Vectors = getattr(model, how)(TEXTS, normalize_embeddings=True, show_progress_bar=False)
+    return vectors
+
+
+def test_the_lengths_a_matryoshka_model_may_be_cut_to_are_told(folder: Path) -> None:
+    declare(folder / "config.json", matryoshka_dimensions=[16, 8, 32, 8])
+    info = TransformerEmbedder.load(str(folder), device="cpu", dtype="float32").info
+    assert (info.dimension, info.matryoshka) == (32, (8, 16))
+
+
+@pytest.mark.parametrize("declared", ["8", [0], ["8"], {"8": 8}])
+def test_lengths_that_are_none_are_refused(folder: Path, declared: object) -> None:
+    declare(folder / "config.json", matryoshka_dimensions=declared)
+    with pytest.raises(UnsupportedModelError, match="matryoshka_dimensions"):
+        TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
+
+
+def test_a_model_that_is_served_cut_gives_unit_vectors_of_that_length(folder: Path) -> None:
+    declare(folder / "config.json", matryoshka_dimensions=[8, 12, 16])
+    declare(folder / "config_sentence_transformers.json", truncate_dim=12)
+    embedder = TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
+    assert (embedder.info.dimension, embedder.info.matryoshka) == (12, (8,))
+    assert lowest_cosine(embed(embedder, TEXTS), of_library(folder)) >= 0.9999
+
+
+@pytest.mark.parametrize(
+    ("prompts", "default"),
+    [
+        ({"query": "ask ", "document": "tell "}, None),
+        ({"query": "ask ", "passage": "tell "}, None),
+        ({"passage": "tell "}, "passage"),
+        ({}, None),
+    ],
+)
+def test_prompts_are_those_the_library_puts_before_queries_and_documents(
+    folder: Path, prompts: dict[str, str], default: str | None
+) -> None:
+    declare(folder / "config_sentence_transformers.json", prompts=prompts, default_prompt_name=default)
+    embedder = TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
+    for kind in TextKind:
+        expected = of_library(folder, f"encode_{kind.value}")
+        assert lowest_cosine(embed(embedder, TEXTS, kind), expected) >= 0.9999
+
+
+def test_a_model_that_leaves_its_prompt_out_of_the_pooling_is_refused(folder: Path) -> None:
+    declare(folder / "1_Pooling" / "config.json", include_prompt=False)
+    with pytest.raises(UnsupportedModelError, match="include_prompt"):
+        TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
+    declare(folder / "config_sentence_transformers.json", prompts={})
+    assert TransformerEmbedder.load(str(folder), device="cpu", dtype="float32").info.prompts[TextKind.QUERY] == ""
+
+
+def test_queries_that_are_cut_shorter_than_documents_are_refused(folder: Path) -> None:
+    declare(folder / "sentence_bert_config.json", query_length=8)
+    with pytest.raises(UnsupportedModelError, match="makes more of a query"):
+        TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("mode", ["lasttoken", "mean", "max", "weightedmean"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_rows_are_padded_on_the_side_of_the_tokenizer(folder: Path, side: str, mode: str) -> None:
+    declare(folder / "tokenizer_config.json", padding_side=side)
+    declare(folder / "1_Pooling" / "config.json", pooling_mode=mode)
+    embedder = TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
+    # One forward for all, so that the rectangle is the library's, in which a BERT's positions depend on the side.
+    embedder._launcher = embedder._launcher.costing(1e9)
+    assert lowest_cosine(embed(embedder, TEXTS), of_library(folder)) >= 0.9999

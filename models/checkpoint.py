@@ -1,0 +1,129 @@
+"""A model folder read through the library that defines its format, with every fault of the folder a typed error."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from sentence_transformers import SentenceTransformer
+from transformers.utils import logging as transformers_logging
+
+from models.base import ModelError, UnsupportedModelError
+from models.device import fault_of
+
+# A weight that nothing after the transformer reads: sentence models are often saved without it.
+_UNUSED_WEIGHT = re.compile(r"(^|\.)pooler\.")
+_MISSING_WEIGHT = re.compile(r"^(\S+)\s*\|\s*MISSING", re.MULTILINE)
+
+
+def load_sentence_transformer(folder: Path, device: str, dtype: torch.dtype) -> SentenceTransformer:
+    """The modules of ``folder`` on ``device``, in evaluation mode; no code of the folder is run, nothing is fetched.
+
+    Raises:
+        UnsupportedModelError: a file is missing, corrupt or of another shape, or needs code of the folder's own.
+        DeviceMemoryError, DeviceLostError: of ``device``.
+    """
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    with typed_faults(folder, device), missing_weights_refused(folder):
+        return SentenceTransformer(
+            str(folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"dtype": dtype, "use_safetensors": True},
+        ).eval()
+
+
+@contextmanager
+def typed_faults(folder: Path, device: str) -> Iterator[None]:
+    """Turn what libraries raise over ``folder`` into UnsupportedModelError, naming the broken file where one is."""
+    try:
+        yield
+    except ModelError:
+        raise
+    # Four libraries read the folder and raise what they like; tokenizers raises bare Exception.
+    except Exception as error:
+        fault = fault_of(error, device)
+        if fault is not None:
+            raise fault from None
+        blame = broken_file(folder) or f"{type(error).__name__}: {error}"
+        raise UnsupportedModelError(f"{folder} cannot be loaded: {blame}") from error
+
+
+@contextmanager
+def missing_weights_refused(folder: Path) -> Iterator[None]:
+    """Refuse a folder whose weights lack a parameter; the library would draw it at random and warn.
+
+    Raises:
+        UnsupportedModelError: names the first of them.
+    """
+    report = _LoadReport()
+    logger = logging.getLogger("transformers.modeling_utils")
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(report)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(report)
+        logger.setLevel(level)
+        logger.propagate = propagates
+    if report.missing:
+        raise UnsupportedModelError(
+            f"{folder} cannot be loaded: its weights lack {report.missing[0]} and {len(report.missing) - 1} more"
+        )
+
+
+def broken_file(folder: Path) -> str | None:
+    """The first file below ``folder`` that cannot be read as what its name says, and why; None where all can."""
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            return f"{path.relative_to(folder)} is not JSON: {error}"
+    for path in sorted(folder.rglob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            return f"{path.relative_to(folder)} is cut short or corrupt: {error}"
+    return _missing_file(folder)
+
+
+def _missing_file(folder: Path) -> str | None:
+    modules = json.loads((folder / "modules.json").read_bytes())
+    if not isinstance(modules, list):
+        return "modules.json is not a list of modules"
+    listed = [module.get("path", "") for module in modules if isinstance(module, dict)]
+    for path in [*listed, *_shards(folder)]:
+        if not (folder / str(path)).exists():
+            return f"{path} is missing"
+    configs = [f"{path}/config.json".lstrip("/") for path in listed if not str(path).endswith("Normalize")]
+    return next((f"{config} is missing" for config in configs if not (folder / config).is_file()), None)
+
+
+def _shards(folder: Path) -> list[str]:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return []
+    weights = json.loads(index.read_bytes())
+    files = weights.get("weight_map", {}) if isinstance(weights, dict) else {}
+    return sorted(set(files.values())) if isinstance(files, dict) else []
+
+
+class _LoadReport(logging.Handler):
+    """Collects the weights that the library's report of a load calls missing."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.missing: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        names = _MISSING_WEIGHT.findall(record.getMessage())
+        self.missing += [name for name in names if not _UNUSED_WEIGHT.search(name)]

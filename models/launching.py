@@ -1,0 +1,121 @@
+"""How a batch reaches the device and its vectors come back.
+
+On the CPU a launch is over when it returns. On a GPU nothing in it waits for the device: inputs leave from pinned
+memory, the vectors arrive in pinned memory, and an event tells when they are there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.base import Finished, Launched, TokenIds, Vectors
+from models.device import guarded
+from models.packing import pack
+from models.padding import Side, length_groups, pad
+
+Order = NDArray[np.int64]
+
+
+class Launcher(Protocol):
+    """Starts the forward of a batch of at least one row."""
+
+    def launch(self, batch: Sequence[TokenIds]) -> Launched:
+        """As ``Embedder.launch``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """How a model's rows are padded, and what a forward costs beside its tokens, in tokens."""
+
+    pad_id: int
+    side: Side = "right"
+    forward_cost: float = 0.0
+
+
+class InFlight:
+    """A ``Launched`` on a GPU.
+
+    Args:
+        output: ``(n, width)`` float32 on the device.
+        order: the batch's row of each row of ``output``.
+        computed_tokens: padding counted.
+    """
+
+    def __init__(self, output: Tensor, order: Order, computed_tokens: int) -> None:
+        self.computed_tokens = computed_tokens
+        self._device = str(output.device)
+        self._order = order
+        # The copy below runs in stream order, after the forward; the allocators keep both ends until then.
+        self._host = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
+        self._host.copy_(output, non_blocking=True)
+        self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._arrived.record(torch.cuda.current_stream(output.device))
+
+    def result(self) -> Vectors:
+        """Wait, and put the rows into the batch's order."""
+        guarded(self._device, self._arrived.synchronize)
+        return _ordered(self._host, self._order)
+
+
+def landing(output: Tensor, order: Order, computed_tokens: int) -> Launched:
+    """What a launch returns for ``output``, wherever it is; see ``InFlight``."""
+    if output.device.type == "cpu":
+        return Finished(computed_tokens, _ordered(output, order))
+    return InFlight(output, order, computed_tokens)
+
+
+def staged(array: NDArray[np.int64], device: str) -> Tensor:
+    """``array`` where ``device`` can copy it from without the host waiting."""
+    tensor = torch.from_numpy(array)
+    return tensor if device == "cpu" else tensor.pin_memory()
+
+
+class PaddedLauncher:
+    """One forward for each group of rows of similar length."""
+
+    def __init__(self, forward: nn.Module, rectangle: Rectangle, device: str) -> None:
+        self.forward = forward
+        self._rectangle = rectangle
+        self._device = device
+
+    def costing(self, forward_cost: float) -> Self:
+        """The same, grouping by another cost of a forward, in tokens."""
+        return type(self)(self.forward, replace(self._rectangle, forward_cost=forward_cost), self._device)
+
+    def launch(self, batch: Sequence[TokenIds]) -> Launched:
+        """Pad, run and bring back each group."""
+        groups = length_groups([len(ids) for ids in batch], self._rectangle.forward_cost)
+        with torch.inference_mode():
+            outputs = []
+            computed = 0
+            for rows in groups:
+                ids, mask = pad([batch[row] for row in rows], self._rectangle.pad_id, self._rectangle.side)
+                inputs = [staged(array, self._device).to(self._device, non_blocking=True) for array in (ids, mask)]
+                outputs.append(self.forward(*inputs))
+                computed += ids.size
+            return landing(torch.cat(outputs), np.concatenate(groups), computed)
+
+
+class PackedLauncher:
+    """One forward for the tokens of all rows, end to end."""
+
+    def __init__(self, forward: nn.Module, device: str) -> None:
+        self.forward = forward
+        self._device = device
+
+    def launch(self, batch: Sequence[TokenIds]) -> Launched:
+        """Pack, run and bring back."""
+        with torch.inference_mode():
+            packed = pack(batch, self._device)
+            return landing(self.forward(packed), np.arange(len(batch)), len(packed.ids))
+
+
+def _ordered(output: Tensor, order: Order) -> Vectors:
+    vectors = np.empty(tuple(output.shape), dtype=np.float32)
+    vectors[order] = output.numpy()
+    return vectors

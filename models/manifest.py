@@ -1,0 +1,122 @@
+"""What a SentenceTransformer folder declares beside its weights: tokenizer, prompts, limits, lengths of vectors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+
+from models.base import TextKind, TokenIds, UnsupportedModelError
+from models.launching import Rectangle
+from models.parity import PROBES
+from models.sentence import transformer_of
+from models.tokenizing import ThreadLocalTokenizer
+
+# A model that names no limit is held to this many tokens.
+_LONGEST = 32_768
+# SentenceTransformer.encode_query and encode_document take the first of these names that the model has.
+_PROMPT_NAMES = {TextKind.QUERY: ("query",), TextKind.DOCUMENT: ("document", "passage", "corpus")}
+_TOKENIZER_PROBES = (*PROBES, "", "  Blanks  around\n", "CASE, Ünïcode and 世界 \N{ROCKET}")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is declared, in the words of ``EmbedderInfo``."""
+
+    tokenizer: ThreadLocalTokenizer
+    max_tokens: int
+    prompts: Mapping[TextKind, str]
+    dimension: int
+    matryoshka: tuple[int, ...]
+    rectangle: Rectangle
+
+    @classmethod
+    def of(cls, model: SentenceTransformer, folder: Path) -> Self:
+        """Read it from the loaded model, and check that token ids and a mask are all that it takes.
+
+        Raises:
+            UnsupportedModelError: it takes other inputs, or excludes prompts from pooling.
+        """
+        transformer = model[0]
+        if not isinstance(transformer, Transformer) or "text" not in transformer.modality_config:
+            raise UnsupportedModelError(f"{folder} begins with {type(transformer).__name__}: not a text transformer")
+        backend = getattr(model.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise UnsupportedModelError(f"{folder} has no fast tokenizer (tokenizer.json)")
+        max_tokens = _max_tokens(model)
+        lowercase = bool(getattr(transformer, "do_lower_case", False))
+        dimension = model.get_embedding_dimension()
+        if not dimension:
+            raise UnsupportedModelError(f"{folder} does not tell the length of its vectors")
+        manifest = cls(
+            tokenizer=ThreadLocalTokenizer(backend.to_str(), max_tokens, lowercase=lowercase),
+            max_tokens=max_tokens,
+            prompts={kind: _prompt(model, names) for kind, names in _PROMPT_NAMES.items()},
+            dimension=dimension,
+            matryoshka=_matryoshka(transformer.model.config, dimension, folder),
+            rectangle=Rectangle(int(model.tokenizer.pad_token_id or 0), model.tokenizer.padding_side),
+        )
+        manifest._verify(model, folder)
+        return manifest
+
+    def probes(self) -> list[TokenIds]:
+        """Token ids of texts of several lengths."""
+        return self.tokenizer.encode(PROBES)
+
+    def _verify(self, model: SentenceTransformer, folder: Path) -> None:
+        """A row is ids alone: it cannot say which of them are a prompt, nor that they are of another type."""
+        excluded = any(not module.include_prompt for module in model if isinstance(module, Pooling))
+        if excluded and any(self.prompts.values()):
+            raise UnsupportedModelError(
+                f"{folder} leaves the prompt out of the pooling (include_prompt), which is refused"
+            )
+        table: Any = transformer_of(model).get_input_embeddings()
+        rows = int(table.weight.shape[0])
+        known = model.tokenizer.backend_tokenizer.get_vocab_size()
+        if known > rows:
+            raise UnsupportedModelError(f"{folder} has embeddings for {rows} tokens and a tokenizer of {known}")
+        texts = [*_TOKENIZER_PROBES, "limit " * (self.max_tokens + 1)]
+        for kind, prompt in self.prompts.items():
+            features = model.preprocess(texts, prompt=prompt or None, task=kind.value)
+            if _rows(features) != self.tokenizer.encode(texts, prompt):
+                raise UnsupportedModelError(f"{folder} makes more of a {kind.value} than its text's token ids")
+
+
+def _prompt(model: SentenceTransformer, names: Sequence[str]) -> str:
+    name = next((name for name in names if name in model.prompts), model.default_prompt_name)
+    return (model.prompts.get(name) or "") if name is not None else ""
+
+
+def _max_tokens(model: SentenceTransformer) -> int:
+    """The tokenizer's limit, within the table of positions: a GPU is lost to an index outside of it."""
+    limits = [int(model.max_seq_length or _LONGEST), _LONGEST]
+    for module in model.modules():
+        table: Any = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding):
+            padding = getattr(module, "padding_idx", None)
+            # RoBERTa and its kin begin to count behind the id of the padding.
+            limits.append(table.num_embeddings - (padding + 1 if isinstance(padding, int) else 0))
+    return min(limits)
+
+
+def _matryoshka(config: Any, dimension: int, folder: Path) -> tuple[int, ...]:  # noqa: ANN401  any model's own class
+    """``matryoshka_dimensions`` of config.json, the key that vLLM reads too."""
+    declared = getattr(config, "matryoshka_dimensions", None) or []
+    if not isinstance(declared, list) or not all(isinstance(length, int) and length > 0 for length in declared):
+        raise UnsupportedModelError(
+            f"{folder}/config.json: matryoshka_dimensions is {declared!r}, not a list of lengths"
+        )
+    return tuple(sorted(length for length in set(declared) if length < dimension))
+
+
+def _rows(features: Mapping[str, Any]) -> list[TokenIds]:
+    if not {"input_ids", "attention_mask"} <= features.keys() or features["input_ids"].ndim != 2:  # noqa: PLR2004
+        return []
+    mask = features["attention_mask"].bool()
+    if "token_type_ids" in features and bool(features["token_type_ids"][mask].any()):
+        return []
+    return [ids[kept].tolist() for ids, kept in zip(features["input_ids"], mask, strict=True)]
