@@ -9,12 +9,12 @@ from models.base import TextKind, TokenIds, Vectors
 from models.transformer import TransformerEmbedder
 
 SEED = 11
-WORDS = (
+VOCABULARY = (
     "segment tombstone index vector query river copper orchard engine lantern harbour winter ledger bridge falcon "
     "granite violin market signal cotton island pepper turbine glacier meadow rocket saddle temple walnut canyon "
     "rotates deletes rebuilds carries measures follows repairs forgets borrows paints slow bright hollow ancient "
     "silent narrow frozen golden under behind against without before the a every its"
-).split()
+)
 
 
 @pytest.fixture(scope="module", params=["float32", "auto"])
@@ -26,7 +26,7 @@ def loaded(request: pytest.FixtureRequest) -> TransformerEmbedder:
 
 
 def random_texts(rng: np.random.Generator, count: int, longest: int) -> list[str]:
-    return [" ".join(rng.choice(WORDS, size=rng.integers(3, longest))) for _ in range(count)]
+    return [" ".join(rng.choice(VOCABULARY.split(), size=rng.integers(3, longest))) for _ in range(count)]
 
 
 def random_batches(rng: np.random.Generator, count: int) -> Iterator[list[int]]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from transformers import AutoModel
 
 from models.base import TextKind, UnsupportedModelError, Vectors
 from models.transformer import PARITY, TransformerEmbedder
+
+# Arguments and result of the fixture ``backbone``.
+Backbone = Callable[[str, type, Path], Path]
+SaveShape = Callable[[str], Path]
 
 SENTENCE = "a tombstone marks each row as deleted until its segment is rebuilt from the store without it"
 WORDS = SENTENCE.split()
@@ -69,7 +74,7 @@ def _modules(shape: Shape, transformer: Path) -> list[torch.nn.Module]:
 
 
 @pytest.fixture(scope="module")
-def save_shape(tmp_path_factory: pytest.TempPathFactory, backbone):
+def save_shape(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone) -> SaveShape:
     """Folder of the model of a name, as SentenceTransformer.save writes it."""
 
     def save(name: str) -> Path:
@@ -83,7 +88,7 @@ def save_shape(tmp_path_factory: pytest.TempPathFactory, backbone):
 
 
 @pytest.fixture(scope="module", params=SHAPES)
-def case(request: pytest.FixtureRequest, save_shape) -> Case:
+def case(request: pytest.FixtureRequest, save_shape: SaveShape) -> Case:
     folder = save_shape(request.param)
     reference = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     return Case(folder, reference, TransformerEmbedder.load(str(folder), device="cpu", dtype="float32"))
@@ -169,7 +174,7 @@ def test_bfloat16_is_near_float32_or_is_not_served(case: Case) -> None:
 
 
 @pytest.fixture
-def folder(save_shape, tmp_path: Path) -> Path:
+def folder(save_shape: SaveShape, tmp_path: Path) -> Path:
     """A copy to change."""
     return Path(shutil.copytree(save_shape("bert-mean"), tmp_path / "model"))
 
@@ -196,11 +201,14 @@ def test_a_folder_that_names_no_shorter_lengths_has_none(folder: Path) -> None:
 def ran(folder: Path) -> Path:
     """A file that exists as soon as anything has imported the folder's own code."""
     marker = folder.parent / "ran"
-    base = (
-        "from transformers import BertConfig, BertModel\nfrom sentence_transformers.base.modules import Transformer\n"
+    code = (
+        f"open({str(marker)!r}, 'w').close()\n"
+        "from transformers import BertConfig, BertModel\n"
+        "from sentence_transformers.base.modules import Transformer\n"
+        "class HostileConfig(BertConfig):\n    model_type = 'hostile'\n"
+        "class HostileModel(BertModel):\n    pass\n"
+        "class HostileModule(Transformer):\n    pass\n"
     )
-    classes = "class HostileConfig(BertConfig):\n    model_type = 'hostile'\nclass HostileModel(BertModel):\n    pass\n"
-    code = f"open({str(marker)!r}, 'w').close()\n{base}{classes}class HostileModule(Transformer):\n    pass\n"
     (folder / "hostile.py").write_text(code)
     return marker
 
