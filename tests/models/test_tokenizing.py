@@ -5,6 +5,7 @@ from threading import Barrier
 import pytest
 from tokenizers import Tokenizer
 
+from models.base import TokenPair
 from models.loading import find_model
 from models.tokenizing import ThreadLocalTokenizer
 
@@ -67,6 +68,25 @@ def test_the_prompt_comes_first(tokenizer: ThreadLocalTokenizer) -> None:
     assert tokenizer.encode(["keys"], "query: ") != tokenizer.encode(["keys"])
 
 
+def test_a_pair_has_the_ids_and_types_of_the_library(tokenizer: ThreadLocalTokenizer, reference: Tokenizer) -> None:
+    reference.enable_truncation(64, strategy="longest_first")
+    query = "which segment is rebuilt, and by whom?"
+    wanted = [reference.encode(query, text) for text in TEXTS]
+    pairs = tokenizer.encode_pairs(query, TEXTS)
+    assert [(pair.ids, pair.type_ids) for pair in pairs] == [(encoding.ids, encoding.type_ids) for encoding in wanted]
+    assert max(map(len, pairs)) == 64
+
+
+def test_a_document_far_over_the_limit_keeps_the_same_tokens(tokenizer: ThreadLocalTokenizer) -> None:
+    text = "incomprehensibilities " * 500
+    assert tokenizer.encode_pairs("keys", [text]) == tokenizer.encode_pairs("keys", [text * 200])
+
+
+def test_an_empty_query_and_document_have_the_special_tokens_only(tokenizer: ThreadLocalTokenizer) -> None:
+    assert tokenizer.encode_pairs("", [""]) == [TokenPair([CLS, SEP, SEP], [0, 0, 1])]
+    assert tokenizer.encode_pairs("", []) == []
+
+
 def test_counting_leaves_out_special_tokens_and_truncation(
     tokenizer: ThreadLocalTokenizer, reference: Tokenizer
 ) -> None:
@@ -86,6 +106,7 @@ def test_lower_case_is_applied_where_the_model_asks_for_it() -> None:
     lower = ThreadLocalTokenizer(cased, 8, lowercase=True)
     assert lower.encode(["KEYS"]) == [[1]]
     assert lower.count("KEYS keys") == 2
+    assert lower.encode_pairs("KEYS", ["KEYS"]) == [TokenPair([1, 1], [0, 0])]
 
 
 def test_eight_threads_at_once_get_what_one_thread_gets(tokenizer: ThreadLocalTokenizer) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from service.cli.console import err, fail, out
+from service.cli.openmp import share_the_cores
 from service.settings import load_settings
 
 bench = typer.Typer(help="Measure this machine: ratios and differences within one run.", no_args_is_help=True)
@@ -22,6 +23,7 @@ def query(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """What POST /v1/search adds to tokenise + forward + index search, at concurrency 1."""
+    share_the_cores()
     from service.cli.bench import query as query_bench  # noqa: PLC0415  brings torch, see serve
 
     report = query_bench.run(corpus, queries, rounds, lambda text: err.print(text, markup=False))
@@ -33,16 +35,13 @@ def query(
 
 @bench.command()
 def embed(
-    corpus: Annotated[
-        Path | None, typer.Option(help="JSONL of {text}: long texts.", exists=True, dir_okay=False)
-    ] = None,
-    queries: Annotated[
-        Path | None, typer.Option(help="JSONL of {text}: short ones.", exists=True, dir_okay=False)
-    ] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Long texts: JSONL of {text}.", exists=True)] = None,
+    queries: Annotated[Path | None, typer.Option(help="Short texts: JSONL of {text}.", exists=True)] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """The embedding engine against the bare model. Without files the texts are made up."""
+    share_the_cores()
     from service.cli.bench.embed import run as embed_bench  # noqa: PLC0415  brings torch, see serve
     from service.cli.bench.embed.texts import BenchTexts  # noqa: PLC0415
 

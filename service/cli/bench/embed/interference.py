@@ -141,15 +141,15 @@ class _Ingesting:
         self._callers = [asyncio.create_task(self._caller()) for _ in range(_INGEST_CALLERS)]
 
     async def __aexit__(self, *_: object) -> None:
-        self._seconds += time.perf_counter() - self._start
         self._is_open = False
         await asyncio.gather(*self._callers)
+        self._seconds += time.perf_counter() - self._start
 
     async def _caller(self) -> None:
         while self._is_open:
             chunks = next(self._calls)
             await self._rig.batcher.embed(chunks, TextKind.DOCUMENT, Lane.BULK)
-            self._chunks += len(chunks) if self._is_open else 0
+            self._chunks += len(chunks)
 
 
 def _mean_bulk_batch_s(rig: Rig) -> float:
