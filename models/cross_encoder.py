@@ -15,8 +15,9 @@ from transformers.utils import logging as transformers_logging
 
 from models.base import DeviceMemoryError, Finished, RerankerInfo, TokenPair, UnsupportedModelError, Vectors
 from models.loading import find_cross_encoder, fingerprint, read_config
+from models.padding import length_groups
+from models.precision import DtypeChoice
 from models.tokenizing import ThreadLocalTokenizer
-from models.transformer import DtypeChoice, _length_groups
 
 # Most that the probability of any probe may move from float32 in a reduced precision. A hundredth is 0.04 of a logit
 # where the sigmoid is steepest: documents change places only where they practically tie, and no threshold is that fine.
@@ -134,7 +135,7 @@ class CrossEncoderReranker:
         computed = 0
         scores = np.empty((len(batch), 1), dtype=np.float32)
         with torch.inference_mode():
-            for rows in _length_groups([pair.ids for pair in batch]):
+            for rows in length_groups([len(pair) for pair in batch], 32.0):
                 inputs = _padded([batch[row] for row in rows], self._pad)
                 scores[rows] = self._forward(*_on(self.info.device, inputs)).cpu().numpy()
                 computed += inputs[0].numel()

@@ -31,8 +31,7 @@ async def cancel_half(rig: Rig, texts: Sequence[str]) -> Cancellation:
     launched_before = value("quarry_cancelled_tokens_total", {"stage": "launched"}) or 0.0
     queued_before = value("quarry_cancelled_tokens_total", {"stage": "queued"}) or 0.0
     calls = [asyncio.create_task(rig.batcher.embed([text], TextKind.DOCUMENT, Lane.BULK)) for text in texts]
-    while rig.engine.queued_tokens(Lane.BULK) == 0:  # one turn of the loop queues them all
-        await asyncio.sleep(0)
+    await rig.bare(lambda _: None)  # by the time it is answered, all of them are queued
     for call in calls[1::2]:
         call.cancel()
     kept = await asyncio.gather(*calls[::2])

@@ -44,16 +44,15 @@ async def over_http(rig: Rig, texts: Sequence[str]) -> OverHttp:
     asked = cycle(texts)
     http_s: list[float] = []
     direct_s: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder:
-        with running_server(Path(folder, "data")) as server:
-            http = connection(server.url)
-            for text in islice(asked, _WARM_UP):
-                _embed(http, text)
-            for _ in range(_ROUNDS):
-                block = list(islice(asked, _BLOCK))
-                http_s += [_embed(http, text) for text in block]
-                direct_s += [await rig.bare(partial(_embed_directly, text)) for text in block]
-            idle_cpu = _idle_cpu(server.pid)
+    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, running_server(Path(folder, "data")) as server:
+        http = connection(server.url)
+        for text in islice(asked, _WARM_UP):
+            _embed(http, text)
+        for _ in range(_ROUNDS):
+            block = list(islice(asked, _BLOCK))
+            http_s += [_embed(http, text) for text in block]
+            direct_s += [await rig.bare(partial(_embed_directly, text)) for text in block]
+        idle_cpu = _idle_cpu(server.pid)
     http_ms, direct_ms = Percentiles.of(http_s), Percentiles.of(direct_s)
     return OverHttp(http_ms, direct_ms, round(http_ms.p50 - direct_ms.p50, 3), round(idle_cpu, 4))
 
