@@ -55,7 +55,7 @@ class ServedModel:
         """For operators."""
         cost = self.capacity.cost
         return {
-            "batch_tokens": {Lane.QUERY: self.capacity.tokens, Lane.BULK: self.capacity.bulk_tokens},
+            "batch_tokens": {"query": self.capacity.tokens, "bulk": self.capacity.bulk_tokens},
             "knee_tokens": self.knee_tokens,
             "cost": {"fixed_ms": cost.fixed_s * 1000, "per_token_us": cost.per_token_s * 1e6, "error": cost.error},
             "memory_bytes": self.memory_bytes,
@@ -148,7 +148,7 @@ class Engine:
         """What waits, and the budget and the fitted cost of each model."""
         return {
             "trouble": self.trouble,
-            "queued_tokens": {lane: self.queued_tokens(lane) for lane in Lane},
+            "queued_tokens": {lane.value: self.queued_tokens(lane) for lane in Lane},
             "models": {name: model.describe() for name, model in self.models.items()},
         }
 
