@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt peers clean
+.PHONY: help run test check fmt peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 
 peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load; ARGS=--help lists its options
 	$(BIN)/python -m loadtests.peers $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL)) $(ARGS)
+
+bench-gpu: ## Measure the embedding engine on a GPU, with a PYTHON that has .[cuda]; writes docs/benchmarks/gpu.md
+	QUARRY_EMBEDDING__DEVICE=cuda:0 $(PYTHON) -m service bench shapes --texts 8192 --out docs/benchmarks/gpu.md $(ARGS)
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
 	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -56,6 +56,32 @@ def embed(
         _print_targets(report)
 
 
+@bench.command()
+def shapes(
+    shape: Annotated[list[str] | None, typer.Option(help="MiniLM-L6, BERT-base or BERT-large; all by default.")] = None,
+    texts: Annotated[int, typer.Option(help="Texts of each kind.", min=1)] = 1024,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write the table there too, as Markdown.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """The engine with encoders of well-known shapes and random weights."""
+    share_the_cores()
+    from models.synthetic import SHAPES  # noqa: PLC0415  brings torch, see serve
+    from service.cli.bench.embed.shapes import as_json, as_markdown, measure_shapes  # noqa: PLC0415
+    from service.cli.bench.embed.texts import BenchTexts  # noqa: PLC0415
+
+    unknown = set(shape or ()) - set(SHAPES)
+    if unknown:
+        fail(f"--shape {', '.join(sorted(unknown))} is not known; there are {', '.join(SHAPES)}")
+    chosen, made_up = [SHAPES[name] for name in shape or SHAPES], BenchTexts.made_up(texts)
+    settings = load_settings(config).embedding
+    results = asyncio.run(measure_shapes(chosen, settings, made_up, lambda text: err.print(text, markup=False)))
+    table = as_markdown(results)
+    if out_file:
+        out_file.write_text(table)
+    typer.echo(orjson.dumps({"bench": "shapes", "results": as_json(results)}).decode() if json else table)
+
+
 def _print_targets(report: dict[str, Any]) -> None:
     table = Table("", "measured", "target", "")
     for target in report["targets"]:

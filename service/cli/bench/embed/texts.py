@@ -9,7 +9,6 @@ import orjson
 
 _SHORTEST_CHUNK, _LONGEST_CHUNK = 60, 180
 _SEED = 7
-_MADE_UP = 1024
 _SYLLABLES = ("ka", "re", "mo", "ti", "su", "lan", "ver", "qui", "dor", "pel", "ma", "sen", "to", "fi", "gra", "ne")
 
 
@@ -32,11 +31,11 @@ class BenchTexts:
         return cls(list(dict.fromkeys(_texts(queries))), chunks)
 
     @classmethod
-    def made_up(cls) -> "BenchTexts":
-        """Nonsense of the same lengths, always the same."""
+    def made_up(cls, count: int = 1024) -> "BenchTexts":
+        """``count`` of each kind, nonsense of the same lengths, always the same."""
         rng = random.Random(_SEED)  # noqa: S311  nothing secret
-        short = [_nonsense(rng, rng.randint(6, 12)) for _ in range(_MADE_UP)]
-        return cls(short, [_nonsense(rng, rng.randint(_SHORTEST_CHUNK, _LONGEST_CHUNK)) for _ in range(_MADE_UP)])
+        short = [_nonsense(rng, rng.randint(6, 12)) for _ in range(count)]
+        return cls(short, [_nonsense(rng, rng.randint(_SHORTEST_CHUNK, _LONGEST_CHUNK)) for _ in range(count)])
 
 
 def _texts(path: Path) -> Iterator[str]:
