@@ -4,6 +4,7 @@ A failed forward leaves tensors behind in the frames of its traceback. The typed
 original is gone, so that a smaller forward finds that memory free.
 """
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -27,6 +28,11 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
     return wanted
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 def guarded(device: str, step: Callable[[], Result]) -> Result:

@@ -12,13 +12,14 @@ import torch
 from models.base import EmbedderInfo, Finished, Launched, TextKind, TokenIds, Vectors
 from models.checkpoint import load_sentence_transformer, typed_faults
 from models.cuda_graphs import GraphCounts, GraphLauncher
-from models.device import choose_device, guarded
+from models.device import available_cores, choose_device, guarded
 from models.forms import Form, Serving
 from models.launching import Launcher, PaddedLauncher
 from models.loading import find_model, fingerprint
 from models.manifest import Manifest
 from models.memory import begin_measuring, cap_at_peak, lift_cap
 from models.precision import DtypeChoice, choose
+from models.sharding import sharded
 from models.timing import forward_cost
 from models.tokenizing import ThreadLocalTokenizer
 
@@ -37,13 +38,14 @@ class TransformerEmbedder:
         self._launcher = launcher
 
     @classmethod
-    def load(cls, name: str, *, device: str = "auto", dtype: DtypeChoice = "auto") -> Self:
+    def load(cls, name: str, *, device: str = "auto", dtype: DtypeChoice = "auto", threads: int | None = None) -> Self:
         """Load, choose precision and form, check both against the library in float32.
 
         Args:
             name: folder, ``all-MiniLM-L6-v2`` or hub name; the served name is its last path component.
             device: ``auto`` takes the first GPU if there is one, else the CPU.
             dtype: ``auto`` takes the fastest precision of this machine that keeps the vectors; see ``precision``.
+            threads: cores to use, on a CPU; None takes those this process may run on.
 
         Raises:
             ModelNotFoundError, UnsafeModelError, UnsupportedModelError: see ``models.base``.
@@ -72,7 +74,7 @@ class TransformerEmbedder:
             forward=chosen.form.name,
             forward_reason=chosen.form.reason,
         )
-        return cls(info, manifest.tokenizer, _launcher(chosen.form, serving))
+        return cls(info, manifest.tokenizer, _launcher(chosen.form, serving, threads or available_cores()))
 
     def tokenize(self, texts: Sequence[str], kind: TextKind) -> list[TokenIds]:
         """Token ids of each text with the prompt of its kind, truncated to ``info.max_tokens``."""
@@ -119,11 +121,13 @@ class TransformerEmbedder:
         return cap_at_peak(device)
 
 
-def _launcher(form: Form, serving: Serving) -> Launcher:
+def _launcher(form: Form, serving: Serving, threads: int) -> Launcher:
     """The launcher of ``form``, with its groups fitted to this machine, and before it graphs for short batches."""
     launcher = form.launcher
     if isinstance(launcher, PaddedLauncher):
         launcher = launcher.costing(forward_cost(launcher, serving.probes))
-    if serving.device == "cpu" or form.bert is None:
+    if serving.device == "cpu":
+        return sharded(launcher, threads, min(serving.probes, key=len))
+    if form.bert is None:
         return launcher
     return GraphLauncher(form.bert, serving.rectangle, serving.device, launcher)

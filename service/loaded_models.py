@@ -64,7 +64,7 @@ class LoadedModels:
         Raises:
             ModelError: one of them cannot be loaded or run.
         """
-        load = partial(TransformerEmbedder.load, device=settings.device, dtype=settings.dtype)
+        load = partial(TransformerEmbedder.load, device=settings.device, dtype=settings.dtype, threads=settings.threads)
         embedders = [_embedder(default or load(settings.model), settings)]
         embedders += [_embedder(load(name), settings) for name in settings.also]
         if rerank.model is None:

@@ -48,6 +48,7 @@ class EmbeddingSettings(_Group):
     Attributes:
         model: makes the vectors of collections that name no other.
         also: more models to serve.
+        threads: cores that forwards use, on a CPU; None takes those the process may run on.
         max_batch_tokens: of one forward; None measures at start from where on more brings nothing.
         bulk_batch_ms: time of one forward of bulk work, for which a query may have to wait.
         ageing_ms: bulk work that has waited this long goes before queries.
@@ -61,6 +62,7 @@ class EmbeddingSettings(_Group):
     also: tuple[str, ...] = ()
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(None, ge=1)
     max_batch_tokens: int | None = Field(None, ge=1)
     bulk_batch_ms: float = Field(50, gt=0, allow_inf_nan=False)
     ageing_ms: float = Field(500, gt=0, allow_inf_nan=False)

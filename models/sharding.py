@@ -1,0 +1,87 @@
+"""A batch on several cores: each computes some of its rows by itself.
+
+The other way, every operator of one forward spread over the cores, has the cores wait for each other some seventy times
+in a forward of MiniLM. Where anything else wants one of them, each of these waits costs a time slice; and texts of a
+hundred tokens are too little work to be worth it even where nothing does.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.base import Finished, TokenIds
+from models.launching import Launcher
+from models.timing import best_seconds
+
+# A single row is spread over the cores where that is faster by this much: for MiniLM on two cores it is not.
+_WORTH_SPREADING = 1.5
+
+
+class ShardedLauncher:
+    """Launches over shards of a batch, on the CPU.
+
+    Args:
+        inner: runs one shard; called from several threads at a time.
+        threads: cores to use.
+        spreads: a batch of fewer rows than cores is left whole, and its forward spread over them.
+    """
+
+    def __init__(self, inner: Launcher, threads: int, *, spreads: bool) -> None:
+        self._inner = inner
+        self._threads = threads
+        self._spreads = spreads
+        one_core = partial(torch.set_num_threads, 1)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="quarry-forward", initializer=one_core)
+
+    def launch(self, batch: Sequence[TokenIds]) -> Finished:
+        """Rows in the order of the batch, once every shard is done."""
+        if len(batch) == 1 or (self._spreads and len(batch) < self._threads):
+            return self._whole(batch)
+        shards = equal_shards([len(row) for row in batch], self._threads)
+        futures = [self._pool.submit(self._inner.launch, [batch[row] for row in rows]) for rows in shards]
+        wait(futures)  # a shard that fails must not leave another one running
+        launched = [future.result() for future in futures]
+        results = np.concatenate([each.result() for each in launched])
+        rows = np.empty_like(results)
+        rows[np.concatenate(shards)] = results
+        return Finished(sum(each.computed_tokens for each in launched), rows)
+
+    def _whole(self, batch: Sequence[TokenIds]) -> Finished:
+        """On the calling thread, which other models may have used with another number of cores."""
+        cores = self._threads if self._spreads else 1
+        if torch.get_num_threads() != cores:
+            torch.set_num_threads(cores)
+        launched = self._inner.launch(batch)
+        return Finished(launched.computed_tokens, launched.result())
+
+
+def sharded(launcher: Launcher, threads: int, probe: TokenIds) -> Launcher:
+    """``launcher`` over ``threads`` cores, for the calling thread to launch.
+
+    Args:
+        probe: a typical short row, to measure whether a single one gains enough by being spread over the cores.
+    """
+    spread_s = _single(launcher, threads, probe)
+    alone_s = _single(launcher, 1, probe)
+    if threads == 1:
+        return launcher
+    return ShardedLauncher(launcher, threads, spreads=alone_s >= _WORTH_SPREADING * spread_s)
+
+
+def equal_shards(lengths: Sequence[int], count: int) -> list[NDArray[np.int64]]:
+    """Row numbers of at most ``count`` shards with about as many tokens each; rows of like length stay together."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    ends = np.cumsum(np.asarray(lengths)[order])
+    # A row belongs to the shard that its middle falls into.
+    middles = ends - np.asarray(lengths)[order] / 2
+    shard = np.minimum((middles * count / ends[-1]).astype(np.int64), count - 1)
+    return [order[shard == i] for i in range(count) if (shard == i).any()]
+
+
+def _single(launcher: Launcher, threads: int, probe: TokenIds) -> float:
+    torch.set_num_threads(threads)
+    return best_seconds(lambda: launcher.launch([probe]).result())
