@@ -22,7 +22,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 @pytest.fixture
 def library(catalog: Catalog) -> Library:
-    return Library(catalog, HashingEmbedder().info, ChunkingSettings(size=60, overlap=10))
+    return Library(catalog, [HashingEmbedder().info], ChunkingSettings(size=60, overlap=10))
 
 
 def test_a_collection_takes_the_defaults(library: Library) -> None:
@@ -73,7 +73,7 @@ def test_a_bad_name(library: Library) -> None:
 
 def test_what_another_embedder_made_is_listed_but_not_served(catalog: Catalog, library: Library) -> None:
     library.ensure("docs", CollectionOptions())
-    other = Library(catalog, HashingEmbedder(dimension=32).info, ChunkingSettings())
+    other = Library(catalog, [HashingEmbedder(dimension=32).info], ChunkingSettings())
     assert other.names() == ["docs"]
     with pytest.raises(CollectionConflictError, match="this server runs 'hashing'"):
         other.get("docs")
