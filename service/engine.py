@@ -223,6 +223,7 @@ class Engine:
         return inputs
 
     def _call(self, work: Work, inputs: Sequence[Sized]) -> Call:
+        width = self.models[work.model].width
         return Call(
             model=work.model,
             lane=work.lane,
@@ -230,7 +231,8 @@ class Engine:
             lengths=[len(tokens) for tokens in inputs],
             deadline=work.deadline.at if work.deadline else math.inf,
             inputs=inputs,
-            rows=np.empty((len(inputs), self.models[work.model].width), np.float32),
+            width=width,
+            rows=np.empty((len(inputs), width), np.float32),
             answer=self._loop.create_future(),
             limit=work.deadline,
             missing=len(inputs),
