@@ -184,7 +184,9 @@ class Engine:
         except asyncio.CancelledError:
             self._cancel(call)
             raise
-        return Computed(call.rows, sum(call.lengths), call.launched_at - asked_at, call.forward_s)
+        queue_s = call.launched_at - asked_at
+        self._metrics.queue_seconds.labels(work.lane).observe(queue_s)
+        return Computed(call.rows, sum(call.lengths), queue_s, call.forward_s)
 
     def _admit(self, work: Work) -> None:
         """Announce the work's tokens, or refuse it whole, before anything is spent on it."""
