@@ -220,6 +220,7 @@ class Engine:
             if work.deadline and not work.deadline.remaining():
                 self._metrics.deadline_misses.labels("tokenize").inc()
                 raise DeadlineExceededError("tokenize", work.deadline.budget_s)
+            self._check()  # the tokenizers too are gone after a stop
             part = slice(first, first + _TOKENIZED_TEXTS)
             inputs += await self._loop.run_in_executor(self._tokenizers, work.tokenize, part)
         return inputs
