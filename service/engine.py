@@ -200,11 +200,13 @@ class Engine:
             if not waiting or (waiting + work.tokens <= limits.queued_tokens and wait_s <= longest_s):
                 self._scheduler.announce(work.lane, work.tokens)
                 return
+        drained_s = wait_s * min(1.0, max(0, waiting + work.tokens - limits.queued_tokens) / waiting)
         raise OverloadedError(
             f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
             f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens and "
             f"{longest_s * 1000:.0f} ms",
-            retry_after_s=max(_LEAST_RETRY_S, min(wait_s, wait_s - longest_s + wait_s / 2)),
+            # Until the lane has drained so far that both limits are kept.
+            retry_after_s=max(_LEAST_RETRY_S, drained_s, wait_s - longest_s),
         )
 
     def _check(self) -> None:
