@@ -122,7 +122,7 @@ def _cut(vectors: Vectors, dimensions: int) -> Vectors:
     """The first components, made unit vectors again."""
     if dimensions == vectors.shape[1]:
         return vectors
-    cut = np.ascontiguousarray(vectors[:, :dimensions])
+    cut = vectors[:, :dimensions].copy()  # a cached vector must not be written to
     norms = np.linalg.norm(cut, axis=1, keepdims=True)
     np.divide(cut, norms, out=cut, where=norms > 0)
     return cut
