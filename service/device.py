@@ -167,6 +167,8 @@ class DeviceThread:
                 unfit = self._scheduler.out_of_memory(batch)
             else:
                 self._scheduler.failed(batch)
+            for piece in unfit:
+                self._scheduler.cancel(piece.job)  # the rest of a call that failed is not computed
         if unfit:
             self._listener.failed(unfit, error)
         else:

@@ -279,10 +279,7 @@ class Engine:
         self._metrics.batch_failures.inc()
         reason = f"the forward failed: {type(error).__name__}: {error}"
         for piece in pieces:
-            call = call_of(piece)
-            with self._changed:
-                self._scheduler.cancel(call)  # the rest of a call that failed is not computed
-            call.fail(EmbedderUnavailableError(reason))
+            call_of(piece).fail(EmbedderUnavailableError(reason))
         if isinstance(error, DeviceLostError):
             self._lost(reason)
 
