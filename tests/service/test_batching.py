@@ -40,11 +40,15 @@ def test_batched_and_alone_are_the_same_to_the_real_model(
     embedder: Embedder, scripted: Scripted, open_engine: OpenEngine
 ) -> None:
     texts = [f"{WORDS[n % 6]} number {n}, " + "and so on " * (n % 13) for n in range(40)]
-    recording = scripted(embedder)
+    recording = scripted(embedder, is_open=False)
 
     async def scenario() -> list[Embedded]:
         async with open_engine(recording, budget=1024) as opened:
-            return await asyncio.gather(*(opened.asked(text, lane=Lane.QUERY) for text in texts))
+            tasks = [opened.asked(text, lane=Lane.QUERY) for text in texts]
+            while len(recording.tokenized) < len(texts):
+                await asyncio.sleep(0)
+            recording.gate.set()
+            return await asyncio.gather(*tasks)
 
     together = np.concatenate([embedded.vectors for embedded in run(scenario())])
     alone = np.concatenate([embedder.embed(embedder.tokenize([text], TextKind.DOCUMENT)) for text in texts])
