@@ -16,6 +16,6 @@ def require_unicode(text: str, where: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidRequestError(
-            f"{where} has half of a surrogate pair at offset {error.start}", param=where.split("[")[0]
+            f"{where} has half of a surrogate pair at offset {error.start}", param=where.partition("[")[0]
         ) from None
     return text

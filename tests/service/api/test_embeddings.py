@@ -212,9 +212,7 @@ def prompted(open_api: OpenApi) -> Iterator[httpx.Client]:
     ],
 )
 @pytest.mark.parametrize("texts", [["bees"], ["bees", "wasps"]])
-def test_what_a_text_is_for(
-    prompted: httpx.Client, texts: list[str], fields: dict[str, object], kind: str
-) -> None:
+def test_what_a_text_is_for(prompted: httpx.Client, texts: list[str], fields: dict[str, object], kind: str) -> None:
     response = sent(prompted, texts, **fields)
     np.testing.assert_array_equal(vectors_of(response), expected([f"{kind} {text}" for text in texts]))
     assert response.json()["model"] == fields.get("model", "hashing")

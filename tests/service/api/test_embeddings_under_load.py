@@ -150,9 +150,7 @@ def test_work_of_a_client_that_hung_up_is_dropped(
     assert device.saw("delta")
 
 
-def test_a_client_that_hangs_up_in_mid_forward(
-    listening: Listening, scripted: Scripted, half_asked: HalfAsked
-) -> None:
+def test_a_client_that_hangs_up_in_mid_forward(listening: Listening, scripted: Scripted, half_asked: HalfAsked) -> None:
     device = scripted()
     address = listening(device)
     with httpx.Client(base_url=address, timeout=PATIENCE_S) as api:

@@ -56,9 +56,7 @@ def test_two_models_never_share_a_batch(scripted: Scripted, open_engine: OpenEng
 
 
 @pytest.mark.parametrize(("ageing_s", "place"), [(1e-9, 1), (1e6, 31)])
-def test_bulk_work_ages_past_queries(
-    ageing_s: float, place: int, scripted: Scripted, open_engine: OpenEngine
-) -> None:
+def test_bulk_work_ages_past_queries(ageing_s: float, place: int, scripted: Scripted, open_engine: OpenEngine) -> None:
     device = scripted(is_open=False)
 
     async def scenario() -> None:

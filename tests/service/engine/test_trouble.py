@@ -82,7 +82,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     clock = SimpleNamespace(off=-1000.0)
     monkeypatch.setattr("service.engine.time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.off))
 
-    def set_late(is_late: bool) -> None:  # noqa: FBT001
+    def set_late(is_late: bool) -> None:
         clock.off = 1000.0 if is_late else -1000.0
 
     return set_late
@@ -153,7 +153,7 @@ def test_a_slow_device_within_its_limit_is_left_alone(
             tasks = await one_in_flight_and_two_waiting(opened, device)
             first = opened.engine._watchdog  # there is no other sign of its having looked
             for _ in range(3):
-                while opened.engine._watchdog is first:
+                while opened.engine._watchdog is first:  # noqa: ASYNC110  the engine announces no change of it
                     await asyncio.sleep(0)
                 first = opened.engine._watchdog
             assert opened.engine.trouble is None
