@@ -77,9 +77,10 @@ def test_a_budget_that_an_operator_sets(budget: int) -> None:
     assert model.largest <= max(16, budget)
 
 
-def test_bulk_batches_take_no_longer_than_set() -> None:
-    (loaded,) = LoadedModels.load(EmbeddingSettings(bulk_batch_ms=1e-6), RerankSettings(), Noting()).embedders
-    assert loaded.served.capacity.bulk_tokens == 1
+def test_bulk_batches_are_smaller_where_they_would_take_long() -> None:
+    settings = EmbeddingSettings(max_batch_tokens=1000, bulk_batch_ms=1e-6)
+    (loaded,) = LoadedModels.load(settings, RerankSettings(), Noting()).embedders
+    assert loaded.served.capacity.bulk_tokens < loaded.served.capacity.tokens == 1000
 
 
 def test_all_of_them_are_served_by_name_with_the_settings_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
