@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from models.base import Launched
+from models.base import DeviceMemoryError, Launched
 from service.scheduling.capacity import CostModel
 
 # Sizes are doubled until one takes this long, or twice in a row computes hardly more tokens a second than the last.
@@ -43,7 +43,7 @@ class Calibration:
 
 
 def calibrate(model: Forward, tokenize: Callable[[Sequence[str]], Sequence[Sized]], ceiling: int) -> Calibration:
-    """Sweep batch sizes; on the device thread.
+    """Sweep batch sizes up to one that does not fit into memory; on the device thread.
 
     Args:
         tokenize: texts to inputs of the model.
@@ -55,7 +55,11 @@ def calibrate(model: Forward, tokenize: Callable[[Sequence[str]], Sequence[Sized
     points = [_measured(model, tokenize(_texts(_FIRST_TOKENS)))]
     tokens, stalled = 2 * _FIRST_TOKENS, 0
     while tokens <= ceiling and stalled < _STALLED_STEPS and points[-1][1] < _LONGEST_S:
-        points.append(_measured(model, tokenize(_texts(tokens))))
+        try:
+            points.append(_measured(model, tokenize(_texts(tokens))))
+        except DeviceMemoryError:
+            ceiling = tokens // 2
+            break
         stalled = stalled + 1 if _rate(points[-1]) < _GAIN * _rate(points[-2]) else 0
         tokens *= 2
     cost = CostModel(points)

@@ -21,9 +21,15 @@ class Forward(Protocol):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class DeviceJob(Job):
-    """A job with what the device is to compute: ``inputs[i]`` has ``lengths[i]`` tokens."""
+    """A job with what the device is to compute.
+
+    Attributes:
+        inputs: ``inputs[i]`` has ``lengths[i]`` tokens.
+        width: numbers in a row of the result.
+    """
 
     inputs: Sequence[Sized]
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +144,9 @@ class DeviceThread:
         started = max(self._free_since, batch.launched_at)
         try:
             rows = launched.result()
-            if len(rows) != batch.size:
-                raise ValueError(f"{batch.size} inputs gave {len(rows)} rows")
+            expected = (batch.size, _width(batch))
+            if rows.shape != expected:
+                raise ValueError(f"{batch.size} inputs gave rows of shape {rows.shape}, not {expected}")
         except Exception as error:  # as in _launch
             failure = error.with_traceback(None)
         else:
@@ -160,7 +167,15 @@ class DeviceThread:
                 unfit = self._scheduler.out_of_memory(batch)
             else:
                 self._scheduler.failed(batch)
+            for piece in unfit:
+                self._scheduler.cancel(piece.job)  # the rest of a call that failed is not computed
         if unfit:
             self._listener.failed(unfit, error)
         else:
             self._listener.split(batch)
+
+
+def _width(batch: Batch) -> int:
+    job = batch.pieces[0].job
+    assert isinstance(job, DeviceJob)  # noqa: S101  no other kind is submitted
+    return job.width

@@ -184,7 +184,9 @@ class Engine:
         except asyncio.CancelledError:
             self._cancel(call)
             raise
-        return Computed(call.rows, sum(call.lengths), call.launched_at - asked_at, call.forward_s)
+        queue_s = call.launched_at - asked_at
+        self._metrics.queue_seconds.labels(work.lane).observe(queue_s)
+        return Computed(call.rows, sum(call.lengths), queue_s, call.forward_s)
 
     def _admit(self, work: Work) -> None:
         """Announce the work's tokens, or refuse it whole, before anything is spent on it."""
@@ -198,11 +200,13 @@ class Engine:
             if not waiting or (waiting + work.tokens <= limits.queued_tokens and wait_s <= longest_s):
                 self._scheduler.announce(work.lane, work.tokens)
                 return
+        drained_s = wait_s * min(1.0, max(0, waiting + work.tokens - limits.queued_tokens) / waiting)
         raise OverloadedError(
             f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
             f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens and "
             f"{longest_s * 1000:.0f} ms",
-            retry_after_s=max(_LEAST_RETRY_S, min(wait_s, wait_s - longest_s + wait_s / 2)),
+            # Until the lane has drained so far that both limits are kept.
+            retry_after_s=max(_LEAST_RETRY_S, drained_s, wait_s - longest_s),
         )
 
     def _check(self) -> None:
@@ -218,11 +222,13 @@ class Engine:
             if work.deadline and not work.deadline.remaining():
                 self._metrics.deadline_misses.labels("tokenize").inc()
                 raise DeadlineExceededError("tokenize", work.deadline.budget_s)
+            self._check()  # the tokenizers too are gone after a stop
             part = slice(first, first + _TOKENIZED_TEXTS)
             inputs += await self._loop.run_in_executor(self._tokenizers, work.tokenize, part)
         return inputs
 
     def _call(self, work: Work, inputs: Sequence[Sized]) -> Call:
+        width = self.models[work.model].width
         return Call(
             model=work.model,
             lane=work.lane,
@@ -230,7 +236,8 @@ class Engine:
             lengths=[len(tokens) for tokens in inputs],
             deadline=work.deadline.at if work.deadline else math.inf,
             inputs=inputs,
-            rows=np.empty((len(inputs), self.models[work.model].width), np.float32),
+            width=width,
+            rows=np.empty((len(inputs), width), np.float32),
             answer=self._loop.create_future(),
             limit=work.deadline,
             missing=len(inputs),
@@ -272,10 +279,7 @@ class Engine:
         self._metrics.batch_failures.inc()
         reason = f"the forward failed: {type(error).__name__}: {error}"
         for piece in pieces:
-            call = call_of(piece)
-            with self._changed:
-                self._scheduler.cancel(call)  # the rest of a call that failed is not computed
-            call.fail(EmbedderUnavailableError(reason))
+            call_of(piece).fail(EmbedderUnavailableError(reason))
         if isinstance(error, DeviceLostError):
             self._lost(reason)
 

@@ -44,6 +44,8 @@ class RerankBatcher:
         Raises:
             OverloadedError, DeadlineExceededError, EmbedderUnavailableError: as ``EmbeddingBatcher.embed``.
         """
+        if not documents:
+            return Scored(np.empty(0, np.float32), 0)
         longest = self.info.max_tokens
         work = Work(
             model=self.info.name,

@@ -5,12 +5,18 @@ import os
 # Read by huggingface_hub when it is imported, so it is set before anything here imports it.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from models.transformer import TransformerEmbedder
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_WIDTH = 32
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +25,53 @@ def embedder() -> "TransformerEmbedder":
     from models.transformer import TransformerEmbedder  # noqa: PLC0415  torch loads only where it is used
 
     return TransformerEmbedder.load("all-MiniLM-L6-v2")
+
+
+def _tiny_bert() -> "tuple[dict[str, int], PreTrainedTokenizerFast]":
+    """Dimensions of a tiny BERT over letters, and its tokenizer."""
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors  # noqa: PLC0415  as above
+    from tokenizers.models import WordPiece  # noqa: PLC0415
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **special)
+    shape = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 2 * _WIDTH}
+    return {"vocab_size": len(vocabulary), "hidden_size": _WIDTH, "max_position_embeddings": 128, **shape}, fast
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random BERT of 32 dimensions, served as `tiny-embedder`."""
+    import torch  # noqa: PLC0415  as above
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: PLC0415
+    from transformers import BertConfig, BertModel  # noqa: PLC0415
+
+    parts, folder = tmp_path_factory.mktemp("parts"), tmp_path_factory.mktemp("models") / "tiny-embedder"
+    shape, tokenizer = _tiny_bert()
+    torch.manual_seed(7)
+    tokenizer.save_pretrained(parts)
+    BertModel(BertConfig(**shape)).save_pretrained(parts)
+    modules = [Transformer(str(parts), max_seq_length=128), Pooling(_WIDTH, pooling_mode="mean")]
+    SentenceTransformer(modules=modules, device="cpu").save(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random cross-encoder with one label, served as `tiny-reranker`."""
+    import torch  # noqa: PLC0415  as above
+    from transformers import BertConfig, BertForSequenceClassification  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-reranker"
+    shape, tokenizer = _tiny_bert()
+    torch.manual_seed(8)
+    tokenizer.save_pretrained(folder)
+    BertForSequenceClassification(BertConfig(num_labels=1, **shape)).save_pretrained(folder)
+    return folder

@@ -14,6 +14,7 @@ from service.api.hang_up import unless_hung_up
 from service.api.media_type import JSON, require_json
 from service.api.schemas import EmbeddingsBody, EmbeddingsReply
 from service.api.services import Services, ServicesOf
+from service.api.text import require_unicode
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.errors import InvalidRequestError, ModelNotServedError, TooManyInputsError
 from service.scheduling.job import Lane
@@ -90,13 +91,7 @@ def _text(item: object, i: int) -> str:
         raise InvalidRequestError(f"input[{i}] is not a string", param="input")
     if not item:
         raise InvalidRequestError(f"input[{i}] is an empty string", param="input")
-    try:
-        item.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(
-            f"input[{i}] has half of a surrogate pair at offset {error.start}", param="input"
-        ) from None
-    return item
+    return require_unicode(item, f"input[{i}]")
 
 
 def _lane(texts: Sequence[str], kind: TextKind | None) -> Lane:
@@ -122,7 +117,7 @@ def _cut(vectors: Vectors, dimensions: int) -> Vectors:
     """The first components, made unit vectors again."""
     if dimensions == vectors.shape[1]:
         return vectors
-    cut = np.ascontiguousarray(vectors[:, :dimensions])
+    cut = vectors[:, :dimensions].copy()  # a cached vector must not be written to
     norms = np.linalg.norm(cut, axis=1, keepdims=True)
     np.divide(cut, norms, out=cut, where=norms > 0)
     return cut

@@ -11,10 +11,12 @@ from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
 from service.api.services import Services, ServicesOf
+from service.api.text import require_unicode
 from service.batching import Asker
 from service.errors import InvalidRequestError, ModelNotServedError, TooManyInputsError
 from service.reranking import RerankBatcher, Scored
 from service.scheduling.job import Lane
+from service.settings import LimitSettings
 
 router = APIRouter(tags=["models"], dependencies=[Depends(require_json)])
 
@@ -24,7 +26,7 @@ router = APIRouter(tags=["models"], dependencies=[Depends(require_json)])
 async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> RerankReply:
     """Documents by how well they answer the query, best first."""
     reranker = _reranker(body, services)
-    texts = _documents(body, services.settings.limits.rerank_documents)
+    texts = _texts(body, services.settings.limits)
     asker = asker_of(request, services.settings.budgets.total_ms)
     scored = await unless_hung_up(request, _scored(reranker, body.query, texts, asker))
     order = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
@@ -56,11 +58,17 @@ def _reranker(body: RerankBody, services: Services) -> RerankBatcher:
     return reranker
 
 
-def _documents(body: RerankBody, limit: int) -> list[str]:
+def _texts(body: RerankBody, limits: LimitSettings) -> list[str]:
+    """The documents, once they and the query, which is read with each of them, are what can be ranked."""
     if not body.query.strip():
         raise InvalidRequestError("query is blank", param="query")
+    if len(body.query) > limits.query_characters:
+        said = f"query has {len(body.query)} characters; the limit is {limits.query_characters}"
+        raise InvalidRequestError(said, param="query")
+    require_unicode(body.query, "query")
     if not body.documents:
         raise InvalidRequestError("documents is empty: there is nothing to rank", param="documents")
-    if len(body.documents) > limit:
-        raise TooManyInputsError(f"documents has {len(body.documents)} texts; the limit is {limit}")
-    return [item if isinstance(item, str) else item.text for item in body.documents]
+    if len(body.documents) > limits.rerank_documents:
+        raise TooManyInputsError(f"documents has {len(body.documents)} texts; the limit is {limits.rerank_documents}")
+    texts = [item if isinstance(item, str) else item.text for item in body.documents]
+    return [require_unicode(text, f"documents[{i}]") for i, text in enumerate(texts)]

@@ -1,9 +1,19 @@
-"""The application in process, and a language model's server that says what a test wants it to say."""
+"""The application in process, an engine without it, and a language model's server that follows a script."""
 
 import asyncio
+import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +25,168 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from models.base import Embedder
+from models.base import DeviceMemoryError, Embedder, Launched, TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service.app import create_app
+from service.batching import Asker, Embedded, EmbeddingBatcher
+from service.engine import Engine, EngineLimits, ServedModel
+from service.query_cache import QueryCache
+from service.scheduling.capacity import Capacity, CostModel
+from service.scheduling.job import Lane
+from service.scheduling.scheduler import Policy
 from service.settings import Settings
+from service.telemetry.metrics import Metrics
 
 READY_WITHIN_S = 20.0
+PATIENCE_S = 20.0
+ROOMY = 1_000_000
+FOR_EVER_S = 1e6
+# A millisecond a thousand tokens: nothing waits long.
+CHEAP = ((1, 1e-6), (1000, 1e-3))
+
+
+class Scripted:
+    """An embedder that records its batches, waits at gates, runs out of memory and fails when told to.
+
+    Attributes:
+        batches: that a forward was begun for.
+        tokenized: texts in the order they were tokenized.
+        failures: what the next forwards raise, one each.
+        fitting: most tokens of a forward that fit into memory.
+        threads: what ran where.
+        gate: forwards wait for it.
+        tokenizing: so do texts that are tokenized.
+    """
+
+    def __init__(self, inner: Embedder | None = None, *, name: str | None = None, is_open: bool = True) -> None:
+        self._inner = inner or HashingEmbedder()
+        self.info = replace(self._inner.info, name=name or self._inner.info.name)
+        self.batches: list[list[TokenIds]] = []
+        self.tokenized: list[str] = []
+        self.failures: deque[BaseException] = deque()
+        self.fitting = math.inf
+        self.threads: set[str] = set()
+        self.gate, self.tokenizing = threading.Event(), threading.Event()
+        self.tokenizing.set()
+        self._entered, self._begun = threading.Semaphore(0), threading.Semaphore(0)
+        if is_open:
+            self.gate.set()
+
+    def tokenize(self, texts: Sequence[str], kind: TextKind) -> list[TokenIds]:
+        self._runs("tokenize")
+        self.tokenized += texts
+        self._begun.release()
+        assert self.tokenizing.wait(PATIENCE_S)
+        return self._inner.tokenize(texts, kind)
+
+    def count_tokens(self, text: str) -> int:
+        return self._inner.count_tokens(text)
+
+    def launch(self, batch: Sequence[TokenIds]) -> Launched:
+        self._runs("launch")
+        self.batches.append(list(batch))
+        self._entered.release()
+        assert self.gate.wait(PATIENCE_S)
+        if self.failures:
+            raise self.failures.popleft()
+        tokens = sum(map(len, batch))
+        if tokens > self.fitting:
+            raise DeviceMemoryError(f"{tokens} tokens did not fit")
+        return self._inner.launch(batch)
+
+    def embed(self, batch: Sequence[TokenIds]) -> Vectors:
+        return self.launch(batch).result()
+
+    def warm_up(self, tokens: int) -> int:
+        return self._inner.warm_up(tokens)
+
+    async def entered(self) -> None:
+        """A forward has begun."""
+        assert await asyncio.to_thread(self._entered.acquire, timeout=PATIENCE_S)
+
+    async def begun(self) -> None:
+        """Tokenizing has begun."""
+        assert await asyncio.to_thread(self._begun.acquire, timeout=PATIENCE_S)
+
+    def saw(self, text: str) -> bool:
+        """Whether a word of it went through a forward."""
+        seen = {token for batch in self.batches for ids in batch for token in ids}
+        return not seen.isdisjoint(self._inner.tokenize([text], TextKind.QUERY)[0])
+
+    def lengths(self) -> list[list[int]]:
+        """Tokens of each text of each batch."""
+        return [[len(ids) for ids in batch] for batch in self.batches]
+
+    def _runs(self, what: str) -> None:
+        self.threads.add(f"{what} on {threading.current_thread().name.rstrip('_0123456789')}")
+
+
+@dataclass
+class OpenedEngine:
+    """An engine that runs, and what a test asks of it."""
+
+    engine: Engine
+    batchers: Sequence[EmbeddingBatcher]
+    metrics: Metrics
+    lost: list[str] = field(default_factory=list)
+
+    def asked(self, *texts: str, lane: Lane = Lane.BULK, of: int = 0, **asker: Any) -> "asyncio.Task[Embedded]":  # noqa: ANN401
+        """A call of the batcher number ``of``; ``key`` and ``deadline`` say who asks."""
+        call = self.batchers[of].embed(texts, TextKind.DOCUMENT, lane, Asker(**asker))
+        return asyncio.create_task(call)
+
+    def queued(self) -> int:
+        """Tokens that wait in both lanes."""
+        return sum(self.engine.queued_tokens(lane) for lane in Lane)
+
+    async def waiting(self, tokens: int) -> None:
+        """The lanes hold ``tokens``; short texts get there in one turn of the loop."""
+        while self.queued() != tokens:  # noqa: ASYNC110  the engine announces no change of it
+            await asyncio.sleep(0)
+
+    def value(self, name: str, **labels: str) -> float:
+        """A sample of the metrics; 0 where nothing was counted yet."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+def scripted() -> type[Scripted]:
+    """The class, for what a test asks of the device."""
+    return Scripted
+
+
+@pytest.fixture
+def open_engine() -> Callable[..., AbstractAsyncContextManager[OpenedEngine]]:
+    """(*embedders, budget=..., queue=...) -> an engine that serves them, with a batcher for each."""
+
+    @asynccontextmanager
+    async def opened(
+        *embedders: Embedder,
+        budget: int = ROOMY,
+        queue: int = ROOMY,
+        wait_s: float = math.inf,
+        stall_s: float = 60.0,
+        depth: int = 1,
+        ageing_s: float = FOR_EVER_S,
+        cost: Sequence[tuple[int, float]] = CHEAP,
+        cache_bytes: int = 0,
+    ) -> AsyncIterator[OpenedEngine]:
+        metrics, lost = Metrics(), []
+        served = {
+            embedder.info.name: ServedModel(
+                embedder, embedder.info.dimension, Capacity(budget, CostModel(cost), FOR_EVER_S)
+            )
+            for embedder in embedders
+        }
+        device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
+        policy, limits = Policy(depth, ageing_s), EngineLimits(queue, wait_s, stall_s)
+        engine = Engine(served, policy, limits, metrics.device, device, on_lost=lambda: lost.append("lost"))
+        async with engine:
+            cache = QueryCache(cache_bytes, metrics.device)
+            batchers = [EmbeddingBatcher(embedder, engine, cache) for embedder in embedders]
+            yield OpenedEngine(engine, batchers, metrics, lost)
+
+    return opened
 
 
 class _InProcess(httpx.BaseTransport):
@@ -136,11 +302,11 @@ def _scripted(pieces: Sequence[bytes], status: int, end: str, requests: list[dic
 
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """(**settings) -> address of the application, served from a thread with the hashing embedder."""
+    """(embedder=..., **settings) -> address of the application, served from a thread."""
     with ExitStack() as stack:
 
-        def start(**settings: object) -> str:
-            app = create_app(Settings(data_dir=tmp_path / "served", **settings), HashingEmbedder())
+        def start(embedder: Embedder | None = None, **settings: object) -> str:
+            app = create_app(Settings(data_dir=tmp_path / "served", **settings), embedder or HashingEmbedder())
             return stack.enter_context(_running(app, None, lifespan="on"))
 
         yield start

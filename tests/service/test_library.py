@@ -1,6 +1,7 @@
 """Collections as this process can serve them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 @pytest.fixture
 def library(catalog: Catalog) -> Library:
-    return Library(catalog, HashingEmbedder().info, ChunkingSettings(size=60, overlap=10))
+    return Library(catalog, [HashingEmbedder().info], ChunkingSettings(size=60, overlap=10))
 
 
 def test_a_collection_takes_the_defaults(library: Library) -> None:
@@ -73,7 +74,7 @@ def test_a_bad_name(library: Library) -> None:
 
 def test_what_another_embedder_made_is_listed_but_not_served(catalog: Catalog, library: Library) -> None:
     library.ensure("docs", CollectionOptions())
-    other = Library(catalog, HashingEmbedder(dimension=32).info, ChunkingSettings())
+    other = Library(catalog, [HashingEmbedder(dimension=32).info], ChunkingSettings())
     assert other.names() == ["docs"]
     with pytest.raises(CollectionConflictError, match="this server runs 'hashing'"):
         other.get("docs")
@@ -82,3 +83,36 @@ def test_what_another_embedder_made_is_listed_but_not_served(catalog: Catalog, l
     other.drop("docs")
     with pytest.raises(CollectionNotFoundError, match="'docs'"):
         other.drop("docs")
+
+
+@pytest.fixture
+def two(catalog: Catalog) -> Library:
+    """A library of two embedders: `hashing`, and `narrow`, which reads no more than 40 tokens."""
+    narrow = replace(HashingEmbedder(dimension=32, max_tokens=40).info, name="narrow")
+    return Library(catalog, [HashingEmbedder().info, narrow], ChunkingSettings(size=60, overlap=10))
+
+
+def test_a_collection_of_the_second_embedder(two: Library, library: Library) -> None:
+    spec = two.ensure("docs", CollectionOptions(embedding_model="narrow"))[0].spec
+    assert (spec.embedding_model, spec.fingerprint, spec.dimension) == ("narrow", "hashing-32-40", 32)
+    assert spec.chunk_size < 40  # the default is more than this embedder can read
+    assert two.get("docs").spec == spec
+    assert two.ensure("docs", CollectionOptions())[0].spec == spec
+    assert two.ensure("other", CollectionOptions())[0].spec.embedding_model == "hashing"
+    with pytest.raises(CollectionConflictError, match="embedding_model is 'narrow', not 'hashing'"):
+        two.ensure("docs", CollectionOptions(embedding_model="hashing"))
+    with pytest.raises(CollectionConflictError, match=r"holds vectors of 'narrow' \(hashing-32-4\), but"):
+        library.get("docs")
+    assert library.find("docs").spec == spec
+
+
+def test_what_no_served_embedder_made_names_all_that_are(catalog: Catalog, two: Library) -> None:
+    strange = Library(catalog, [HashingEmbedder(dimension=16).info], ChunkingSettings())
+    strange.ensure("docs", CollectionOptions())
+    with pytest.raises(CollectionConflictError, match=r"runs 'hashing' \(hashing-64-2\), 'narrow' \(hashing-32-4\)"):
+        two.get("docs")
+
+
+def test_a_model_that_is_not_served_names_those_that_are(two: Library) -> None:
+    with pytest.raises(InvalidRequestError, match="'bert' is not served here; there are 'hashing', 'narrow'"):
+        two.ensure("docs", CollectionOptions(embedding_model="bert"))

@@ -34,7 +34,14 @@ def chunked(content: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("sent", [bytes, chunked])
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", PATH), ("POST", "/v1/search"), ("POST", "/v1/query"), ("POST", "/v1/collections/docs/documents:batch")],
+    [
+        ("PUT", PATH),
+        ("POST", "/v1/search"),
+        ("POST", "/v1/query"),
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/rerank"),
+        ("POST", "/v1/collections/docs/documents:batch"),
+    ],
 )
 def test_one_byte_too_many(
     small: httpx.Client,

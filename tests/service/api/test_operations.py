@@ -31,9 +31,13 @@ def test_status_tells_the_state_of_everything(api: httpx.Client) -> None:
     api.put("/v1/collections/docs/documents/a", json={"text": "Words."})
     status = api.get("/v1/status").json()
     assert status["version"] == version("quarry")
-    assert status["embedder"]["model"] == "hashing"
-    assert status["embedder"]["running"] is True
-    assert status["embedder"]["queued_tokens"] == 0
+    assert [info["name"] for info in status["embedders"]] == ["hashing"]
+    assert status["reranker"] is None
+    assert status["engine"]["trouble"] is None
+    assert status["engine"]["queued_tokens"] == {"query": 0, "bulk": 0}
+    model = status["engine"]["models"]["hashing"]
+    assert model["batch_tokens"]["query"] >= model["batch_tokens"]["bulk"] >= 1
+    assert set(model["cost"]) == {"fixed_ms", "per_token_us", "error"}
     assert status["generators"] == {"extractive": {"kind": "extractive", "state": "ready"}}
     assert status["default_llm"] == "extractive"
     assert status["sealer_running"] is True
@@ -70,10 +74,16 @@ def test_metrics_after_traffic(api: httpx.Client) -> None:
     assert value(api, "quarry_request_seconds_count", route="/v1/query") == 3
     for stage in ("queue", "embed", "search", "llm_total", "other", "total"):
         assert value(api, "quarry_stage_seconds_count", stage=stage) == 3
-    assert value(api, "quarry_batch_tokens_count", lane="bulk") == 1
-    assert value(api, "quarry_batch_tokens_sum", lane="bulk") == 4
-    assert value(api, "quarry_batch_seconds_count", lane="query") >= 3
-    assert value(api, "quarry_queue_tokens") == 0
+    assert value(api, "quarry_batch_tokens_count", model="hashing", lane="bulk") == 1
+    assert value(api, "quarry_batch_tokens_sum", model="hashing", lane="bulk") == 4
+    assert value(api, "quarry_batch_seconds_count", model="hashing", lane="query") >= 3
+    assert value(api, "quarry_tokens_total", model="hashing") == value(
+        api, "quarry_computed_tokens_total", model="hashing"
+    )
+    for lane in ("query", "bulk"):
+        assert value(api, "quarry_queue_tokens", lane=lane) == 0
+        assert value(api, "quarry_batch_budget_tokens", model="hashing", lane=lane) >= 1
+        assert value(api, "quarry_queue_seconds_count", lane=lane) >= 1
     assert value(api, "quarry_batch_failures_total") == 0
     assert value(api, "quarry_citations_invalid_total") == 0
     assert value(api, "quarry_index_rows", collection="docs", index="flat") == 1

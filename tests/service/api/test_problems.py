@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from indexes import errors as indexes
+from models import base as models
 from service import errors as service
 from service.api.problems import TABLE, kind_of
 
@@ -263,7 +264,7 @@ def test_bad_collection_names(limited: httpx.Client, problem: Problem, name: str
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({"embedding_model": "other"}, 400, "embedding_model 'other' is not served here; 'hashing' is"),
+        ({"embedding_model": "other"}, 400, "embedding_model 'other' is not served here; there are 'hashing'"),
         ({"chunking": {"size": 15}}, 422, "chunking.size: Input should be greater than or equal to 16; got 15"),
         ({"chunking": {"size": 20, "overlap": 20}}, 400, "chunking.overlap 20 must be smaller than size 20"),
         ({"metric": "euclid"}, 422, "metric: Input should be 'cosine'; got 'euclid'"),
@@ -326,8 +327,11 @@ def test_an_unforeseen_error_says_nothing_of_its_inside(
         (service.EmptyDocumentError("x"), "empty_document", 400),
         (service.InvalidRequestError("x"), "invalid_request", 400),
         (service.UnsupportedMediaTypeError("x"), "unsupported_media_type", 415),
+        (service.ModelNotServedError("x"), "not_found", 404),
+        (service.TooManyInputsError("x"), "payload_too_large", 413),
         (service.OverloadedError("x", 1), "overloaded", 503),
         (service.EmbedderUnavailableError("x"), "embedder_unavailable", 503),
+        (models.DeviceLostError("x"), "embedder_unavailable", 503),
         (service.DeadlineExceededError("embed", 1), "deadline_exceeded", 504),
         (service.LlmTimeoutError("x"), "llm_timeout", 504),
         (service.LlmBadResponseError("x"), "llm_bad_response", 502),

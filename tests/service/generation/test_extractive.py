@@ -8,15 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.base import Chunk, Hit
+from indexes.base import Chunk, Hit, Vectors
 from models.base import TextKind
 from models.hashing import HashingEmbedder
-from service.batching import EmbeddingBatcher
 from service.budget import Deadline
 from service.errors import DeadlineExceededError
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
 from service.generation.extractive import ExtractiveGenerator, sentences_of
-from service.telemetry.metrics import Metrics
 
 QUESTION = "When do the honey bees sleep?"
 BEFORE = "x" * 7
@@ -32,14 +30,18 @@ def generate(
 ) -> list[Event]:
     embedder = HashingEmbedder()
     vector = embedder.embed(embedder.tokenize([question], TextKind.QUERY))[0]
-    request = GenerationRequest(question, vector, passages, 64, None, Deadline.after(milliseconds))
+
+    async def embed(texts: Sequence[str]) -> Vectors:
+        await asyncio.sleep(0)
+        return embedder.embed(embedder.tokenize(texts, TextKind.DOCUMENT))
+
+    request = GenerationRequest(question, vector, passages, 64, None, Deadline.after(milliseconds), embed)
 
     async def scenario() -> list[Event]:
-        async with EmbeddingBatcher(embedder, 1024, 100_000, Metrics()) as batcher:
-            generator = ExtractiveGenerator(batcher, min_score)
-            events = [event async for event in generator.generate(request)]
-            await generator.close()
-            return events
+        generator = ExtractiveGenerator(min_score)
+        events = [event async for event in generator.generate(request)]
+        await generator.close()
+        return events
 
     return asyncio.run(scenario())
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexes.base import Chunk, Hit
+from indexes.base import Chunk, Hit, Vectors
 from service.budget import Deadline
 from service.errors import GenerationError, LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
@@ -36,7 +36,11 @@ def request(milliseconds: int = 60_000, passages: int = 3, temperature: float | 
     hits = [Hit(Chunk(f"doc-{n}", 0, f"Passage {n}.", 0, 10), f"Title {n}", None, 0.9) for n in range(1, passages + 1)]
     numbered = [Passage(number, hit) for number, hit in enumerate(hits, start=1)]
     vector = np.zeros(4, dtype=np.float32)
-    return GenerationRequest("Why?", vector, numbered, 64, temperature, Deadline.after(milliseconds))
+    return GenerationRequest("Why?", vector, numbered, 64, temperature, Deadline.after(milliseconds), not_needed)
+
+
+async def not_needed(texts: Sequence[str]) -> Vectors:
+    raise AssertionError(f"a language model needs no vectors of {texts}")
 
 
 async def collected(url: str, asked: GenerationRequest, **settings: Any) -> tuple[list[Event], dict[str, object]]:  # noqa: ANN401

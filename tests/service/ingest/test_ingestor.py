@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,13 +15,12 @@ from indexes.collection import Collection
 from indexes.errors import InvalidNameError
 from models.base import TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
-from service.batching import EmbeddingBatcher
+from service.embedders import Embedders
 from service.errors import EmbedderUnavailableError, EmptyDocumentError, InvalidRequestError, OverloadedError
 from service.ingest import ingestor as module
 from service.ingest.ingestor import Ingestor, NewDocument, Written
 from service.library import Library
 from service.settings import ChunkingSettings, LimitSettings
-from service.telemetry.metrics import Metrics
 
 PATIENCE_S = 20.0
 T = TypeVar("T")
@@ -68,17 +67,22 @@ def changes() -> list[Collection]:
 
 
 @pytest.fixture
-def run(catalog: Catalog, embedder: Counting, changes: list[Collection]) -> Callable[[Scenario[T]], T]:
+def run(
+    catalog: Catalog,
+    embedder: Counting,
+    changes: list[Collection],
+    open_engine: Callable[..., AbstractAsyncContextManager[Any]],
+) -> Callable[[Scenario[T]], T]:
     """Runs a scenario with an ingestor."""
 
     async def staged(scenario: Scenario[T]) -> T:
         async with AsyncExitStack() as stack:
-            metrics = Metrics()
             # One text a forward, so that a document that waits at its gate is alone there.
-            batcher = await stack.enter_async_context(EmbeddingBatcher(embedder, 1, 100_000, metrics))
-            library = Library(catalog, embedder.info, ChunkingSettings(size=16, overlap=0))
+            opened = await stack.enter_async_context(open_engine(embedder, budget=1))
+            embedders = Embedders(opened.batchers)
+            library = Library(catalog, embedders.infos(), ChunkingSettings(size=16, overlap=0))
             limits = LimitSettings(document_characters=2000)
-            ingestor = stack.enter_context(Ingestor(library, embedder, batcher, limits, metrics, changes.append))
+            ingestor = stack.enter_context(Ingestor(library, embedders, limits, opened.metrics, changes.append))
             return await asyncio.wait_for(scenario(ingestor), PATIENCE_S)
 
     return lambda scenario: asyncio.run(staged(scenario))
