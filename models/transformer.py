@@ -124,6 +124,7 @@ class TransformerEmbedder:
 def _launcher(form: Form, serving: Serving, threads: int) -> Launcher:
     """The launcher of ``form``, with its groups fitted to this machine, and before it graphs for short batches."""
     launcher = form.launcher
+    torch.set_num_threads(1)  # as each shard of a batch will run
     if isinstance(launcher, PaddedLauncher):
         launcher = launcher.costing(forward_cost(launcher, serving.probes))
     if serving.device == "cpu":

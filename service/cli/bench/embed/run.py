@@ -1,9 +1,10 @@
 """All measurements of the engine, one after the other, and their targets."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import cycle, islice
 from typing import Any
 
 from service.cli.bench.embed.cancellation import cancel_half
@@ -16,7 +17,8 @@ from service.cli.bench.embed.texts import BenchTexts
 from service.cli.bench.machine import processor
 from service.settings import EmbeddingSettings
 
-_SHORT, _LONG = 768, 160
+# Texts of a round, repeated where there are fewer.
+_SHORT, _LONG = 1536, 320
 _PER_REQUEST = (1, 16)
 
 
@@ -84,11 +86,15 @@ async def run(settings: EmbeddingSettings, texts: BenchTexts, say: Callable[[str
 
 async def _saturations(it: Rig, texts: BenchTexts, say: Callable[[str], None]) -> list[Saturation]:
     measured = []
-    for kind, some in (("short", texts.short[:_SHORT]), ("long", texts.long[:_LONG])):
+    for kind, some in (("short", _repeated(texts.short, _SHORT)), ("long", _repeated(texts.long, _LONG))):
         for per_request in _PER_REQUEST:
             say(f"saturation: {kind} texts, {per_request} per request")
             measured.append(await saturate(it, kind, some, per_request))
     return measured
+
+
+def _repeated(texts: Sequence[str], count: int) -> list[str]:
+    return list(islice(cycle(texts), count))
 
 
 def _throughput(saturation: Saturation) -> Target:

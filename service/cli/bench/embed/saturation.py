@@ -11,8 +11,8 @@ from service.cli.bench.embed.rig import Rig
 from service.scheduling.job import Lane
 
 _ROUNDS = 5
-# Callers at a time: enough that a batch is waiting whenever the device is free.
-_CALLERS = {1: 64, 16: 8}
+# Callers at a time are so many that this many batches could be filled from what they ask.
+_WAITING_BATCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ async def saturate(rig: Rig, kind: str, texts: Sequence[str], per_request: int) 
 
     The bare model gets tokens, sorted by length, in batches as large as the engine's budget.
     """
-    batches = _sorted_batches(rig.embedder.tokenize(texts, TextKind.DOCUMENT), rig.capacity.tokens)
+    tokens = rig.embedder.tokenize(texts, TextKind.DOCUMENT)
+    batches = _sorted_batches(tokens, rig.capacity.tokens)
+    callers = _WAITING_BATCHES * rig.capacity.tokens * len(texts) // (per_request * sum(map(len, tokens)))
     bare, engine = [], []
     before = _tokens(rig)
     for _ in range(_ROUNDS):
         bare.append(len(texts) / await rig.bare(lambda embedder: _forward(embedder, batches)))
-        engine.append(len(texts) / await _through_engine(rig, texts, per_request))
+        engine.append(len(texts) / await _through_engine(rig, texts, per_request, max(2, callers)))
     ratios = [mine / theirs for mine, theirs in zip(engine, bare, strict=True)]
     true, computed = (after - then for after, then in zip(_tokens(rig), before, strict=True))
     return Saturation(
@@ -72,7 +74,7 @@ def _forward(embedder: Embedder, batches: Sequence[Sequence[TokenIds]]) -> None:
         embedder.embed(batch)
 
 
-async def _through_engine(rig: Rig, texts: Sequence[str], per_request: int) -> float:
+async def _through_engine(rig: Rig, texts: Sequence[str], per_request: int, callers: int) -> float:
     """Seconds until a number of callers, each asking again as soon as it is answered, have all texts embedded."""
     requests = iter([texts[first : first + per_request] for first in range(0, len(texts), per_request)])
 
@@ -81,9 +83,9 @@ async def _through_engine(rig: Rig, texts: Sequence[str], per_request: int) -> f
             await rig.batcher.embed(request, TextKind.DOCUMENT, Lane.QUERY)
 
     start = time.perf_counter()
-    async with asyncio.TaskGroup() as callers:
-        for _ in range(_CALLERS[per_request]):
-            callers.create_task(caller())
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(caller())
     return time.perf_counter() - start
 
 
