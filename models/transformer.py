@@ -1,6 +1,5 @@
 """TransformerEmbedder: any SentenceTransformer folder, from text to unit vectors."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,20 +17,16 @@ from models.launching import Launcher, PaddedLauncher
 from models.loading import find_model, fingerprint
 from models.manifest import Manifest
 from models.memory import begin_measuring, cap_at_peak, lift_cap
+from models.padding import largest_shapes
 from models.precision import DtypeChoice, choose
 from models.timing import forward_cost
 from models.tokenizing import ThreadLocalTokenizer
-
-# What a batch may grow to by padding; see ``padding.length_groups``.
-_PADDED_SHARE = 4 / 3
-# Many rows of about this many tokens are the other extreme of a batch: a short question.
-_SHORT_ROW = 8
 
 
 class TransformerEmbedder:
     """An ``Embedder`` over a SentenceTransformer folder; construct it with ``load``."""
 
-    def __init__(self, info: EmbedderInfo, tokenizer: ThreadLocalTokenizer, launcher: Launcher) -> None:
+    def __init__(self, info: EmbedderInfo, tokenizer: ThreadLocalTokenizer, launcher: Launcher[TokenIds]) -> None:
         self.info = info
         self._tokenizer = tokenizer
         self._launcher = launcher
@@ -59,6 +54,7 @@ class TransformerEmbedder:
             dimension = manifest.dimension
             serving = Serving(device, dimension, manifest.rectangle, manifest.probes())
             chosen = choose(load, reference, serving, dtype)
+            launcher = _launcher(chosen.form, serving)
         info = EmbedderInfo(
             name=Path(name).name,
             fingerprint=fingerprint(folder),
@@ -72,7 +68,7 @@ class TransformerEmbedder:
             forward=chosen.form.name,
             forward_reason=chosen.form.reason,
         )
-        return cls(info, manifest.tokenizer, _launcher(chosen.form, serving))
+        return cls(info, manifest.tokenizer, launcher)
 
     def tokenize(self, texts: Sequence[str], kind: TextKind) -> list[TokenIds]:
         """Token ids of each text with the prompt of its kind, truncated to ``info.max_tokens``."""
@@ -114,12 +110,12 @@ class TransformerEmbedder:
         begin_measuring(device)
         if isinstance(self._launcher, GraphLauncher):
             self._launcher.capture(self.info.max_tokens)
-        for length in sorted({min(tokens, self.info.max_tokens), min(tokens, _SHORT_ROW)}):
-            self.embed([[0] * length] * math.ceil(tokens * _PADDED_SHARE / length))
+        for rows, length in largest_shapes(tokens, self.info.max_tokens):
+            self.embed([[0] * length] * rows)
         return cap_at_peak(device)
 
 
-def _launcher(form: Form, serving: Serving) -> Launcher:
+def _launcher(form: Form, serving: Serving) -> Launcher[TokenIds]:
     """The launcher of ``form``, with its groups fitted to this machine, and before it graphs for short batches."""
     launcher = form.launcher
     if isinstance(launcher, PaddedLauncher):
