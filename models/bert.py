@@ -4,6 +4,7 @@ Both entry points run the same weights. ``forward`` takes rectangles and is one 
 ``packed`` takes the tokens of all rows end to end and computes nothing else.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, cast
@@ -47,6 +48,21 @@ def attend_varlen(query: Tensor, key: Tensor, value: Tensor, packed: Packed) -> 
     return cast("Tensor", output)
 
 
+def attend_padded(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention over rectangles ``(n, heads, length, width)``.
+
+    On the CPU two batched products with the scores between them: with a mask and heads of 32 numbers,
+    scaled_dot_product_attention takes about twice as long there.
+    """
+    if query.device.type != "cpu":
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    rows, heads, length, width = query.shape
+    q, k, v = (part.reshape(rows * heads, length, width) for part in (query, key, value))
+    added = bias.reshape(rows * heads, 1, length)
+    scores = torch.baddbmm(added, q, k.transpose(1, 2), alpha=1 / math.sqrt(width))
+    return torch.bmm(scores.softmax(-1), v).view(rows, heads, length, width)
+
+
 class BertEncoder(nn.Module):
     """Token ids to hidden states, as a loaded Hugging Face model of the BERT family computes them.
 
@@ -64,6 +80,7 @@ class BertEncoder(nn.Module):
         self.types = embeddings.token_type_embeddings
         self.norm = embeddings.LayerNorm
         self.layers = nn.ModuleList(BertLayer(layer, source.config.hidden_act) for layer in source.encoder.layer)
+        self.heads = int(source.config.num_attention_heads)
         self.padding_id = int(embeddings.padding_idx) if _FAMILY[type(model).__name__] else None
         self.attention = attention
 
@@ -84,6 +101,7 @@ class BertEncoder(nn.Module):
         hidden = self._embed(ids, self._positions_of(ids), types)
         # Added to the scores once made, instead of a boolean mask that every layer would turn into this one.
         bias = (1 - mask.unsqueeze(1).unsqueeze(1).to(hidden.dtype)) * torch.finfo(hidden.dtype).min
+        bias = bias.expand(-1, self.heads, -1, -1)
         for layer in self.layers:
             hidden = layer(hidden, bias)
         return hidden
@@ -138,11 +156,11 @@ class BertLayer(nn.Module):
         self.output_norm = source.output.LayerNorm
 
     def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
-        """Padded: hidden states ``(n, length, width)``, ``bias`` ``(n, 1, 1, length)`` is added to the scores."""
+        """Padded: hidden states ``(n, length, width)``, ``bias`` ``(n, heads, 1, length)`` is added to the scores."""
         rows, length, width = hidden.shape
         projected = self.project(hidden).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = projected.unbind(0)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        mixed = attend_padded(query, key, value, bias)
         return self._after(hidden, mixed.transpose(1, 2).reshape(rows, length, width))
 
     def packed(self, hidden: Tensor, packed: Packed, attention: PackedAttention) -> Tensor:

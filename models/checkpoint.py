@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
 from models.base import ModelError, UnsupportedModelError
@@ -17,7 +17,10 @@ from models.device import fault_of
 
 # A weight that nothing after the transformer reads: sentence models are often saved without it.
 _UNUSED_WEIGHT = re.compile(r"(^|\.)pooler\.")
-_MISSING_WEIGHT = re.compile(r"^(\S+)\s*\|\s*MISSING", re.MULTILINE)
+# A line of the library's report; equal weights of several layers share one, as "layer.{0, 1}.output.weight".
+_MISSING_WEIGHT = re.compile(r"^(\S.*?)\s*\|\s*MISSING", re.MULTILINE)
+# On a terminal the report is coloured.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def load_sentence_transformer(folder: Path, device: str, dtype: torch.dtype) -> SentenceTransformer:
@@ -27,9 +30,8 @@ def load_sentence_transformer(folder: Path, device: str, dtype: torch.dtype) -> 
         UnsupportedModelError: a file is missing, corrupt or of another shape, or needs code of the folder's own.
         DeviceMemoryError, DeviceLostError: of ``device``.
     """
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    with typed_faults(folder, device), missing_weights_refused(folder):
+    _silence_transformers()
+    with typed_faults(folder, device), missing_weights_refused(folder, unused=_UNUSED_WEIGHT):
         return SentenceTransformer(
             str(folder),
             device=device,
@@ -37,6 +39,35 @@ def load_sentence_transformer(folder: Path, device: str, dtype: torch.dtype) -> 
             local_files_only=True,
             model_kwargs={"dtype": dtype, "use_safetensors": True},
         ).eval()
+
+
+def load_cross_encoder(folder: Path, device: str, dtype: torch.dtype) -> CrossEncoder:
+    """As ``load_sentence_transformer``; its scores are logits, whatever activation the folder names.
+
+    Raises:
+        UnsupportedModelError: also for more than one label, and for modules beside the one transformer.
+        DeviceMemoryError, DeviceLostError: of ``device``.
+    """
+    _silence_transformers()
+    with typed_faults(folder, device), missing_weights_refused(folder):
+        model: CrossEncoder = CrossEncoder(
+            str(folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            activation_fn=torch.nn.Identity(),
+            model_kwargs={"dtype": dtype, "use_safetensors": True},
+        ).eval()
+        if model.num_labels != 1:
+            raise UnsupportedModelError(f"{folder} has {model.num_labels} labels; a reranker has one")
+        if len(model) != 1 or getattr(model[0], "transformer_task", None) != "sequence-classification":
+            raise UnsupportedModelError(f"{folder} has modules other than one sequence-classification transformer")
+        return model
+
+
+def _silence_transformers() -> None:
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -56,8 +87,12 @@ def typed_faults(folder: Path, device: str) -> Iterator[None]:
 
 
 @contextmanager
-def missing_weights_refused(folder: Path) -> Iterator[None]:
+def missing_weights_refused(folder: Path, unused: re.Pattern[str] | None = None) -> Iterator[None]:
     """Refuse a folder whose weights lack a parameter; the library would draw it at random and warn.
+
+    Args:
+        folder: whose weights are loaded within.
+        unused: names of parameters that may be missing.
 
     Raises:
         UnsupportedModelError: names the first of them.
@@ -74,9 +109,10 @@ def missing_weights_refused(folder: Path) -> Iterator[None]:
         logger.removeHandler(report)
         logger.setLevel(level)
         logger.propagate = propagates
-    if report.missing:
+    missing = [name for name in report.missing if unused is None or not unused.search(name)]
+    if missing:
         raise UnsupportedModelError(
-            f"{folder} cannot be loaded: its weights lack {report.missing[0]} and {len(report.missing) - 1} more"
+            f"{folder} cannot be loaded: its weights lack {missing[0]} and {len(missing) - 1} more"
         )
 
 
@@ -97,7 +133,8 @@ def broken_file(folder: Path) -> str | None:
 
 
 def _missing_file(folder: Path) -> str | None:
-    modules = json.loads((folder / "modules.json").read_bytes())
+    modules_json = folder / "modules.json"
+    modules = json.loads(modules_json.read_bytes()) if modules_json.is_file() else []
     if not isinstance(modules, list):
         return "modules.json is not a list of modules"
     listed = [module.get("path", "") for module in modules if isinstance(module, dict)]
@@ -125,5 +162,4 @@ class _LoadReport(logging.Handler):
         self.missing: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        names = _MISSING_WEIGHT.findall(record.getMessage())
-        self.missing += [name for name in names if not _UNUSED_WEIGHT.search(name)]
+        self.missing += _MISSING_WEIGHT.findall(_COLOUR.sub("", record.getMessage()))

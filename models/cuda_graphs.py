@@ -69,7 +69,7 @@ class GraphLauncher:
         forward: nn.Module,
         rectangle: Rectangle,
         device: str,
-        otherwise: Launcher,
+        otherwise: Launcher[TokenIds],
         capture: Capture | None = None,
     ) -> None:
         self.counts = GraphCounts()

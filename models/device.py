@@ -35,6 +35,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def use_one_core(device: str) -> None:
+    """Have forwards of the calling thread use one core, as each shard of a batch does; nothing on a GPU."""
+    if device == "cpu":
+        torch.set_num_threads(1)
+
+
 def guarded(device: str, step: Callable[[], Result]) -> Result:
     """The result of ``step``, run on ``device``.
 

@@ -7,7 +7,6 @@ the float32 modules of the library before it serves, and the next one takes its 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
@@ -16,8 +15,7 @@ from models.base import TokenIds, UnsupportedModelError, Vectors
 from models.bert import BertEncoder, attend_varlen
 from models.device import fault_of
 from models.launching import Launcher, PackedLauncher, PaddedLauncher, Rectangle
-from models.padding import pad
-from models.parity import PARITY, lowest_cosine
+from models.parity import PARITY, lowest_cosine, probed
 from models.sentence import BertForward, LibraryForward, PackedForward, transformer_of
 from models.tracing import traced
 
@@ -30,7 +28,7 @@ class Serving:
         device: where it runs.
         dimension: length of its vectors.
         rectangle: how its rows are padded.
-        probes: inputs on which forms are compared; all in one batch, too.
+        probes: inputs on which forms are compared, as ``parity.probed`` takes them.
     """
 
     device: str
@@ -38,16 +36,14 @@ class Serving:
     rectangle: Rectangle
     probes: Sequence[TokenIds]
 
-    def vectors(self, launcher: Launcher) -> Vectors:
+    def vectors(self, launcher: Launcher[TokenIds]) -> Vectors:
         """What ``launcher`` makes of the probes, ``(2 * len(probes), dimension)``."""
-        batches = [*([probe] for probe in self.probes), self.probes]
-        return np.concatenate([launcher.launch(batch).result() for batch in batches])
+        return probed(launcher, self.probes)
 
-    def example(self) -> tuple[Tensor, Tensor]:
+    def example(self) -> tuple[Tensor, ...]:
         """Ids and mask of two rows of unequal length."""
         probe = max(self.probes, key=len)
-        ids, mask = pad([probe, probe[: len(probe) // 2 + 1]], self.rectangle.pad_id, self.rectangle.side)
-        return torch.from_numpy(ids), torch.from_numpy(mask)
+        return tuple(map(torch.from_numpy, self.rectangle.arrays([probe, probe[: len(probe) // 2 + 1]])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +58,20 @@ class Form:
     name: str
     reason: str
     parity: float
-    launcher: Launcher
+    launcher: Launcher[TokenIds]
     bert: BertForward | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     name: str
-    build: Callable[[], Launcher]
+    build: Callable[[], Launcher[TokenIds]]
     bert: BertForward | None = None
 
 
-def exact_launcher(reference: SentenceTransformer, serving: Serving) -> Launcher:
+def exact_launcher(reference: SentenceTransformer, serving: Serving) -> Launcher[TokenIds]:
     """The library's own modules as they are: what every form is compared with, and the last resort."""
-    return PaddedLauncher(LibraryForward(reference, serving.dimension).eval(), serving.rectangle, serving.device)
+    return PaddedLauncher(LibraryForward(reference, serving.dimension).eval(), serving.rectangle.arrays, serving.device)
 
 
 def best_form(model: SentenceTransformer, serving: Serving, expected: Vectors) -> Form:
@@ -122,10 +118,10 @@ def _candidates(model: SentenceTransformer, serving: Serving) -> Iterator[_Candi
     yield _Candidate("generic eager", _padded(library, serving))
 
 
-def _padded(forward: nn.Module, serving: Serving, *, trace: bool = False) -> Callable[[], Launcher]:
-    def build() -> Launcher:
+def _padded(forward: nn.Module, serving: Serving, *, trace: bool = False) -> Callable[[], Launcher[TokenIds]]:
+    def build() -> Launcher[TokenIds]:
         module = traced(forward, serving.example()) if trace else forward
-        return PaddedLauncher(module, serving.rectangle, serving.device)
+        return PaddedLauncher(module, serving.rectangle.arrays, serving.device)
 
     return build
 

@@ -4,9 +4,10 @@ On the CPU a launch is over when it returns. On a GPU nothing in it waits for th
 memory, the vectors arrive in pinned memory, and an event tells when they are there.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+import math
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -19,22 +20,30 @@ from models.packing import pack
 from models.padding import Side, length_groups, pad
 
 Order = NDArray[np.int64]
+# What a forward takes, ``(n, length)`` each; ids come first.
+Arrays = tuple[NDArray[np.int64], ...]
+# One input of a model, as long as its tokens.
+Row = TypeVar("Row", bound=Sized)
+Row_contra = TypeVar("Row_contra", bound=Sized, contravariant=True)
 
 
-class Launcher(Protocol):
+class Launcher(Protocol[Row_contra]):
     """Starts the forward of a batch of at least one row."""
 
-    def launch(self, batch: Sequence[TokenIds]) -> Launched:
+    def launch(self, batch: Sequence[Row_contra]) -> Launched:
         """As ``Embedder.launch``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """How a model's rows are padded, and what a forward costs beside its tokens, in tokens."""
+    """How a model's rows are padded."""
 
     pad_id: int
     side: Side = "right"
-    forward_cost: float = 0.0
+
+    def arrays(self, batch: Sequence[TokenIds]) -> Arrays:
+        """Ids and mask of ``batch``."""
+        return pad(batch, self.pad_id, self.side)
 
 
 class InFlight:
@@ -75,29 +84,43 @@ def staged(array: NDArray[np.int64], device: str) -> Tensor:
     return tensor if device == "cpu" else tensor.pin_memory()
 
 
-class PaddedLauncher:
-    """One forward for each group of rows of similar length."""
+class PaddedLauncher(Generic[Row]):
+    """One forward for each group of rows of similar length.
 
-    def __init__(self, forward: nn.Module, rectangle: Rectangle, device: str) -> None:
+    Args:
+        forward: arrays to ``(n, width)`` float32.
+        arrays: pads the rows of a group.
+        device: where ``forward`` is.
+        forward_cost: of a forward beside its tokens, in tokens; as long as it is unknown, a batch is one group.
+    """
+
+    def __init__(
+        self,
+        forward: nn.Module,
+        arrays: Callable[[Sequence[Row]], Arrays],
+        device: str,
+        forward_cost: float = math.inf,
+    ) -> None:
         self.forward = forward
-        self._rectangle = rectangle
+        self._arrays = arrays
         self._device = device
+        self._forward_cost = forward_cost
 
     def costing(self, forward_cost: float) -> Self:
         """The same, grouping by another cost of a forward, in tokens."""
-        return type(self)(self.forward, replace(self._rectangle, forward_cost=forward_cost), self._device)
+        return type(self)(self.forward, self._arrays, self._device, forward_cost)
 
-    def launch(self, batch: Sequence[TokenIds]) -> Launched:
+    def launch(self, batch: Sequence[Row]) -> Launched:
         """Pad, run and bring back each group."""
-        groups = length_groups([len(ids) for ids in batch], self._rectangle.forward_cost)
+        groups = length_groups([len(row) for row in batch], self._forward_cost)
         with torch.inference_mode():
             outputs = []
             computed = 0
             for rows in groups:
-                ids, mask = pad([batch[row] for row in rows], self._rectangle.pad_id, self._rectangle.side)
-                inputs = [staged(array, self._device).to(self._device, non_blocking=True) for array in (ids, mask)]
+                arrays = self._arrays([batch[row] for row in rows])
+                inputs = [staged(array, self._device).to(self._device, non_blocking=True) for array in arrays]
                 outputs.append(self.forward(*inputs))
-                computed += ids.size
+                computed += arrays[0].size
             return landing(torch.cat(outputs), np.concatenate(groups), computed)
 
 

@@ -27,7 +27,7 @@ def find_model(name: str) -> Path:
     Raises:
         ModelNotFoundError: nothing of that name is on this machine or reachable.
         UnsafeModelError: the folder has pickled weights and no safetensors.
-        UnsupportedModelError: the folder has no modules.json.
+        UnsupportedModelError: the folder has no modules.json, no weights or no tokenizer.
     """
     folder = _folder(name)
     if folder is None:
@@ -35,6 +35,7 @@ def find_model(name: str) -> Path:
     if not (folder / "modules.json").is_file():
         raise UnsupportedModelError(f"{folder} has no modules.json: it is not a SentenceTransformer folder")
     _check_weights(folder)
+    _check_tokenizer(folder)
     return folder
 
 
@@ -52,9 +53,7 @@ def find_cross_encoder(name: str) -> Path:
     folder = _folder(name) or _hub_folder(name)
     _check_head(folder)
     _check_weights(folder)
-    # Without its files transformers makes up a tokenizer with an empty vocabulary, and no error.
-    if not any(any(folder.glob(pattern)) for pattern in _VOCABULARIES):
-        raise UnsupportedModelError(f"{folder} has no tokenizer: none of {', '.join(_VOCABULARIES)}")
+    _check_tokenizer(folder)
     return folder
 
 
@@ -115,6 +114,12 @@ def _check_head(folder: Path) -> None:
             f"{folder} is not a cross-encoder: its config.json names {', '.join(names) or 'no architecture'}, "
             "and a ...ForSequenceClassification is needed"
         )
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Without its files transformers makes up a tokenizer with an empty vocabulary, and no error."""
+    if not any(any(folder.rglob(pattern)) for pattern in _VOCABULARIES):
+        raise UnsupportedModelError(f"{folder} has no tokenizer: none of {', '.join(_VOCABULARIES)}")
 
 
 def _check_weights(folder: Path) -> None:

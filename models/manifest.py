@@ -1,14 +1,15 @@
 """What a SentenceTransformer folder declares beside its weights: tokenizer, prompts, limits, lengths of vectors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers import PreTrainedModel
 
 from models.base import TextKind, TokenIds, UnsupportedModelError
 from models.launching import Rectangle
@@ -18,8 +19,6 @@ from models.tokenizing import ThreadLocalTokenizer
 
 # A model that names no limit is held to this many tokens.
 _LONGEST = 32_768
-# SentenceTransformer.encode_query and encode_document take the first of these names that the model has.
-_PROMPT_NAMES = {TextKind.QUERY: ("query",), TextKind.DOCUMENT: ("document", "passage", "corpus")}
 _TOKENIZER_PROBES = (*PROBES, "", "  Blanks  around\n", "CASE, Ünïcode and 世界 \N{ROCKET}")
 
 
@@ -44,18 +43,16 @@ class Manifest:
         transformer = model[0]
         if not isinstance(transformer, Transformer) or "text" not in transformer.modality_config:
             raise UnsupportedModelError(f"{folder} begins with {type(transformer).__name__}: not a text transformer")
-        backend = getattr(model.tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            raise UnsupportedModelError(f"{folder} has no fast tokenizer (tokenizer.json)")
-        max_tokens = _max_tokens(model)
-        lowercase = bool(getattr(transformer, "do_lower_case", False))
+        max_tokens = token_limit(model)
+        # The library cuts where the tokenizer says, even behind the last position; ``_verify`` compares with it.
+        model.max_seq_length = max_tokens
         dimension = model.get_embedding_dimension()
         if not dimension:
             raise UnsupportedModelError(f"{folder} does not tell the length of its vectors")
         manifest = cls(
-            tokenizer=ThreadLocalTokenizer(backend.to_str(), max_tokens, lowercase=lowercase),
+            tokenizer=checked_tokenizer(model.tokenizer, transformer_of(model), max_tokens, folder),
             max_tokens=max_tokens,
-            prompts={kind: _prompt(model, names) for kind, names in _PROMPT_NAMES.items()},
+            prompts={kind: model.prompts.get(kind.value) or "" for kind in TextKind},
             dimension=dimension,
             matryoshka=_matryoshka(transformer.model.config, dimension, folder),
             rectangle=Rectangle(int(model.tokenizer.pad_token_id or 0), model.tokenizer.padding_side),
@@ -74,11 +71,6 @@ class Manifest:
             raise UnsupportedModelError(
                 f"{folder} leaves the prompt out of the pooling (include_prompt), which is refused"
             )
-        table: Any = transformer_of(model).get_input_embeddings()
-        rows = int(table.weight.shape[0])
-        known = model.tokenizer.backend_tokenizer.get_vocab_size()
-        if known > rows:
-            raise UnsupportedModelError(f"{folder} has embeddings for {rows} tokens and a tokenizer of {known}")
         texts = [*_TOKENIZER_PROBES, "limit " * (self.max_tokens + 1)]
         for kind, prompt in self.prompts.items():
             features = model.preprocess(texts, prompt=prompt or None, task=kind.value)
@@ -86,12 +78,28 @@ class Manifest:
                 raise UnsupportedModelError(f"{folder} makes more of a {kind.value} than its text's token ids")
 
 
-def _prompt(model: SentenceTransformer, names: Sequence[str]) -> str:
-    name = next((name for name in names if name in model.prompts), model.default_prompt_name)
-    return (model.prompts.get(name) or "") if name is not None else ""
+def checked_tokenizer(
+    tokenizer: Any,  # noqa: ANN401  any model's own class
+    network: PreTrainedModel,
+    max_tokens: int,
+    folder: Path,
+) -> ThreadLocalTokenizer:
+    """``tokenizer`` for any thread, cutting at ``max_tokens``.
+
+    Raises:
+        UnsupportedModelError: it is slow, or has ids for which ``network`` has no embedding.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UnsupportedModelError(f"{folder} has no fast tokenizer (tokenizer.json)")
+    table: Any = network.get_input_embeddings()
+    rows, known = int(table.weight.shape[0]), int(backend.get_vocab_size())
+    if known > rows:
+        raise UnsupportedModelError(f"{folder} has embeddings for {rows} tokens and a tokenizer of {known}")
+    return ThreadLocalTokenizer(backend.to_str(), max_tokens)
 
 
-def _max_tokens(model: SentenceTransformer) -> int:
+def token_limit(model: SentenceTransformer | CrossEncoder) -> int:
     """The tokenizer's limit, within the table of positions: a GPU is lost to an index outside of it."""
     limits = [int(model.max_seq_length or _LONGEST), _LONGEST]
     for module in model.modules():

@@ -1,7 +1,7 @@
 """The memory this process may take of a GPU: measured under the largest shapes, then held to that.
 
-The cap counts what PyTorch reserves. While something is loaded or measured it is lifted, so the models of one process
-are loaded and warmed up one after another and the last measurement covers them all.
+The cap counts what PyTorch reserves. Each model is measured once all of them are loaded, so that every peak covers the
+weights of all, and the process is held to the highest.
 """
 
 import torch
@@ -25,16 +25,16 @@ def begin_measuring(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def cap_at_peak(device: str) -> int:
-    """Hold the process to the peak since ``begin_measuring`` and a margin.
-
-    Returns:
-        The peak in bytes, all models of the process together; 0 on the CPU.
-    """
+def peak_bytes(device: str) -> int:
+    """Most memory held since ``begin_measuring``, weights of all models included; 0 on the CPU."""
     if device == "cpu":
         return 0
     torch.cuda.synchronize(device)
-    peak = torch.cuda.max_memory_reserved(device)
-    total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, peak * (1 + _MARGIN) / total), device)
-    return peak
+    return torch.cuda.max_memory_reserved(device)
+
+
+def cap_at(peak: int, device: str) -> None:
+    """Hold the process to ``peak`` bytes and a margin; nothing on the CPU."""
+    if device != "cpu":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, peak * (1 + _MARGIN) / total), device)

@@ -1,5 +1,6 @@
 """Rows of unequal length as rectangles: how to pad them, and which of them to pad together."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,6 +9,11 @@ from numpy.typing import NDArray
 
 Side = Literal["left", "right"]
 Padded = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+# What a batch may grow to by padding; see ``length_groups``.
+_PADDED_SHARE = 4 / 3
+# Many rows of about this many tokens are one extreme of a batch: a short question.
+_SHORT_ROW = 8
 
 
 def pad(batch: Sequence[Sequence[int]], pad_id: int, side: Side = "right", *, length: int = 0) -> Padded:
@@ -54,3 +60,14 @@ def length_groups(lengths: Sequence[int], fixed: float) -> list[NDArray[np.int64
         groups.append(order[starts[first[last]] : ends[last]])
         last = int(first[last]) - 1
     return groups[::-1]
+
+
+def largest_shapes(tokens: int, longest: int) -> list[tuple[int, int]]:
+    """Rows and length of what a batch of ``tokens`` tokens may be padded to: many short rows, and few long ones.
+
+    Args:
+        tokens: of the batch, at least 1.
+        longest: most tokens of a row.
+    """
+    lengths = sorted({min(tokens, longest), min(tokens, _SHORT_ROW)})
+    return [(math.ceil(tokens * _PADDED_SHARE / length), length) for length in lengths]

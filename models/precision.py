@@ -53,7 +53,7 @@ def choose(
         full = Form("generic eager", str(error), 1.0, exact, None)
     if choice == "float32":
         return Chosen(full, "float32", "asked for")
-    wanted = _half_precision(serving.device) if choice == "auto" else choice
+    wanted = half_precision(serving.device) if choice == "auto" else choice
     try:
         reduced = best_form(load(getattr(torch, wanted)), serving, expected)
     except UnsupportedModelError as error:
@@ -70,7 +70,8 @@ def choose(
     return Chosen(reduced, wanted, reason)
 
 
-def _half_precision(device: str) -> str:
+def half_precision(device: str) -> Literal["bfloat16", "float16"]:
+    """The one that ``device`` computes in rather than emulates."""
     if device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False):
         return "bfloat16"
     return "float16"

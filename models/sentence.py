@@ -33,7 +33,7 @@ class LibraryForward(nn.Module):
     def __init__(self, model: SentenceTransformer, dimension: int) -> None:
         super().__init__()
         self.transformer, *later = list(model)
-        self.later = nn.ModuleList(later)
+        self.later = _in_float32(later)
         self.dimension = dimension
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class BertForward(nn.Module):
     def __init__(self, encoder: BertEncoder, later: Sequence[nn.Module], dimension: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.later = nn.ModuleList(later)
+        self.later = _in_float32(later)
         self.dimension = dimension
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class PackedForward(nn.Module):
         self.encoder = encoder
         pooling, *after = later
         self.pool = _POOLED[str(pooling.pooling_mode)]
-        self.later = nn.ModuleList(after)
+        self.later = _in_float32(after)
         self.dimension = dimension
 
     @staticmethod
@@ -94,6 +94,11 @@ def first_of_rows(hidden: Tensor, packed: Packed) -> Tensor:
 
 
 _POOLED = {"mean": mean_of_rows, "cls": first_of_rows}
+
+
+def _in_float32(later: Sequence[nn.Module]) -> nn.ModuleList:
+    """A Dense module comes in the transformer's precision."""
+    return nn.ModuleList(later).float()
 
 
 def _finished(later: nn.ModuleList, features: Features, dimension: int) -> Tensor:

@@ -8,20 +8,21 @@ hundred tokens are too little work to be worth it even where nothing does.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
+from typing import Generic
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.base import Finished, TokenIds
-from models.launching import Launcher
+from models.base import Finished
+from models.launching import Launcher, Row
 from models.timing import best_seconds
 
 # A single row is spread over the cores where that is faster by this much: for MiniLM on two cores it is not.
 _WORTH_SPREADING = 1.5
 
 
-class ShardedLauncher:
+class ShardedLauncher(Generic[Row]):
     """Launches over shards of a batch, on the CPU.
 
     Args:
@@ -30,19 +31,19 @@ class ShardedLauncher:
         spreads: a batch of fewer rows than cores is left whole, and its forward spread over them.
     """
 
-    def __init__(self, inner: Launcher, threads: int, *, spreads: bool) -> None:
-        self._inner = inner
+    def __init__(self, inner: Launcher[Row], threads: int, *, spreads: bool) -> None:
+        self.inner = inner
         self._threads = threads
         self._spreads = spreads
         one_core = partial(torch.set_num_threads, 1)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="quarry-forward", initializer=one_core)
 
-    def launch(self, batch: Sequence[TokenIds]) -> Finished:
+    def launch(self, batch: Sequence[Row]) -> Finished:
         """Rows in the order of the batch, once every shard is done."""
         if len(batch) == 1 or (self._spreads and len(batch) < self._threads):
             return self._whole(batch)
         shards = equal_shards([len(row) for row in batch], self._threads)
-        futures = [self._pool.submit(self._inner.launch, [batch[row] for row in rows]) for rows in shards]
+        futures = [self._pool.submit(self.inner.launch, [batch[row] for row in rows]) for rows in shards]
         wait(futures)  # a shard that fails must not leave another one running
         launched = [future.result() for future in futures]
         results = np.concatenate([each.result() for each in launched])
@@ -50,16 +51,16 @@ class ShardedLauncher:
         rows[np.concatenate(shards)] = results
         return Finished(sum(each.computed_tokens for each in launched), rows)
 
-    def _whole(self, batch: Sequence[TokenIds]) -> Finished:
+    def _whole(self, batch: Sequence[Row]) -> Finished:
         """On the calling thread, which other models may have used with another number of cores."""
         cores = self._threads if self._spreads else 1
         if torch.get_num_threads() != cores:
             torch.set_num_threads(cores)
-        launched = self._inner.launch(batch)
+        launched = self.inner.launch(batch)
         return Finished(launched.computed_tokens, launched.result())
 
 
-def sharded(launcher: Launcher, threads: int, probe: TokenIds) -> Launcher:
+def sharded(launcher: Launcher[Row], threads: int, probe: Row) -> Launcher[Row]:
     """``launcher`` over ``threads`` cores, for the calling thread to launch.
 
     Args:
@@ -82,6 +83,6 @@ def equal_shards(lengths: Sequence[int], count: int) -> list[NDArray[np.int64]]:
     return [order[shard == i] for i in range(count) if (shard == i).any()]
 
 
-def _single(launcher: Launcher, threads: int, probe: TokenIds) -> float:
+def _single(launcher: Launcher[Row], threads: int, probe: Row) -> float:
     torch.set_num_threads(threads)
     return best_seconds(lambda: launcher.launch([probe]).result())

@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from models.base import TokenIds
-from models.launching import Launcher
+from models.launching import Launcher, Row
 
 _ROUNDS = 5
 # Bounds of a measured cost, in tokens, so that no hiccup of the machine makes every row a forward of its own or every
@@ -23,7 +22,7 @@ def best_seconds(step: Callable[[], object]) -> float:
     return best
 
 
-def forward_cost(launcher: Launcher, probes: Sequence[TokenIds]) -> float:
+def forward_cost(launcher: Launcher[Row], probes: Sequence[Row]) -> float:
     """What a forward costs beside its tokens, in tokens: the line through a short and a long one, at no tokens."""
     short, long = [min(probes, key=len)], [max(probes, key=len)] * 4
     few, many = (sum(map(len, batch)) for batch in (short, long))
@@ -34,5 +33,5 @@ def forward_cost(launcher: Launcher, probes: Sequence[TokenIds]) -> float:
     return min(max(quick / token - few, _CHEAPEST), _DEAREST)
 
 
-def _wait(launcher: Launcher, batch: Sequence[TokenIds]) -> None:
+def _wait(launcher: Launcher[Row], batch: Sequence[Row]) -> None:
     launcher.launch(batch).result()

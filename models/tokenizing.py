@@ -21,19 +21,17 @@ class ThreadLocalTokenizer:
     Args:
         serialized: the tokenizer.json text.
         max_tokens: truncation length, special tokens counted.
-        lowercase: lower-case text first, as the model's folder asks.
     """
 
-    def __init__(self, serialized: str, max_tokens: int, *, lowercase: bool = False) -> None:
+    def __init__(self, serialized: str, max_tokens: int) -> None:
         self._serialized = serialized
         self._max_tokens = max_tokens
-        self._lowercase = lowercase
         self._local = threading.local()
 
     def encode(self, texts: Sequence[str], prompt: str = "") -> list[TokenIds]:
         """Token ids of ``prompt + text`` for each text, special tokens included, at most ``max_tokens`` each."""
         limit = self._max_tokens * _CHARACTERS_PER_TOKEN
-        clipped = [self._cased((prompt + text)[:limit]) for text in texts]
+        clipped = [(prompt + text)[:limit] for text in texts]
         return [encoding.ids for encoding in self._tokenizer("truncating").encode_batch_fast(clipped)]
 
     def encode_pairs(self, query: str, documents: Sequence[str]) -> list[TokenPair]:
@@ -43,17 +41,13 @@ class ThreadLocalTokenizer:
         document alone, unless the query takes up more than half of ``max_tokens``.
         """
         limit = self._max_tokens * _CHARACTERS_PER_TOKEN
-        query = self._cased(query[:limit])
-        pairs = [(query, self._cased(document[:limit])) for document in documents]
+        pairs = [(query[:limit], document[:limit]) for document in documents]
         encodings = self._tokenizer("truncating").encode_batch_fast(pairs)
         return [TokenPair(encoding.ids, encoding.type_ids) for encoding in encodings]
 
     def count(self, text: str) -> int:
         """Tokens of the whole ``text``, special tokens left out."""
-        return len(self._tokenizer("counting").encode(self._cased(text), add_special_tokens=False).ids)
-
-    def _cased(self, text: str) -> str:
-        return text.lower() if self._lowercase else text
+        return len(self._tokenizer("counting").encode(text, add_special_tokens=False).ids)
 
     def _tokenizer(self, purpose: str) -> Tokenizer:
         tokenizer: Tokenizer | None = getattr(self._local, purpose, None)

@@ -1,6 +1,5 @@
 """TransformerEmbedder: any SentenceTransformer folder, from text to unit vectors."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,27 +11,23 @@ import torch
 from models.base import EmbedderInfo, Finished, Launched, TextKind, TokenIds, Vectors
 from models.checkpoint import load_sentence_transformer, typed_faults
 from models.cuda_graphs import GraphCounts, GraphLauncher
-from models.device import available_cores, choose_device, guarded
+from models.device import available_cores, choose_device, guarded, use_one_core
 from models.forms import Form, Serving
 from models.launching import Launcher, PaddedLauncher
 from models.loading import find_model, fingerprint
 from models.manifest import Manifest
-from models.memory import begin_measuring, cap_at_peak, lift_cap
+from models.memory import begin_measuring, lift_cap, peak_bytes
+from models.padding import largest_shapes
 from models.precision import DtypeChoice, choose
 from models.sharding import sharded
 from models.timing import forward_cost
 from models.tokenizing import ThreadLocalTokenizer
 
-# What a batch may grow to by padding; see ``padding.length_groups``.
-_PADDED_SHARE = 4 / 3
-# Many rows of about this many tokens are the other extreme of a batch: a short question.
-_SHORT_ROW = 8
-
 
 class TransformerEmbedder:
     """An ``Embedder`` over a SentenceTransformer folder; construct it with ``load``."""
 
-    def __init__(self, info: EmbedderInfo, tokenizer: ThreadLocalTokenizer, launcher: Launcher) -> None:
+    def __init__(self, info: EmbedderInfo, tokenizer: ThreadLocalTokenizer, launcher: Launcher[TokenIds]) -> None:
         self.info = info
         self._tokenizer = tokenizer
         self._launcher = launcher
@@ -54,6 +49,7 @@ class TransformerEmbedder:
         folder = find_model(name)
         device = choose_device(device)
         lift_cap(device)
+        use_one_core(device)
         load = partial(load_sentence_transformer, folder, device)
         reference = load(torch.float32)
         with typed_faults(folder, device):
@@ -61,6 +57,7 @@ class TransformerEmbedder:
             dimension = manifest.dimension
             serving = Serving(device, dimension, manifest.rectangle, manifest.probes())
             chosen = choose(load, reference, serving, dtype)
+            launcher = _launcher(chosen.form, serving, threads or available_cores())
         info = EmbedderInfo(
             name=Path(name).name,
             fingerprint=fingerprint(folder),
@@ -74,7 +71,7 @@ class TransformerEmbedder:
             forward=chosen.form.name,
             forward_reason=chosen.form.reason,
         )
-        return cls(info, manifest.tokenizer, _launcher(chosen.form, serving, threads or available_cores()))
+        return cls(info, manifest.tokenizer, launcher)
 
     def tokenize(self, texts: Sequence[str], kind: TextKind) -> list[TokenIds]:
         """Token ids of each text with the prompt of its kind, truncated to ``info.max_tokens``."""
@@ -104,27 +101,26 @@ class TransformerEmbedder:
         return self._launcher.counts if isinstance(self._launcher, GraphLauncher) else None
 
     def warm_up(self, tokens: int) -> int:
-        """Capture the graphs, run the largest shapes of ``tokens`` tokens once, hold the process to what they took.
+        """Capture the graphs, run the largest shapes of ``tokens`` tokens once.
 
         Returns:
             The most memory that PyTorch held on the device, in bytes; 0 on the CPU.
 
         Raises:
-            DeviceMemoryError: a batch of so many tokens does not fit; the process is not held to anything.
+            DeviceMemoryError: a batch of so many tokens does not fit.
         """
         device = self.info.device
         begin_measuring(device)
         if isinstance(self._launcher, GraphLauncher):
             self._launcher.capture(self.info.max_tokens)
-        for length in sorted({min(tokens, self.info.max_tokens), min(tokens, _SHORT_ROW)}):
-            self.embed([[0] * length] * math.ceil(tokens * _PADDED_SHARE / length))
-        return cap_at_peak(device)
+        for rows, length in largest_shapes(tokens, self.info.max_tokens):
+            self.embed([[0] * length] * rows)
+        return peak_bytes(device)
 
 
-def _launcher(form: Form, serving: Serving, threads: int) -> Launcher:
+def _launcher(form: Form, serving: Serving, threads: int) -> Launcher[TokenIds]:
     """The launcher of ``form``, with its groups fitted to this machine, and before it graphs for short batches."""
     launcher = form.launcher
-    torch.set_num_threads(1)  # as each shard of a batch will run
     if isinstance(launcher, PaddedLauncher):
         launcher = launcher.costing(forward_cost(launcher, serving.probes))
     if serving.device == "cpu":

@@ -7,6 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from models.base import Embedder, EmbedderInfo, Reranker, RerankerInfo, TextKind
 from models.cross_encoder import CrossEncoderReranker
+from models.memory import cap_at
 from models.transformer import TransformerEmbedder
 from service.calibration import calibrate
 from service.engine import ServedModel
@@ -64,14 +65,16 @@ class LoadedModels:
         Raises:
             ModelError: one of them cannot be loaded or run.
         """
-        load = partial(TransformerEmbedder.load, device=settings.device, dtype=settings.dtype, threads=settings.threads)
-        embedders = [_embedder(default or load(settings.model), settings)]
-        embedders += [_embedder(load(name), settings) for name in settings.also]
-        if rerank.model is None:
-            return cls(embedders, None)
-        reranker = CrossEncoderReranker.load(rerank.model, device=settings.device, dtype=settings.dtype)
-        pairs = partial(reranker.tokenize, "a")
-        return cls(embedders, Loaded[Reranker].measured(reranker, 1, pairs, settings))
+        device, dtype, threads = settings.device, settings.dtype, settings.threads
+        load = partial(TransformerEmbedder.load, device=device, dtype=dtype, threads=threads)
+        load_reranker = partial(CrossEncoderReranker.load, device=device, dtype=dtype, threads=threads)
+        embedders: list[Embedder] = [default or load(settings.model), *map(load, settings.also)]
+        reranker = load_reranker(rerank.model) if rerank.model else None
+        # Measured when all of them are there, so that the peak of each counts the weights of all.
+        measured = [_measured_embedder(embedder, settings) for embedder in embedders]
+        loaded = cls(measured, _measured_reranker(reranker, settings) if reranker else None)
+        cap_at(max(model.memory_bytes for model in loaded.served().values()), embedders[0].info.device)
+        return loaded
 
     def infos(self) -> list[EmbedderInfo | RerankerInfo]:
         """What is known of each."""
@@ -91,6 +94,10 @@ class LoadedModels:
         return Policy(depth, settings.ageing_ms / 1000, quantum=longest)
 
 
-def _embedder(model: Embedder, settings: EmbeddingSettings) -> Loaded[Embedder]:
+def _measured_embedder(model: Embedder, settings: EmbeddingSettings) -> Loaded[Embedder]:
     texts = partial(model.tokenize, kind=TextKind.DOCUMENT)
     return Loaded[Embedder].measured(model, model.info.dimension, texts, settings)
+
+
+def _measured_reranker(model: Reranker, settings: EmbeddingSettings) -> Loaded[Reranker]:
+    return Loaded[Reranker].measured(model, 1, partial(model.tokenize, "a"), settings)

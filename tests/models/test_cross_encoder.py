@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,10 @@ from models.base import (
     UnsupportedModelError,
     Vectors,
 )
-from models.cross_encoder import PARITY, CrossEncoderReranker
+from models.cross_encoder import CrossEncoderReranker
+from models.launching import InFlight, PaddedLauncher
 from models.loading import fingerprint
+from models.pair_precision import PARITY
 
 # Arguments and result of the fixture ``backbone``.
 Backbone = Callable[[str, type, Path], Path]
@@ -44,6 +47,13 @@ DOCUMENTS = [
     "Grüße 世界 👩‍🚀 \u202e",
     "x" * 2000,
 ]
+
+
+def padded_of(model: CrossEncoderReranker) -> PaddedLauncher[Any]:
+    """What runs one shard of a batch."""
+    launcher = getattr(model._launcher, "inner", model._launcher)
+    assert isinstance(launcher, PaddedLauncher)
+    return launcher
 
 
 @dataclass(frozen=True)
@@ -155,19 +165,46 @@ def test_an_empty_batch_gives_no_rows(case: Case) -> None:
 
 def test_the_forward_counts_the_tokens_it_computes(case: Case) -> None:
     pairs = case.reranker.tokenize("", ["the row", "the ro", SENTENCE])
-    launched = case.reranker.launch(pairs)
+    launched = padded_of(case.reranker).costing(8).launch(pairs)
     short, shorter, long = map(len, pairs)
     assert 0.75 * short <= shorter < short < 0.75 * long
     assert launched.computed_tokens == 2 * short + long
 
 
 def test_the_forward_on_the_cpu_is_one_torchscript_call(case: Case) -> None:
-    assert isinstance(case.reranker._forward, torch.jit.ScriptModule)
+    assert isinstance(padded_of(case.reranker).forward, torch.jit.ScriptModule)
 
 
 @pytest.mark.parametrize("tokens", [1, 31, 32, 100])
 def test_warming_up_fits_any_batch_size_and_takes_no_device_memory(case: Case, tokens: int) -> None:
     assert case.reranker.warm_up(tokens) == 0
+
+
+def test_warming_up_runs_many_short_pairs_and_few_long_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reranker = load(folder)
+    shapes = []
+    launch = reranker.launch
+    monkeypatch.setattr(
+        reranker, "launch", lambda batch: shapes.append((len(batch), *{len(pair) for pair in batch})) or launch(batch)
+    )
+    reranker.warm_up(96)
+    assert shapes == [(16, 8), (4, 32)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_launches_are_in_flight_and_equal_the_cpu(folder: Path) -> None:
+    reranker = CrossEncoderReranker.load(str(folder), device="cuda:0", dtype="float32")
+    assert reranker.warm_up(1024) > 0
+    pairs = reranker.tokenize(QUERY, DOCUMENTS)
+    launched = [reranker.launch(pairs), reranker.launch(pairs[:3])]
+    assert all(isinstance(one, InFlight) for one in launched)
+    expected = load(folder).score(pairs)
+    np.testing.assert_allclose(launched[0].result(), expected, atol=1e-3)
+    np.testing.assert_allclose(launched[1].result(), expected[:3], atol=1e-3)
+    with pytest.raises(DeviceMemoryError):
+        reranker.score(pairs[-1:] * 4_000_000)
+    assert reranker.score(pairs[:1]).shape == (1, 1)
 
 
 # Tokens
@@ -300,7 +337,7 @@ def test_in_bfloat16_scores_stay_near_those_of_the_library(case: Case) -> None:
 def test_a_bfloat16_head_would_tie_what_a_float32_head_tells_apart(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.cross_encoder.PARITY", 1.0)
+    monkeypatch.setattr("models.pair_precision.PARITY", 1.0)
     edit(folder / "config.json", sbert_ce_default_activation_function="torch.nn.modules.linear.Identity")
     reranker = CrossEncoderReranker.load(str(folder), device="cpu", dtype="bfloat16")
     assert reranker.info.dtype == "bfloat16"
@@ -310,7 +347,7 @@ def test_a_bfloat16_head_would_tie_what_a_float32_head_tells_apart(
 
 
 def test_a_precision_that_misses_the_parity_is_not_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.cross_encoder.PARITY", -1.0)
+    monkeypatch.setattr("models.pair_precision.PARITY", -1.0)
     info = CrossEncoderReranker.load(str(folder), device="cpu", dtype="bfloat16").info
     assert info.dtype == "float32"
     assert "more than -1.0" in info.dtype_reason
@@ -340,8 +377,8 @@ def test_a_forward_that_does_not_fit_is_a_typed_error_and_the_next_one_works(
         raise torch.OutOfMemoryError("tried to allocate 2 GiB")
 
     with monkeypatch.context() as patch:
-        patch.setattr(reranker, "_forward", refuse)
-        with pytest.raises(DeviceMemoryError, match="1 pairs did not fit: tried to allocate 2 GiB") as error:
+        patch.setattr(padded_of(reranker), "forward", refuse)
+        with pytest.raises(DeviceMemoryError, match="cpu ran out of memory: tried to allocate 2 GiB") as error:
             reranker.launch(pairs)
     assert error.value.__cause__ is None
     assert error.value.__context__ is None, "it would keep the failed forward's tensors"
@@ -382,7 +419,32 @@ def test_weights_without_a_head_are_refused_rather_than_given_a_random_one(folde
     config = (folder / "config.json").read_text()
     backbone("bert", AutoModel, folder)
     (folder / "config.json").write_text(config)
-    refused(folder, r"holds no weights for classifier\.bias, classifier\.weight")
+    refused(folder, r"its weights lack classifier\.\w+ and 1 more")
+
+
+@pytest.mark.parametrize("part", ["pooler.dense.weight", "attention.self.query.weight"])
+def test_weights_that_lack_a_part_the_scores_go_through_are_refused(folder: Path, part: str) -> None:
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.endswith(part)}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    refused(folder, f"its weights lack .*{part}")
+
+
+def test_weights_that_give_no_numbers_are_refused(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.bias"] = torch.full((1,), torch.nan)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UnsupportedModelError, match="scores in float32 are not numbers"):
+        load(folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary |= {f"beyond{i}": i for i in range(len(vocabulary), 65)}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    refused(folder, "embeddings for 64 tokens and a tokenizer of 65")
 
 
 def test_pickled_weights_alone_are_refused_unread(folder: Path) -> None:

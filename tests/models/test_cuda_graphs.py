@@ -36,7 +36,7 @@ def recorded(step: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
 @pytest.fixture
 def launcher() -> GraphLauncher:
     rectangle = Rectangle(PAD)
-    launcher = GraphLauncher(Sums(), rectangle, "cpu", PaddedLauncher(Sums(), rectangle, "cpu"), recorded)
+    launcher = GraphLauncher(Sums(), rectangle, "cpu", PaddedLauncher(Sums(), rectangle.arrays, "cpu"), recorded)
     launcher.capture(64)
     return launcher
 
@@ -49,7 +49,9 @@ def test_every_shape_is_captured_once(launcher: GraphLauncher) -> None:
 
 
 def test_no_shape_is_longer_than_what_the_model_reads() -> None:
-    launcher = GraphLauncher(Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD), "cpu"), recorded)
+    launcher = GraphLauncher(
+        Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD).arrays, "cpu"), recorded
+    )
     launcher.capture(40)
     assert {length for length, _ in launcher.shapes} == {16, 32}
 
@@ -80,7 +82,9 @@ def test_a_batch_goes_into_the_smallest_shape_it_fits(
 
 
 def test_before_the_capture_nothing_is_replayed() -> None:
-    launcher = GraphLauncher(Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD), "cpu"), recorded)
+    launcher = GraphLauncher(
+        Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD).arrays, "cpu"), recorded
+    )
     np.testing.assert_array_equal(launcher.launch([[4, 5]]).result(), [[9, 2]])
     assert (launcher.counts.replays, launcher.counts.others) == (0, 1)
 
@@ -89,7 +93,9 @@ def test_a_forward_that_cannot_be_captured_runs_without_graphs_and_says_why() ->
     def refuse(_: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    launcher = GraphLauncher(Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD), "cpu"), refuse)
+    launcher = GraphLauncher(
+        Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD).arrays, "cpu"), refuse
+    )
     launcher.capture(64)
     assert launcher.shapes == []
     assert "not permitted" in launcher.counts.refused
@@ -100,7 +106,9 @@ def test_a_capture_that_runs_out_of_memory_is_a_memory_error() -> None:
     def exhaust(_: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    launcher = GraphLauncher(Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD), "cpu"), exhaust)
+    launcher = GraphLauncher(
+        Sums(), Rectangle(PAD), "cpu", PaddedLauncher(Sums(), Rectangle(PAD).arrays, "cpu"), exhaust
+    )
     with pytest.raises(DeviceMemoryError):
         launcher.capture(64)
 

@@ -45,7 +45,7 @@ def test_packed_launches_equal_padded_ones_on_real_lengths(tiny_model: Path) -> 
     random = np.random.default_rng(6)
     batch = [random.integers(0, 56, random.integers(1, 33)).tolist() for _ in range(70)]
     packed = PackedLauncher(PackedForward(encoder, later, 32), "cpu").launch(batch)
-    padded = PaddedLauncher(BertForward(encoder, later, 32), Rectangle(0, forward_cost=30), "cpu").launch(batch)
+    padded = PaddedLauncher(BertForward(encoder, later, 32), Rectangle(0).arrays, "cpu", 30).launch(batch)
     np.testing.assert_allclose(packed.result(), padded.result(), atol=1e-5)
     assert packed.computed_tokens == sum(map(len, batch)) <= padded.computed_tokens
 

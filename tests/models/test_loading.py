@@ -125,7 +125,7 @@ def test_a_missing_file_is_a_typed_error_that_names_it(folder: Path, file: str) 
 
 def test_a_missing_tokenizer_is_a_typed_error(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(UnsupportedModelError) as error:
+    with pytest.raises(UnsupportedModelError, match="has no tokenizer") as error:
         TransformerEmbedder.load(str(folder), device="cpu")
     assert str(folder) in str(error.value)
 
@@ -145,6 +145,26 @@ QUERY = "encoder.layer.1.attention.self.query.weight"
 
 def test_weights_that_lack_a_parameter_are_refused_by_its_name(folder: Path) -> None:
     """The library would fill it at random and only warn."""
+    weights = load_file(folder / "model.safetensors")
+    del weights[QUERY]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UnsupportedModelError, match=f"lack {QUERY}"):
+        TransformerEmbedder.load(str(folder), device="cpu")
+
+
+def test_weights_that_every_layer_lacks_are_refused(folder: Path) -> None:
+    """The library reports them as one, "encoder.layer.{0, 1}.attention"."""
+    weights = load_file(folder / "model.safetensors")
+    del weights[QUERY], weights[QUERY.replace("1", "0")]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UnsupportedModelError, match=r"lack encoder\.layer\.\{0, 1\}"):
+        TransformerEmbedder.load(str(folder), device="cpu")
+
+
+def test_missing_weights_are_refused_on_a_terminal_where_the_report_is_coloured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.utils.loading_report._style", lambda text, _: f"\x1b[31m{text}\x1b[0m")
     weights = load_file(folder / "model.safetensors")
     del weights[QUERY]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
@@ -190,9 +210,10 @@ def test_a_model_that_needs_code_of_its_own_is_refused_and_the_code_not_run(fold
 
 def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(folder: Path) -> None:
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    tokenizer["model"]["vocab"]["beyond"] = len(tokenizer["model"]["vocab"])
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary |= {f"beyond{i}": i for i in range(len(vocabulary), 65)}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(UnsupportedModelError, match="embeddings for 56 tokens and a tokenizer of 57"):
+    with pytest.raises(UnsupportedModelError, match="embeddings for 64 tokens and a tokenizer of 65"):
         TransformerEmbedder.load(str(folder), device="cpu")
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from models.padding import length_groups, pad
+from models.padding import largest_shapes, length_groups, pad
 
 
 def test_rows_are_padded_behind_or_before_with_a_mask() -> None:
@@ -68,3 +68,9 @@ def test_computed_tokens_are_bounded_by_the_true_ones(fixed: float, low: int) ->
 def test_no_rows_make_no_groups_and_equal_rows_one() -> None:
     assert length_groups([], 10) == []
     assert [group.tolist() for group in length_groups([7, 7, 7], 0)] == [[0, 1, 2]]
+
+
+def test_the_largest_shapes_are_many_short_rows_and_few_long_ones_with_their_padding() -> None:
+    assert largest_shapes(96, 32) == [(16, 8), (4, 32)]
+    assert largest_shapes(5, 32) == [(2, 5)]
+    assert all(rows * length >= 4 / 3 * 1000 for rows, length in largest_shapes(1000, 384))

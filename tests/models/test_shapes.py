@@ -14,7 +14,10 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from transformers import AutoModel
 
 from models.base import TextKind, UnsupportedModelError, Vectors
-from models.transformer import PARITY, TransformerEmbedder
+from models.parity import PARITY
+from models.reference import reference_vectors
+from models.sentence import BertForward
+from models.transformer import TransformerEmbedder
 
 # Arguments and result of the fixture ``backbone``.
 Backbone = Callable[[str, type, Path], Path]
@@ -95,9 +98,8 @@ def case(request: pytest.FixtureRequest, save_shape: SaveShape) -> Case:
 
 
 def prompt_of(case: Case, kind: TextKind) -> str:
-    """encode_document takes the library's own empty "document" even where the folder names a "passage"."""
-    prompts = case.reference.prompts
-    return prompts["query"] if kind == TextKind.QUERY else prompts["document"] or prompts.get("passage", "")
+    """What encode_query and encode_document take: the library's empty "document" even where there is a "passage"."""
+    return case.reference.prompts[kind.value]
 
 
 def expected(case: Case, kind: TextKind) -> Vectors:
@@ -192,6 +194,44 @@ def test_lengths_that_vectors_may_be_cut_to_are_reported_ascending_without_the_w
 
 def test_a_folder_that_names_no_shorter_lengths_has_none(folder: Path) -> None:
     assert TransformerEmbedder.load(str(folder), device="cpu", dtype="float32").info.matryoshka == ()
+
+
+@pytest.fixture
+def xlm_roberta(save_shape: SaveShape, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(save_shape("xlm-roberta"), tmp_path / "xlm-roberta"))
+
+
+def test_a_folder_without_a_limit_is_held_to_its_positions(xlm_roberta: Path) -> None:
+    """RoBERTa's table of 66 starts with 2 rows for padding; the library would go on to 66 and fail there."""
+    path = xlm_roberta / "tokenizer_config.json"
+    path.write_text(
+        json.dumps({key: v for key, v in json.loads(path.read_text()).items() if key != "model_max_length"})
+    )
+    embedder = TransformerEmbedder.load(str(xlm_roberta), device="cpu", dtype="float32")
+    assert embedder.info.max_tokens == 64
+    assert len(embedder.tokenize([SENTENCE * 5], TextKind.DOCUMENT)[0]) == 64
+    assert np.isfinite(embed(embedder, [SENTENCE * 5])).all()
+
+
+def test_text_is_lower_cased_where_the_folder_asks(xlm_roberta: Path) -> None:
+    edit(xlm_roberta / "sentence_bert_config.json", do_lower_case=True)
+    embedder = TransformerEmbedder.load(str(xlm_roberta), device="cpu", dtype="float32")
+    upper, lower = embedder.tokenize(["THE ROW", "the row"], TextKind.DOCUMENT)
+    assert upper == lower
+
+
+def test_the_oracle_takes_the_prompt_that_the_embedder_takes(case: Case) -> None:
+    texts = TEXTS[:8]
+    vectors = embed(case.embedder, texts)
+    np.testing.assert_allclose(vectors, reference_vectors(str(case.folder), texts), atol=1e-4)
+
+
+def test_a_form_that_loses_the_mask_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of one length would not tell: the probes have to be padded in one batch."""
+    forward = BertForward.forward
+    monkeypatch.setattr(BertForward, "forward", lambda self, ids, mask: forward(self, ids, torch.ones_like(mask)))
+    embedder = TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
+    assert embedder.info.forward == "traced generic"
 
 
 # Folders that bring code

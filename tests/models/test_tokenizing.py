@@ -96,19 +96,6 @@ def test_counting_leaves_out_special_tokens_and_truncation(
     assert tokenizer.count(long) == len(reference.encode(long, add_special_tokens=False).ids) == 10_000
 
 
-def test_lower_case_is_applied_where_the_model_asks_for_it() -> None:
-    vocabulary = '{"[UNK]": 0, "keys": 1, "KEYS": 2}'
-    cased = (
-        '{"version": "1.0", "pre_tokenizer": {"type": "Whitespace"}, '
-        f'"model": {{"type": "WordLevel", "vocab": {vocabulary}, "unk_token": "[UNK]"}}}}'
-    )
-    assert ThreadLocalTokenizer(cased, 8).encode(["KEYS"]) == [[2]]
-    lower = ThreadLocalTokenizer(cased, 8, lowercase=True)
-    assert lower.encode(["KEYS"]) == [[1]]
-    assert lower.count("KEYS keys") == 2
-    assert lower.encode_pairs("KEYS", ["KEYS"]) == [TokenPair([1, 1], [0, 0])]
-
-
 def test_eight_threads_at_once_get_what_one_thread_gets(tokenizer: ThreadLocalTokenizer) -> None:
     expected = (tokenizer.encode(TEXTS), [tokenizer.count(text) for text in TEXTS])
     together = Barrier(8)

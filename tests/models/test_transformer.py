@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from models.base import DeviceMemoryError, TextKind, UnsupportedModelError, Vectors
+from models.launching import PaddedLauncher
 from models.loading import find_model, fingerprint
 from models.parity import PARITY
 from models.transformer import TransformerEmbedder
@@ -37,6 +39,13 @@ def reference() -> Vectors:
 @pytest.fixture(scope="module")
 def exact_embedder() -> TransformerEmbedder:
     return TransformerEmbedder.load("all-MiniLM-L6-v2", device="cpu", dtype="float32")
+
+
+def padded_of(model: TransformerEmbedder) -> PaddedLauncher[Any]:
+    """What runs one shard of a batch."""
+    launcher = getattr(model._launcher, "inner", model._launcher)
+    assert isinstance(launcher, PaddedLauncher)
+    return launcher
 
 
 def embed(embedder: TransformerEmbedder, texts: list[str], kind: TextKind = TextKind.DOCUMENT) -> Vectors:
@@ -97,8 +106,8 @@ def test_the_forward_on_the_cpu_is_one_torchscript_call(
     embedder: TransformerEmbedder, exact_embedder: TransformerEmbedder
 ) -> None:
     """That is what lets go of the GIL from end to end: other threads run while a batch is embedded."""
-    assert isinstance(embedder._launcher.forward, torch.jit.ScriptModule)
-    assert isinstance(exact_embedder._launcher.forward, torch.jit.ScriptModule)
+    assert isinstance(padded_of(embedder).forward, torch.jit.ScriptModule)
+    assert isinstance(padded_of(exact_embedder).forward, torch.jit.ScriptModule)
 
 
 def test_info_describes_the_bundled_model(embedder: TransformerEmbedder) -> None:
@@ -148,7 +157,7 @@ def test_a_precision_that_misses_the_parity_is_not_served(tiny_model: Path, monk
     embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="bfloat16")
     assert embedder.info.dtype == "float32"
     assert "below 1.5" in embedder.info.dtype_reason
-    assert not isinstance(embedder._launcher.forward, torch.jit.ScriptModule), "nor is a traced form that misses it"
+    assert not isinstance(padded_of(embedder).forward, torch.jit.ScriptModule), "nor is a traced form that misses it"
 
 
 # What runs, and why
@@ -203,7 +212,7 @@ def test_a_forward_that_runs_out_of_memory_is_a_typed_error_and_the_next_one_run
 ) -> None:
     embedder = TransformerEmbedder.load(str(tiny_model), device="cpu", dtype="float32")
     with monkeypatch.context() as patch:
-        patch.setattr(embedder._launcher, "forward", lambda *_: torch.empty(1 << 60, dtype=torch.uint8))
+        patch.setattr(padded_of(embedder), "forward", lambda *_: torch.empty(1 << 60, dtype=torch.uint8))
         with pytest.raises(DeviceMemoryError, match="cpu ran out of memory"):
             embedder.launch([[2, 5, 3]])
     assert embedder.embed([[2, 5, 3]]).shape == (1, 32)
@@ -289,5 +298,5 @@ def test_rows_are_padded_on_the_side_of_the_tokenizer(folder: Path, side: str, m
     declare(folder / "1_Pooling" / "config.json", pooling_mode=mode)
     embedder = TransformerEmbedder.load(str(folder), device="cpu", dtype="float32")
     # One forward for all, so that the rectangle is the library's, in which a BERT's positions depend on the side.
-    embedder._launcher = embedder._launcher.costing(1e9)
+    embedder._launcher = padded_of(embedder).costing(1e9)
     assert lowest_cosine(embed(embedder, TEXTS), of_library(folder)) >= 0.9999
