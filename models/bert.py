@@ -147,12 +147,12 @@ class BertLayer(nn.Module):
         source: Any = layer
         own = source.attention.self
         self.heads = int(own.num_attention_heads)
-        self.project = _fused(own.query, own.key, own.value)
-        self.join = source.attention.output.dense
+        self.project: nn.Module = _fused(own.query, own.key, own.value)
+        self.join: nn.Module = source.attention.output.dense
         self.attention_norm = source.attention.output.LayerNorm
-        self.widen = source.intermediate.dense
+        self.widen: nn.Module = source.intermediate.dense
         self.activation = _ACTIVATIONS[activation]
-        self.narrow = source.output.dense
+        self.narrow: nn.Module = source.output.dense
         self.output_norm = source.output.LayerNorm
 
     def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:

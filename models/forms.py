@@ -6,6 +6,7 @@ the float32 modules of the library before it serves, and the next one takes its 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -16,6 +17,7 @@ from models.bert import BertEncoder, attend_varlen
 from models.device import fault_of
 from models.launching import Launcher, PackedLauncher, PaddedLauncher, Rectangle
 from models.parity import PARITY, lowest_cosine, probed
+from models.prepacked import prepack
 from models.sentence import BertForward, LibraryForward, PackedForward, transformer_of
 from models.tracing import traced
 
@@ -108,6 +110,8 @@ def _candidates(model: SentenceTransformer, serving: Serving) -> Iterator[_Candi
     bert = _bert_forward(model, serving)
     if serving.device == "cpu":
         if bert is not None:
+            if bert.encoder.words.weight.dtype == torch.bfloat16:
+                yield _Candidate("traced bert, weights prepacked", partial(_prepacked, model, serving), bert)
             yield _Candidate("traced bert", _padded(bert, serving, trace=True), bert)
         yield _Candidate("traced generic", _padded(library, serving, trace=True))
     elif bert is not None:
@@ -124,6 +128,11 @@ def _padded(forward: nn.Module, serving: Serving, *, trace: bool = False) -> Cal
         return PaddedLauncher(module, serving.rectangle.arrays, serving.device)
 
     return build
+
+
+def _prepacked(model: SentenceTransformer, serving: Serving) -> Launcher[TokenIds]:
+    encoder = prepack(BertEncoder(transformer_of(model)))
+    return _padded(BertForward(encoder, list(model)[1:], serving.dimension).eval(), serving, trace=True)()
 
 
 def _bert_forward(model: SentenceTransformer, serving: Serving) -> BertForward | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +15,13 @@ from pydantic_settings import SettingsError
 from indexes.errors import IndexesError
 from models.base import ModelError
 from service.cli.console import fail
-from service.cli.openmp import share_the_cores
+from service.cli.interpreter import share_the_cores, share_the_interpreter
 from service.settings import Settings, SettingsFileError, load_settings
 from service.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-# A thread that runs Python gives the GIL up this often; the default of 5 ms would be added to every hand-over.
-_SWITCH_INTERVAL_S = 1e-4
 _DRAIN_S = 30
 
 
@@ -40,7 +37,7 @@ def serve(
 
     settings = _settings(host, port, data_dir, config)
     configure_logging(settings.server.log_level)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    share_the_interpreter()
     app = create_app(settings, on_lost=lambda: server.lose_device())  # noqa: PLW0108  made below
     uvicorn_config = uvicorn.Config(
         app,

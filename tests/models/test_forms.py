@@ -25,7 +25,7 @@ def model_in(folder: Path, dtype: torch.dtype) -> SentenceTransformer:
 @pytest.mark.parametrize(
     ("device", "dtype", "names"),
     [
-        ("cpu", torch.bfloat16, ["traced bert", "traced generic", "generic eager"]),
+        ("cpu", torch.bfloat16, ["traced bert, weights prepacked", "traced bert", "traced generic", "generic eager"]),
         ("cuda:0", torch.bfloat16, ["varlen bert", "padded bert", "generic eager"]),
         ("cuda:0", torch.float16, ["varlen bert", "padded bert", "generic eager"]),
         ("cuda:0", torch.float32, ["padded bert", "generic eager"]),

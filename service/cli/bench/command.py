@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from service.cli.console import err, fail, out
-from service.cli.openmp import share_the_cores
+from service.cli.interpreter import share_the_cores
 from service.settings import load_settings
 
 bench = typer.Typer(help="Measure this machine: ratios and differences within one run.", no_args_is_help=True)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,6 @@ _INGEST_CALLERS = 4
 _CHUNKS_PER_CALL = 32
 _LOAD = 0.1  # queries come at this share of what the device could answer
 _QUERIES = 100  # in a round
-_SWITCH_INTERVAL_S = 1e-4  # as `quarry serve` sets it
 _ROWS_OF_JSON = 200  # about 12 KB, as the body of a request
 
 
@@ -90,15 +88,10 @@ async def beside_busy_thread(rig: Rig, queries: Sequence[str]) -> BusyThread:
     asked = cycle(queries)
     idle: list[float] = []
     busy: list[float] = []
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    try:
-        for _ in range(_ROUNDS):
-            idle += await _queried(rig, islice(asked, _QUERIES), math.inf)
-            with _parsing_json():
-                busy += await _queried(rig, islice(asked, _QUERIES), math.inf)
-    finally:
-        sys.setswitchinterval(before)
+    for _ in range(_ROUNDS):
+        idle += await _queried(rig, islice(asked, _QUERIES), math.inf)
+        with _parsing_json():
+            busy += await _queried(rig, islice(asked, _QUERIES), math.inf)
     idle_ms, busy_ms = Percentiles.of(idle), Percentiles.of(busy)
     return BusyThread(idle_ms, busy_ms, round(busy_ms.p50 / idle_ms.p50, 2))
 

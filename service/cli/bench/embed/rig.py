@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from models.base import Embedder, EmbedderInfo, Finished
 from service.batching import EmbeddingBatcher
 from service.call import Work
+from service.cli.interpreter import share_the_interpreter
 from service.engine import Engine, EngineLimits, ServedModel
 from service.loaded_models import LoadedModels
 from service.query_cache import QueryCache
@@ -81,6 +82,7 @@ class Rig:
 @asynccontextmanager
 async def rig(settings: EmbeddingSettings) -> AsyncIterator[Rig]:
     """Load the model and start an engine over it, without a cache of queries."""
+    share_the_interpreter()
     device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
     loaded = device.submit(LoadedModels.load, settings, RerankSettings()).result()
     model, metrics = loaded.embedders[0], Metrics()

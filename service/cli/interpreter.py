@@ -1,0 +1,26 @@
+"""How threads of this process share the cores and the interpreter."""
+
+import os
+import sys
+
+# Turns of libgomp's waiting loop before a worker sleeps. Its default, some 300,000, keeps a core busy through every
+# pause; where anything else wants that core, each hand-over then costs a time slice.
+_SPIN_COUNT = "1000"
+_SPIN_VARIABLE = "GOMP_SPINCOUNT"
+_POLICY_VARIABLE = "OMP_WAIT_POLICY"
+# A thread that runs Python gives the GIL up this often; the default of 5 ms would be added to every hand-over.
+_SWITCH_INTERVAL_S = 1e-4
+
+
+def share_the_cores() -> None:
+    """Let OpenMP's workers sleep soon, unless the environment says how they should wait.
+
+    To be called before anything loads OpenMP's library, as torch and FAISS do.
+    """
+    if _POLICY_VARIABLE not in os.environ:
+        os.environ.setdefault(_SPIN_VARIABLE, _SPIN_COUNT)
+
+
+def share_the_interpreter() -> None:
+    """Let threads that wait for the GIL have it soon."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
