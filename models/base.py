@@ -12,8 +12,8 @@ Conventions: a forward takes rows of token ids and gives float32, row ``i`` for 
 are launched from one thread.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -126,6 +126,17 @@ class Launched(Protocol):
     def computed_tokens(self) -> int:
         """Tokens it computes, padding counted."""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether ``result`` would return at once."""
+
+    def tell(self, call: Callable[[], None]) -> bool:
+        """Have ``call`` made, from any thread and perhaps more than once, when it is done.
+
+        Returns:
+            False where only waiting for ``result`` can tell; then forwards are done in the order of their launch.
+        """
+
     def result(self) -> Vectors:
         """Wait for it; ``(n, width)`` float32.
 
@@ -140,6 +151,12 @@ class Finished:
 
     computed_tokens: int
     rows: Vectors
+    is_done: bool = field(default=True, init=False)
+
+    def tell(self, call: Callable[[], None]) -> bool:
+        """At once."""
+        call()
+        return True
 
     def result(self) -> Vectors:
         """The rows."""

@@ -65,6 +65,15 @@ class InFlight:
         self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._arrived.record(torch.cuda.current_stream(output.device))
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the event has come."""
+        return bool(self._arrived.query())  # type: ignore[no-untyped-call]
+
+    def tell(self, call: Callable[[], None]) -> bool:
+        """It cannot: CUDA calls no one back who may use Python."""
+        return False
+
     def result(self) -> Vectors:
         """Wait, and put the rows into the batch's order."""
         guarded(self._device, self._arrived.synchronize)

@@ -5,8 +5,8 @@ in a forward of MiniLM. Where anything else wants one of them, each of these wai
 hundred tokens are too little work to be worth it even where nothing does.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Generic
 
@@ -14,12 +14,50 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.base import Finished
+from models.base import Finished, Launched, Vectors
+from models.device import guarded
 from models.launching import Launcher, Row
 from models.timing import best_seconds
 
 # A single row is spread over the cores where that is faster by this much: for MiniLM on two cores it is not.
 _WORTH_SPREADING = 1.5
+
+
+class Shards:
+    """A ``Launched`` over several threads.
+
+    Args:
+        rows: the batch's row numbers of each shard.
+        futures: what computes them.
+    """
+
+    def __init__(self, rows: Sequence[NDArray[np.int64]], futures: Sequence[Future[Launched]]) -> None:
+        self._rows = rows
+        self._futures = futures
+
+    @property
+    def computed_tokens(self) -> int:
+        """Of all shards, once they are done."""
+        return sum(future.result().computed_tokens for future in self._futures)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all shards are."""
+        return all(future.done() for future in self._futures)
+
+    def tell(self, call: Callable[[], None]) -> bool:
+        """Have ``call`` made after each shard."""
+        for future in self._futures:
+            future.add_done_callback(lambda _: call())
+        return True
+
+    def result(self) -> Vectors:
+        """Rows in the order of the batch."""
+        wait(self._futures)  # a shard that fails must not leave another one running
+        results = guarded("cpu", lambda: np.concatenate([future.result().result() for future in self._futures]))
+        rows = np.empty_like(results)
+        rows[np.concatenate(self._rows)] = results
+        return rows
 
 
 class ShardedLauncher(Generic[Row]):
@@ -36,20 +74,16 @@ class ShardedLauncher(Generic[Row]):
         self._threads = threads
         self._spreads = spreads
         one_core = partial(torch.set_num_threads, 1)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="quarry-forward", initializer=one_core)
+        # A batch may be launched while another one runs, and should not have to wait for its shards.
+        self._pool = ThreadPoolExecutor(2 * threads, thread_name_prefix="quarry-forward", initializer=one_core)
 
-    def launch(self, batch: Sequence[Row]) -> Finished:
-        """Rows in the order of the batch, once every shard is done."""
+    def launch(self, batch: Sequence[Row]) -> Launched:
+        """Start the shards; a batch that is left whole is done when this returns."""
         if len(batch) == 1 or (self._spreads and len(batch) < self._threads):
             return self._whole(batch)
         shards = equal_shards([len(row) for row in batch], self._threads)
         futures = [self._pool.submit(self.inner.launch, [batch[row] for row in rows]) for rows in shards]
-        wait(futures)  # a shard that fails must not leave another one running
-        launched = [future.result() for future in futures]
-        results = np.concatenate([each.result() for each in launched])
-        rows = np.empty_like(results)
-        rows[np.concatenate(shards)] = results
-        return Finished(sum(each.computed_tokens for each in launched), rows)
+        return Shards(shards, futures)
 
     def _whole(self, batch: Sequence[Row]) -> Finished:
         """On the calling thread, which other models may have used with another number of cores."""

@@ -85,7 +85,7 @@ async def _construct(
     # The forward's workers are the only ones that should span the cores: each search stays on the thread it is made on.
     stack.enter_context(threadpool_limits(1, user_api="blas"))
     device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
-    stack.callback(device.shutdown)
+    stack.callback(device.shutdown, wait=False)  # the engine waits as long as makes sense
     load = partial(LoadedModels.load, settings.embedding, settings.rerank, embedder)
     models = await asyncio.get_running_loop().run_in_executor(device, load)
     engine = await stack.enter_async_context(

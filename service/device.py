@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,6 +47,15 @@ class Landed:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flight:
+    """A batch in flight, and whether it tells when it is done."""
+
+    batch: Batch
+    launched: Launched
+    tells: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """Who is told, on the device thread, how things ended.
@@ -89,7 +97,7 @@ class DeviceThread:
         self._changed = changed
         self._depth = depth
         self._listener = listener
-        self._flying: deque[tuple[Batch, Launched]] = deque()
+        self._flying: list[_Flight] = []
         self._free_since = 0.0
         self._is_stopping = False
 
@@ -106,25 +114,41 @@ class DeviceThread:
                 batch = self._next()
                 if batch:
                     self._launch(batch)
-                if self._flying and (batch is None or len(self._flying) >= self._depth):
-                    self._land(*self._flying.popleft())
+                for flight in self._arrivals(is_idle=batch is None):
+                    self._land(flight)
         except BaseException as error:
             # The edge of a thread: whatever ends it must not leave a caller waiting.
             self._listener.ended(error)
             raise
 
     def _next(self) -> Batch | None:
-        """The next batch; with nothing in flight, wait for one."""
+        """The next batch, as soon as there is one; None as soon as something in flight can be landed."""
         with self._changed:
-            while not self._is_stopping:
-                batch = self._scheduler.take(time.monotonic())
+            while True:
+                batch = None if self._is_stopping else self._scheduler.take(time.monotonic())
                 expired = self._scheduler.pop_expired()
                 if expired:
                     self._listener.expired(expired)
-                if batch or self._flying:
+                has_landed = any(flight.launched.is_done for flight in self._flying)
+                if batch or has_landed or not all(flight.tells for flight in self._flying):
                     return batch
+                if self._is_stopping and not self._flying:
+                    return None
                 self._changed.wait()
-        return None
+
+    def _arrivals(self, *, is_idle: bool) -> list[_Flight]:
+        """What is done. Where nothing can tell, the oldest, to be waited for, if there is nothing else to do."""
+        done = [flight for flight in self._flying if flight.launched.is_done]
+        is_full = len(self._flying) >= self._depth
+        if not done and (is_idle or is_full) and not all(flight.tells for flight in self._flying):
+            done = [self._flying[0]]
+        for flight in done:
+            self._flying.remove(flight)
+        return done
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
 
     def _launch(self, batch: Batch) -> None:
         inputs: list[Sized] = []
@@ -133,15 +157,18 @@ class DeviceThread:
             inputs += piece.job.inputs[piece.first : piece.last]
         try:
             launched = self._forwards[batch.model].launch(inputs)
+            flight = _Flight(batch, launched, launched.tell(self._wake))
         except Exception as error:  # a loop edge: a failed forward fails its callers, never the loop
             failure = error.with_traceback(None)  # its frames would hold on to tensors
         else:
-            self._flying.append((batch, launched))
+            self._flying.append(flight)
             return
         self._fail(batch, failure)
 
-    def _land(self, batch: Batch, launched: Launched) -> None:
-        started = max(self._free_since, batch.launched_at)
+    def _land(self, flight: _Flight) -> None:
+        batch, launched = flight.batch, flight.launched
+        # One after the other, a batch that was launched behind another one had the device from when that one landed.
+        started = batch.launched_at if flight.tells else max(self._free_since, batch.launched_at)
         try:
             rows = launched.result()
             expected = (batch.size, _width(batch))

@@ -31,6 +31,8 @@ _INLINE_CHARACTERS = 1024
 _TOKENIZED_TEXTS = 64
 _TOKENIZER_THREADS = 2
 _LEAST_RETRY_S = 0.05
+# For a forward that is under way when the server stops.
+_STOP_S = 10.0
 _STOPPING = "the server is stopping"
 
 _log = logging.getLogger("quarry.engine")
@@ -80,6 +82,9 @@ class EngineLimits:
 class Engine:
     """Runs forwards for concurrent callers; an async context manager that owns its threads.
 
+    Attributes:
+        is_stuck: after its end: a forward did not come back, and its thread cannot be ended.
+
     Args:
         models: by name; each is called on the device thread only.
         device: the thread that loaded the models, from here on owned here. OpenMP keeps a pool of workers for each
@@ -116,6 +121,7 @@ class Engine:
         self._ended: str | None = _STOPPING
         self._stalled: str | None = None
         self._watchdog: asyncio.TimerHandle | None = None
+        self.is_stuck = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -127,11 +133,12 @@ class Engine:
         self._ended = self._ended or _STOPPING
         self._thread.stop()
         self._fail_waiting(EmbedderUnavailableError(_STOPPING))
-        await asyncio.gather(self._driving, return_exceptions=True)
+        await asyncio.wait({self._driving}, timeout=_STOP_S)
+        self.is_stuck = not self._driving.done()
         await asyncio.sleep(0)  # lets the loop hand out what the device thread said last
         if self._watchdog:
             self._watchdog.cancel()
-        self._device.shutdown()
+        self._device.shutdown(wait=not self.is_stuck)
         self._tokenizers.shutdown()
 
     @property
@@ -270,9 +277,20 @@ class Engine:
             call = call_of(piece)
             call.launched_at = landed.batch.launched_at
             call.forward_s += landed.seconds
-            call.fill(piece, landed.rows[first : first + piece.size])
+            rows = landed.rows[first : first + piece.size]
             first += piece.size
+            if np.isfinite(rows).all():
+                call.fill(piece, rows)
+            else:
+                self._spoil(call)
         self._metrics.count(landed.batch, landed.computed_tokens, landed.seconds)
+
+    def _spoil(self, call: Call) -> None:
+        """Half precision can overflow; such a vector must reach neither an index nor a cache."""
+        self._metrics.batch_failures.inc()
+        with self._changed:
+            self._scheduler.cancel(call)
+        call.fail(EmbedderUnavailableError(f"{call.model} gave values that are not numbers"))
 
     def _failed(self, pieces: Sequence[Piece], error: Exception) -> None:
         self._stalled = None

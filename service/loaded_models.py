@@ -18,6 +18,9 @@ from service.settings import EmbeddingSettings, RerankSettings
 # Most tokens that calibration tries. A query waits for what is under way, and a CPU takes its time.
 _CPU_CEILING = 2048
 _GPU_CEILING = 131_072
+# The next batch is launched while one runs: on a GPU so that it never waits, on a CPU so that a query goes beside a
+# batch of bulk work and not behind it.
+_DEPTH = 2
 # A budget holds at least one text of this length, so that texts share a forward whatever the calibration saw.
 _LEAST_BUDGET = 256
 
@@ -88,10 +91,8 @@ class LoadedModels:
 
     def policy(self, settings: EmbeddingSettings) -> Policy:
         """How they share the device."""
-        # On a GPU the next batch is launched while one runs; on a CPU both would only share the cores.
-        depth = 1 if self.embedders[0].model.info.device == "cpu" else 2
         longest = max(info.max_tokens for info in self.infos())
-        return Policy(depth, settings.ageing_ms / 1000, quantum=longest)
+        return Policy(_DEPTH, settings.ageing_ms / 1000, quantum=longest)
 
 
 def _measured_embedder(model: Embedder, settings: EmbeddingSettings) -> Loaded[Embedder]:

@@ -1,6 +1,7 @@
 """quarry serve."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pydantic_settings import SettingsError
 
 from indexes.errors import IndexesError
 from models.base import ModelError
-from service.cli.console import fail
+from service.cli.console import err, fail
 from service.cli.interpreter import share_the_cores, share_the_interpreter
 from service.settings import Settings, SettingsFileError, load_settings
 from service.telemetry.logs import configure_logging
@@ -52,17 +53,25 @@ def serve(
     server = _Server(uvicorn_config)
     try:
         with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
-            runner.run(_run(app, server))
+            is_stuck = runner.run(_run(app, server))
     except (IndexesError, ModelError) as error:
         fail(str(error))
+    if is_stuck:
+        err.print("quarry: a forward did not come back; the process ends without it", style="red")
+        os._exit(1)  # the interpreter would wait for its thread
     if server.has_lost_device:
         fail("the device is lost; its last words are in the log")
 
 
-async def _run(app: "FastAPI", server: uvicorn.Server) -> None:
-    """Enter the lifespan outside the server, so that what goes wrong in it arrives here as it was raised."""
+async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:
+    """Enter the lifespan outside the server, so that what goes wrong in it arrives here as it was raised.
+
+    Returns:
+        Whether a thread is left that cannot be ended.
+    """
     async with app.router.lifespan_context(app):
         await server.serve()
+    return bool(app.state.services.engine.is_stuck)
 
 
 class _Server(uvicorn.Server):

@@ -57,7 +57,7 @@ def test_a_small_batch_is_left_whole_where_rows_are_spread_over_the_cores() -> N
 def test_a_shard_that_fails_fails_the_batch_and_the_next_one_works() -> None:
     launcher = ShardedLauncher(Noting(poison=BATCH[8]), 2, spreads=False)
     with pytest.raises(DeviceMemoryError, match="no room"):
-        launcher.launch(BATCH)
+        launcher.launch(BATCH).result()
     assert len(launcher.launch(BATCH[:8]).result()) == 8
 
 

@@ -154,6 +154,10 @@ class _LateResult:
         self._inner = inner
         self._is_short = is_short
         self.computed_tokens = inner.computed_tokens
+        self.is_done = False
+
+    def tell(self, call: Callable[[], None]) -> bool:
+        return False
 
     def result(self) -> np.ndarray[Any, Any]:
         if self._is_short:

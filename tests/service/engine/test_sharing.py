@@ -145,6 +145,10 @@ class _Pending:
     def __init__(self, device: Asynchronous, number: int, inner: Finished) -> None:
         self._device, self._number, self._inner = device, number, inner
         self.computed_tokens = inner.computed_tokens
+        self.is_done = False
+
+    def tell(self, call: Callable[[], None]) -> bool:
+        return False
 
     def result(self) -> Vectors:
         self._device.waited_for.release()
