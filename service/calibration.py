@@ -16,7 +16,7 @@ _FIRST_TOKENS = 16
 _ROW_TOKENS = 64
 _ROUNDS = 3
 # The knee: where a forward's fixed cost is down to this share of its time.
-_FIXED_SHARE = 0.05
+_FIXED_SHARE = 0.03
 _SPECIAL_TOKENS = 2
 
 

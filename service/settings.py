@@ -64,7 +64,7 @@ class EmbeddingSettings(_Group):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: int | None = Field(None, ge=1)
     max_batch_tokens: int | None = Field(None, ge=1)
-    bulk_batch_ms: float = Field(50, gt=0, allow_inf_nan=False)
+    bulk_batch_ms: float = Field(100, gt=0, allow_inf_nan=False)
     ageing_ms: float = Field(500, gt=0, allow_inf_nan=False)
     max_queued_tokens: int = Field(1_048_576, ge=1)
     max_wait_ms: float = Field(10_000, gt=0, allow_inf_nan=False)

@@ -46,7 +46,7 @@ def test_a_line_is_found_with_its_knee(calibrated: Callable[..., Calibration]) -
     assert measured.cost.per_token_s == pytest.approx(20e-6, rel=1e-3)
     # Where the fixed cost is a twentieth of the whole: 0.04 s.
     assert measured.knee_tokens == pytest.approx((0.04 - 0.002) / 20e-6, rel=1e-3)
-    assert measured.cost.seconds(measured.knee_tokens) * 0.05 == pytest.approx(0.002, rel=1e-2)
+    assert measured.cost.seconds(measured.knee_tokens) * 0.03 == pytest.approx(0.002, rel=1e-2)
 
 
 @pytest.mark.parametrize("ceiling", [16, 100, 1000])
