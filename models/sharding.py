@@ -7,20 +7,21 @@ hundred tokens are too little work to be worth it even where nothing does.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
 from typing import Generic
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.base import Finished, Launched, Vectors
+from models.base import Launched, Vectors
 from models.device import guarded
 from models.launching import Launcher, Row
 from models.timing import best_seconds
 
 # A single row is spread over the cores where that is faster by this much: for MiniLM on two cores it is not.
 _WORTH_SPREADING = 1.5
+# A single row of no more tokens is computed by the thread that launches it, which for so long can launch nothing else.
+_INLINE_TOKENS = 64
 
 
 class Shards:
@@ -73,25 +74,26 @@ class ShardedLauncher(Generic[Row]):
         self.inner = inner
         self._threads = threads
         self._spreads = spreads
-        one_core = partial(torch.set_num_threads, 1)
         # A batch may be launched while another one runs, and should not have to wait for its shards.
-        self._pool = ThreadPoolExecutor(2 * threads, thread_name_prefix="quarry-forward", initializer=one_core)
+        self._pool = ThreadPoolExecutor(2 * threads, thread_name_prefix="quarry-forward")
 
     def launch(self, batch: Sequence[Row]) -> Launched:
-        """Start the shards; a batch that is left whole is done when this returns."""
+        """Start the shards; a single short row is done when this returns."""
+        lengths = [len(row) for row in batch]
+        whole = self._threads if self._spreads else 1
+        if len(batch) == 1 and lengths[0] <= _INLINE_TOKENS:
+            return self._on(whole, batch)
         if len(batch) == 1 or (self._spreads and len(batch) < self._threads):
-            return self._whole(batch)
-        shards = equal_shards([len(row) for row in batch], self._threads)
-        futures = [self._pool.submit(self.inner.launch, [batch[row] for row in rows]) for rows in shards]
+            return Shards([np.arange(len(batch))], [self._pool.submit(self._on, whole, batch)])
+        shards = equal_shards(lengths, self._threads)
+        futures = [self._pool.submit(self._on, 1, [batch[row] for row in rows]) for rows in shards]
         return Shards(shards, futures)
 
-    def _whole(self, batch: Sequence[Row]) -> Finished:
-        """On the calling thread, which other models may have used with another number of cores."""
-        cores = self._threads if self._spreads else 1
+    def _on(self, cores: int, batch: Sequence[Row]) -> Launched:
+        """Run a part on the calling thread, which may have used another number of cores for the last one."""
         if torch.get_num_threads() != cores:
             torch.set_num_threads(cores)
-        launched = self.inner.launch(batch)
-        return Finished(launched.computed_tokens, launched.result())
+        return self.inner.launch(batch)
 
 
 def sharded(launcher: Launcher[Row], threads: int, probe: Row) -> Launcher[Row]:
@@ -100,10 +102,11 @@ def sharded(launcher: Launcher[Row], threads: int, probe: Row) -> Launcher[Row]:
     Args:
         probe: a typical short row, to measure whether a single one gains enough by being spread over the cores.
     """
+    if threads == 1:
+        torch.set_num_threads(1)
+        return launcher
     spread_s = _single(launcher, threads, probe)
     alone_s = _single(launcher, 1, probe)
-    if threads == 1:
-        return launcher
     return ShardedLauncher(launcher, threads, spreads=alone_s >= _WORTH_SPREADING * spread_s)
 
 

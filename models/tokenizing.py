@@ -31,7 +31,7 @@ class ThreadLocalTokenizer:
     def encode(self, texts: Sequence[str], prompt: str = "") -> list[TokenIds]:
         """Token ids of ``prompt + text`` for each text, special tokens included, at most ``max_tokens`` each."""
         limit = self._max_tokens * _CHARACTERS_PER_TOKEN
-        clipped = [(prompt + text)[:limit] for text in texts]
+        clipped = [(prompt + text[:limit])[:limit] for text in texts]
         return [encoding.ids for encoding in self._tokenizer("truncating").encode_batch_fast(clipped)]
 
     def encode_pairs(self, query: str, documents: Sequence[str]) -> list[TokenPair]:

@@ -85,7 +85,7 @@ class EmbeddingBatcher:
             lane=lane,
             count=len(texts),
             characters=sum(map(len, texts)),
-            tokens=sum(estimated_tokens(text, self.info.max_tokens) for text in texts),
+            tokens=sum(estimated_tokens(len(text), self.info.max_tokens) for text in texts),
             tokenize=lambda part: self._embedder.tokenize(texts[part], kind),
             caller=asker.key,
             deadline=asker.deadline,

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from models.base import DeviceMemoryError, Launched
+from models.base import DeviceMemoryError
+from service.device import Forward
 from service.scheduling.capacity import CostModel
 
 # Sizes are doubled until one takes this long, or twice in a row computes hardly more tokens a second than the last.
@@ -18,13 +18,6 @@ _ROUNDS = 3
 # The knee: where a forward's fixed cost is down to this share of its time.
 _FIXED_SHARE = 0.03
 _SPECIAL_TOKENS = 2
-
-
-class Forward(Protocol):
-    """What calibration needs of an embedder or a reranker."""
-
-    def launch(self, batch: Sequence[Any]) -> Launched:
-        """Start a forward."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ _CHARACTERS_PER_TOKEN = 4
 _SPECIAL_TOKENS = 2
 
 
-def estimated_tokens(text: str, max_tokens: int) -> int:
-    """Tokens that ``text`` will come to, before it is tokenized."""
-    return min(max_tokens, _SPECIAL_TOKENS + len(text) // _CHARACTERS_PER_TOKEN)
+def estimated_tokens(characters: int, max_tokens: int) -> int:
+    """Tokens that a text of so many characters will come to, before it is tokenized."""
+    return min(max_tokens, _SPECIAL_TOKENS + characters // _CHARACTERS_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,15 @@ class Landed:
     Attributes:
         rows: ``(inputs, width)`` float32, in the order of the batch's pieces.
         computed_tokens: padding counted.
-        seconds: for which the device was busy with it.
+        seconds: from its launch, or from when the device was free for it.
+        busy_s: the part of them in which no batch before it was under way.
     """
 
     batch: Batch
     rows: Vectors
     computed_tokens: int
     seconds: float
+    busy_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,8 +179,9 @@ class DeviceThread:
         except Exception as error:  # as in _launch
             failure = error.with_traceback(None)
         else:
-            self._free_since = time.monotonic()
-            landed = Landed(batch, rows, launched.computed_tokens, self._free_since - started)
+            ended, free_since = time.monotonic(), max(self._free_since, batch.launched_at)
+            self._free_since = ended
+            landed = Landed(batch, rows, launched.computed_tokens, ended - started, ended - free_since)
             with self._changed:
                 self._scheduler.done(batch, landed.computed_tokens, landed.seconds)
             self._listener.landed(landed)

@@ -136,10 +136,15 @@ class Engine:
         await asyncio.wait({self._driving}, timeout=_STOP_S)
         self.is_stuck = not self._driving.done()
         await asyncio.sleep(0)  # lets the loop hand out what the device thread said last
+        # What ran out of memory meanwhile waits again, and what is stuck will not come back.
+        self._fail_waiting(EmbedderUnavailableError(_STOPPING))
+        self._fail_flying(EmbedderUnavailableError(_STOPPING))
+        if not self.is_stuck:
+            self._driving.exception()  # told already, to everybody
         if self._watchdog:
             self._watchdog.cancel()
         self._device.shutdown(wait=not self.is_stuck)
-        self._tokenizers.shutdown()
+        await asyncio.to_thread(self._tokenizers.shutdown)
 
     @property
     def trouble(self) -> str | None:
@@ -190,6 +195,8 @@ class Engine:
             await call.answer
         except asyncio.CancelledError:
             self._cancel(call)
+            if work.deadline and not work.deadline.remaining():
+                self._metrics.deadline_misses.labels("embed").inc()
             raise
         queue_s = call.launched_at - asked_at
         self._metrics.queue_seconds.labels(work.lane).observe(queue_s)
@@ -203,11 +210,13 @@ class Engine:
         longest_s = min(patience_s, deadline.remaining() if deadline else math.inf)
         with self._changed:
             waiting = self._scheduler.waiting_tokens(work.lane)
-            wait_s = self._scheduler.expected_wait_s(work.model, work.lane, time.monotonic()) if waiting else 0.0
-            if not waiting or (waiting + work.tokens <= limits.queued_tokens and wait_s <= longest_s):
+            wait_s = self._scheduler.expected_wait_s(work.model, work.lane, time.monotonic())
+            has_room = not waiting or waiting + work.tokens <= limits.queued_tokens
+            if has_room and wait_s <= longest_s:
                 self._scheduler.announce(work.lane, work.tokens)
                 return
-        drained_s = wait_s * min(1.0, max(0, waiting + work.tokens - limits.queued_tokens) / waiting)
+        excess = max(0, waiting + work.tokens - limits.queued_tokens)
+        drained_s = wait_s * min(1.0, excess / max(1, waiting))
         raise OverloadedError(
             f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
             f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens and "
@@ -271,11 +280,11 @@ class Engine:
             self._loop.call_soon_threadsafe(what, *said)
 
     def _landed(self, landed: Landed) -> None:
-        self._stalled = None
+        self._recover()
         first = 0
         for piece in landed.batch.pieces:
             call = call_of(piece)
-            call.launched_at = landed.batch.launched_at
+            call.launched_at = max(call.launched_at, landed.batch.launched_at)
             call.forward_s += landed.seconds
             rows = landed.rows[first : first + piece.size]
             first += piece.size
@@ -283,7 +292,7 @@ class Engine:
                 call.fill(piece, rows)
             else:
                 self._spoil(call)
-        self._metrics.count(landed.batch, landed.computed_tokens, landed.seconds)
+        self._metrics.count(landed)
 
     def _spoil(self, call: Call) -> None:
         """Half precision can overflow; such a vector must reach neither an index nor a cache."""
@@ -293,7 +302,7 @@ class Engine:
         call.fail(EmbedderUnavailableError(f"{call.model} gave values that are not numbers"))
 
     def _failed(self, pieces: Sequence[Piece], error: Exception) -> None:
-        self._stalled = None
+        self._recover()
         self._metrics.batch_failures.inc()
         reason = f"the forward failed: {type(error).__name__}: {error}"
         for piece in pieces:
@@ -302,6 +311,7 @@ class Engine:
             self._lost(reason)
 
     def _split(self, batch: Batch) -> None:
+        self._recover()
         self._metrics.oom_splits.inc()
         _log.warning("a batch did not fit into the device's memory", extra={"tokens": batch.tokens})
 
@@ -322,6 +332,14 @@ class Engine:
         self._on_lost()
 
     # When the device is stuck
+
+    def _recover(self) -> None:
+        """A batch came back: all is well unless another one is still under way for too long."""
+        if self._stalled:
+            with self._changed:
+                oldest = min((batch.launched_at for batch in self._scheduler.in_flight), default=math.inf)
+            if time.monotonic() - oldest < self._limits.stall_s:
+                self._stalled = None
 
     def _look(self) -> None:
         """The watchdog: as long as there is work, look again; fail everybody when the oldest batch takes too long."""

@@ -52,7 +52,7 @@ class RerankBatcher:
             lane=lane,
             count=len(documents),
             characters=len(query) * len(documents) + sum(map(len, documents)),
-            tokens=sum(estimated_tokens(query + document, longest) for document in documents),
+            tokens=sum(estimated_tokens(len(query) + len(document), longest) for document in documents),
             tokenize=lambda part: self._reranker.tokenize(query, documents[part]),
             caller=asker.key,
             deadline=asker.deadline,

@@ -4,9 +4,17 @@ from fastapi import Request
 
 from service.batching import Asker
 from service.budget import Deadline
+from service.scheduling.job import Lane
 
+# A request of no more characters is a user who waits, and not an ingest.
+_INTERACTIVE_CHARACTERS = 2048
 _SECONDS_IN_MS = 1000
 _LONGEST_MS = 600_000
+
+
+def lane_of(characters: int) -> Lane:
+    """Where a request of so many characters waits."""
+    return Lane.QUERY if characters <= _INTERACTIVE_CHARACTERS else Lane.BULK
 
 
 def caller_of(request: Request) -> str:
@@ -15,7 +23,7 @@ def caller_of(request: Request) -> str:
 
 
 def asker_of(request: Request, default_ms: int | None) -> Asker:
-    """The caller with its deadline: what OpenAI's clients say their read timeout is, else ``default_ms``."""
+    """The caller with its deadline: ``default_ms``, or the read timeout that OpenAI's clients tell of if it is less."""
     said = _read_timeout_ms(request)
     limits = [limit for limit in (said, default_ms) if limit is not None]
     return Asker(caller_of(request), Deadline.after(min(limits)) if limits else None)

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from models.base import EmbedderInfo, TextKind, Vectors
-from service.api.caller import asker_of
+from service.api.caller import asker_of, lane_of
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import JSON, require_json
 from service.api.schemas import EmbeddingsBody, EmbeddingsReply
@@ -24,8 +24,6 @@ router = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(require_
 # Some clients say by the model's name what a text is for.
 _SUFFIXES = {"-query": TextKind.QUERY, "-passage": TextKind.DOCUMENT}
 _KINDS = {"query": TextKind.QUERY, "document": TextKind.DOCUMENT, "passage": TextKind.DOCUMENT}
-# A request of no more characters, that does not say it holds documents, is a user who waits and not an ingest.
-_INTERACTIVE_CHARACTERS = 2048
 
 
 @router.post("/embeddings", responses={200: {"model": EmbeddingsReply}})
@@ -52,7 +50,7 @@ async def _embedded(
 ) -> Embedded:
     """A text that says it is a query may be answered from the cache of queries."""
     async with asker.deadline.enforced("embed") if asker.deadline else nullcontext():
-        if kind is TextKind.QUERY and len(texts) == 1:
+        if kind is TextKind.QUERY and len(texts) == 1 and lane is Lane.QUERY:
             return await embedder.embed_query(texts[0], asker)
         return await embedder.embed(texts, kind or TextKind.DOCUMENT, lane, asker)
 
@@ -73,6 +71,8 @@ def _model(body: EmbeddingsBody, services: Services) -> tuple[EmbeddingBatcher, 
 
 def _texts(given: str | list[object], limit: int) -> list[str]:
     items = [given] if isinstance(given, str) else given
+    if items and isinstance(items[0], int | list):
+        _text(items[0], 0)  # a text of many token ids is not many texts
     if len(items) > limit:
         raise TooManyInputsError(f"input has {len(items)} texts; the limit is {limit}")
     if not items:
@@ -95,9 +95,7 @@ def _text(item: object, i: int) -> str:
 
 
 def _lane(texts: Sequence[str], kind: TextKind | None) -> Lane:
-    if kind is TextKind.DOCUMENT or sum(map(len, texts)) > _INTERACTIVE_CHARACTERS:
-        return Lane.BULK
-    return Lane.QUERY
+    return Lane.BULK if kind is TextKind.DOCUMENT else lane_of(sum(map(len, texts)))
 
 
 def _dimensions(asked: int | None, info: EmbedderInfo) -> int:

@@ -27,7 +27,7 @@ async def unless_hung_up(request: Request, work: Coroutine[Any, Any, T]) -> T:
         leaving.cancel()
         if not working.done():
             working.cancel()
-            await asyncio.wait({working})
+            await asyncio.gather(working, return_exceptions=True)
 
 
 async def _left(request: Request) -> None:

@@ -1,12 +1,13 @@
 """POST /v1/rerank and /v2/rerank, in Cohere's and Jina's shape."""
 
 import uuid
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
 
-from service.api.caller import asker_of
+from service.api.caller import asker_of, lane_of
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
@@ -27,8 +28,9 @@ async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> Re
     """Documents by how well they answer the query, best first."""
     reranker = _reranker(body, services)
     texts = _texts(body, services.settings.limits)
+    lane = lane_of(len(body.query) * len(texts) + sum(map(len, texts)))
     asker = asker_of(request, services.settings.budgets.total_ms)
-    scored = await unless_hung_up(request, _scored(reranker, body.query, texts, asker))
+    scored = await unless_hung_up(request, _scored(reranker, body.query, texts, lane, asker))
     order = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
     results = [
         RerankResult(
@@ -42,9 +44,9 @@ async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> Re
     return RerankReply(id=uuid.uuid4().hex, model=reranker.info.name, results=results, usage=usage)
 
 
-async def _scored(reranker: RerankBatcher, query: str, documents: list[str], asker: Asker) -> Scored:
+async def _scored(reranker: RerankBatcher, query: str, documents: Sequence[str], lane: Lane, asker: Asker) -> Scored:
     async with asker.deadline.enforced("rerank") if asker.deadline else nullcontext():
-        return await reranker.score(query, documents, Lane.QUERY, asker)
+        return await reranker.score(query, documents, lane, asker)
 
 
 def _reranker(body: RerankBody, services: Services) -> RerankBatcher:

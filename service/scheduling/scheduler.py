@@ -183,7 +183,8 @@ class Scheduler:
         waiting = self._lanes[lane]
         while waiting.retries:
             halved = waiting.retries.popleft()
-            pieces = [piece for piece in halved.pieces if not piece.job.is_dead]
+            pieces = [piece for piece in halved.pieces if not piece.job.is_dead and piece.job.deadline > now]
+            self._expire(halved, now)
             if pieces:
                 return Batch(halved.model, lane, pieces, Reason.RETRY)
         pieces, is_full = waiting.queue.take(lambda model: self._budget(model, lane), now)
@@ -191,21 +192,23 @@ class Scheduler:
             return None
         return Batch(pieces[0].job.model, lane, pieces, Reason.FULL if is_full and reason is Reason.DRAINED else reason)
 
+    def _expire(self, batch: Batch, now: float) -> None:
+        """Drop jobs of a half that came too late."""
+        late = {piece.job for piece in batch.pieces if not piece.job.is_dead and piece.job.deadline <= now}
+        for job in late:
+            self.cancel(job)
+        self._lanes[batch.lane].queue.expired.extend(late)
+
     def _budget(self, model: str, lane: Lane) -> int:
         capacity = self._capacities[model]
         return capacity.tokens if lane is Lane.QUERY else capacity.bulk_tokens
 
 
 def _halves(batch: Batch) -> tuple[list[Piece], list[Piece]]:
-    """The inputs of a batch in two parts of equal number, give or take one."""
-    left: list[Piece] = []
-    right: list[Piece] = []
-    room = batch.size // 2
-    for piece in batch.pieces:
-        middle = piece.first + min(room, piece.size)
-        room -= middle - piece.first
-        if middle > piece.first:
-            left.append(Piece(piece.job, piece.first, middle))
-        if middle < piece.last:
-            right.append(Piece(piece.job, middle, piece.last))
-    return left, right
+    """The inputs of a batch in two parts, neither empty, of about equal tokens."""
+    rows = [Piece(piece.job, row, row + 1) for piece in batch.pieces for row in range(piece.first, piece.last)]
+    tokens, middle = rows[0].tokens, 1
+    while middle < len(rows) - 1 and 2 * (tokens + rows[middle].tokens) <= batch.tokens:
+        tokens += rows[middle].tokens
+        middle += 1
+    return rows[:middle], rows[middle:]

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.scheduling.job import Batch
+from service.device import Landed
 from service.telemetry.buckets import SECONDS, TOKENS
 
 
@@ -40,11 +40,12 @@ class DeviceMetrics:
         self.cache_lookups = counter("quarry_query_cache_lookups", "Query embeddings looked for.", "outcome")
         self.cache_bytes = gauge("quarry_query_cache_bytes", "Memory of the cached query embeddings.")
 
-    def count(self, batch: Batch, computed_tokens: int, seconds: float) -> None:
+    def count(self, landed: Landed) -> None:
         """Count a batch that landed."""
+        batch = landed.batch
         self.batches.labels(batch.model, batch.lane, batch.reason).inc()
         self.batch_tokens.labels(batch.model, batch.lane).observe(batch.tokens)
-        self.batch_seconds.labels(batch.model, batch.lane).observe(seconds)
+        self.batch_seconds.labels(batch.model, batch.lane).observe(landed.seconds)
         self.tokens.labels(batch.model).inc(batch.tokens)
-        self.computed_tokens.labels(batch.model).inc(computed_tokens)
-        self.busy_seconds.inc(seconds)
+        self.computed_tokens.labels(batch.model).inc(landed.computed_tokens)
+        self.busy_seconds.inc(landed.busy_s)

@@ -48,10 +48,29 @@ def test_a_single_row_stays_on_the_thread_that_launches_it() -> None:
 def test_a_small_batch_is_left_whole_where_rows_are_spread_over_the_cores() -> None:
     inner = Noting()
     launcher = ShardedLauncher(inner, 4, spreads=True)
-    launcher.launch(BATCH[:3])
+    launcher.launch(BATCH[:3]).result()
     assert [size for _, size in inner.calls] == [3]
-    launcher.launch(BATCH[:4])
+    launcher.launch(BATCH[:4]).result()
     assert len(inner.calls) > 2
+
+
+def test_a_single_long_row_leaves_the_launching_thread_free() -> None:
+    started, let_go = threading.Event(), threading.Event()
+
+    class Waiting(Noting):
+        def launch(self, batch: Sequence[TokenIds]) -> Finished:
+            started.set()
+            assert let_go.wait(20)
+            return super().launch(batch)
+
+    launched = ShardedLauncher(Waiting(), 2, spreads=False).launch([list(range(200))])
+    assert started.wait(20)
+    assert not launched.is_done
+    told = threading.Event()
+    assert launched.tell(told.set)
+    let_go.set()
+    assert told.wait(20)
+    assert launched.result().shape == (1, 64)
 
 
 def test_a_shard_that_fails_fails_the_batch_and_the_next_one_works() -> None:

@@ -44,8 +44,8 @@ def test_a_line_is_found_with_its_knee(calibrated: Callable[..., Calibration]) -
     measured = calibrated(Costly(lambda tokens: 0.002 + 20e-6 * tokens))
     assert measured.cost.fixed_s == pytest.approx(0.002, rel=1e-3)
     assert measured.cost.per_token_s == pytest.approx(20e-6, rel=1e-3)
-    # Where the fixed cost is a twentieth of the whole: 0.04 s.
-    assert measured.knee_tokens == pytest.approx((0.04 - 0.002) / 20e-6, rel=1e-3)
+    # Where the fixed cost is 3 % of the whole.
+    assert measured.knee_tokens == pytest.approx((0.002 / 0.03 - 0.002) / 20e-6, rel=1e-3)
     assert measured.cost.seconds(measured.knee_tokens) * 0.03 == pytest.approx(0.002, rel=1e-2)
 
 

@@ -98,7 +98,7 @@ def test_all_of_them_are_served_by_name_with_the_settings_of_the_device(monkeypa
     monkeypatch.setattr(CrossEncoderReranker, "load", load_pairs)
     settings = EmbeddingSettings(model="one", also=("two", "three"), device="cpu", dtype="float32")
     models = LoadedModels.load(settings, RerankSettings(model="pairs"))
-    options = {"device": "cpu", "dtype": "float32"}
+    options = {"device": "cpu", "dtype": "float32", "threads": None}
     assert asked == [(name, options) for name in ("one", "two", "three", "pairs")]
     assert list(models.served()) == [info.name for info in models.infos()] == ["one", "two", "three", "pairs"]
     assert models.reranker is not None

@@ -112,6 +112,7 @@ def test_a_model_that_says_where_it_may_be_cut(open_api: OpenApi, problem: Probl
 BAD_INPUTS = [
     ("token ids", [[101, 7592, 102]], 400, "check_embedding_ctx_length=False"),
     ("one text of token ids", [101, 7592, 102], 400, "check_embedding_ctx_length=False"),
+    ("a long text of token ids", [101] * 3000, 400, "check_embedding_ctx_length=False"),
     ("token ids later", ["a", [101]], 400, "input[1] is made of token ids"),
     ("nested", [["a", "b"]], 400, "input[0]"),
     ("nested and empty", [[]], 400, "input[0]"),

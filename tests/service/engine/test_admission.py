@@ -135,7 +135,7 @@ def test_announced_tokens_count_while_a_list_is_tokenized(scripted: Scripted, op
     device = scripted(is_open=False)
     device.tokenizing.clear()
     texts = [f"the text number {n}" for n in range(100)]
-    announced = sum(estimated_tokens(text, 256) for text in texts)
+    announced = sum(estimated_tokens(len(text), 256) for text in texts)
 
     async def scenario() -> None:
         async with open_engine(device, queue=announced) as opened:

@@ -198,3 +198,85 @@ def test_a_stop_during_tokenizing(count: int, scripted: Scripted, open_engine: O
 
     run(scenario())
     assert device.batches == []
+
+
+def test_a_hanging_forward_that_runs_out_of_memory_in_the_end_is_over_too(
+    late: Callable[[bool], None], scripted: Scripted, open_engine: OpenEngine
+) -> None:
+    """Its callers are gone, so its halves hold nobody, and nothing else would land."""
+    device = scripted(is_open=False)
+    device.fitting = 3
+
+    async def scenario() -> None:
+        async with open_engine(device, stall_s=0.01) as opened:
+            task = opened.asked("alpha beta", "gamma delta")
+            await device.entered()
+            late(True)
+            with pytest.raises(EmbedderUnavailableError, match="under way"):
+                await task
+            late(False)
+            device.gate.set()
+            while opened.engine.trouble:  # noqa: ASYNC110  the engine announces no change of it
+                await asyncio.sleep(0)
+            assert (await opened.asked("beta")).tokens == 1
+
+    run(scenario())
+
+
+def test_a_batch_that_runs_out_of_memory_during_the_stop_leaves_nobody_hanging(
+    scripted: Scripted, open_engine: OpenEngine
+) -> None:
+    device = scripted(is_open=False)
+    device.fitting = 3
+
+    async def scenario() -> BaseException | Embedded:
+        async with open_engine(device) as opened:
+            task = opened.asked("alpha beta", "gamma delta")
+            await device.entered()
+            asyncio.get_running_loop().call_later(0.05, device.gate.set)
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    assert str(run(scenario())) == "the server is stopping"
+
+
+def test_a_forward_that_does_not_come_back_does_not_hold_up_the_stop(
+    monkeypatch: pytest.MonkeyPatch, scripted: Scripted, open_engine: OpenEngine
+) -> None:
+    monkeypatch.setattr("service.engine._STOP_S", 0.01)
+    device = scripted(is_open=False)
+
+    async def scenario() -> tuple[bool, BaseException | Embedded]:
+        async with open_engine(device) as opened:
+            task = opened.asked("alpha")
+            await device.entered()
+        result = (await asyncio.gather(task, return_exceptions=True))[0]
+        device.gate.set()  # so that the test's own process can end
+        return opened.engine.is_stuck, result
+
+    is_stuck, result = run(scenario())
+    assert is_stuck
+    assert str(result) == "the server is stopping"
+
+
+def test_values_that_are_not_numbers_fail_their_caller_alone(scripted: Scripted, open_engine: OpenEngine) -> None:
+    class Overflowing(scripted):  # type: ignore[misc, valid-type]
+        def launch(self, batch: Any) -> Any:  # noqa: ANN401
+            launched = super().launch(batch)
+            launched.rows[[len(ids) == 2 for ids in batch]] = float("nan")
+            return launched
+
+    device = Overflowing(is_open=False)
+
+    async def scenario() -> list[Embedded | BaseException]:
+        async with open_engine(device) as opened:
+            tasks = [opened.asked("alpha")]
+            await device.entered()
+            tasks += [opened.asked("beta"), opened.asked("gamma gamma"), opened.asked("delta")]
+            await opened.waiting(4)
+            device.gate.set()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    *_, spoilt, fine = run(scenario())
+    assert isinstance(spoilt, EmbedderUnavailableError)
+    assert "not numbers" in str(spoilt)
+    assert isinstance(fine, Embedded)

@@ -22,6 +22,8 @@ from service.settings import EmbeddingSettings, RerankSettings
 from service.telemetry.metrics import Metrics
 
 _BARE = "bare"
+# A whole round of the bare model is one batch to the engine.
+_STALL_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ async def rig(settings: EmbeddingSettings) -> AsyncIterator[Rig]:
     model, metrics = loaded.embedders[0], Metrics()
     bare = ServedModel(BareModel(model.model), 1, Capacity(1, CostModel([(1, 0.01)]), 1.0))
     served = loaded.served() | {_BARE: bare}
-    limits = EngineLimits(settings.max_queued_tokens, stall_s=settings.stall_s)
+    limits = EngineLimits(settings.max_queued_tokens, stall_s=_STALL_S)
     with threadpool_limits(1, user_api="blas"):  # as in the server
         async with Engine(served, loaded.policy(settings), limits, metrics.device, device) as engine:
             batcher = EmbeddingBatcher(model.model, engine, QueryCache(0, metrics.device))
