@@ -147,7 +147,7 @@ class Launched(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A ``Launched`` that was over when the launch returned, as on a CPU."""
+    """A ``Launched`` that was over when the launch returned."""
 
     computed_tokens: int
     rows: Vectors
@@ -177,7 +177,7 @@ class Embedder(Protocol):
         """Tokens of ``text`` without special tokens, prompt or truncation. Thread-safe."""
 
     def launch(self, batch: Sequence[TokenIds]) -> Launched:
-        """Start a forward; on a GPU this returns before it is done."""
+        """Start a forward; this may return before it is done."""
 
     def embed(self, batch: Sequence[TokenIds]) -> Vectors:
         """``launch`` and its result: ``(len(batch), dimension)`` unit vectors."""

@@ -80,7 +80,7 @@ class CrossEncoderReranker:
         return self.launch(batch).result()
 
     def launch(self, batch: Sequence[TokenPair]) -> Launched:
-        """Start the forwards of ``batch``; on the CPU they are over when this returns.
+        """Start the forwards of ``batch``; see ``Launched``.
 
         Scores are probabilities or logits, as the folder's activation says.
 

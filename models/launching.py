@@ -1,6 +1,7 @@
 """How a batch reaches the device and its vectors come back.
 
-On the CPU a launch is over when it returns. On a GPU nothing in it waits for the device: inputs leave from pinned
+On the CPU a launch is over when it returns, for a shard of a batch on a thread of its own (``sharding``). On a GPU
+nothing in it waits for the device: inputs leave from pinned
 memory, the vectors arrive in pinned memory, and an event tells when they are there.
 """
 

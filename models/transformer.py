@@ -86,7 +86,7 @@ class TransformerEmbedder:
         return self.launch(batch).result()
 
     def launch(self, batch: Sequence[TokenIds]) -> Launched:
-        """Start the forwards of ``batch``; on the CPU they are over when this returns.
+        """Start the forwards of ``batch``; see ``Launched``.
 
         Raises:
             DeviceMemoryError, DeviceLostError: of the device; nothing of the batch is held any longer.

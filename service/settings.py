@@ -50,7 +50,7 @@ class EmbeddingSettings(_Group):
         also: more models to serve.
         threads: cores that forwards use, on a CPU; None takes those the process may run on.
         max_batch_tokens: of one forward; None measures at start from where on more brings nothing.
-        bulk_batch_ms: time of one forward of bulk work, for which a query may have to wait.
+        bulk_batch_ms: time that one forward of bulk work should take at most; it has 256 tokens at least.
         ageing_ms: bulk work that has waited this long goes before queries.
         max_queued_tokens: that wait in one lane, queries or bulk.
         max_wait_ms: longest expected wait of a query that is taken on.
