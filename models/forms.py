@@ -54,7 +54,7 @@ class Form:
 
     Attributes:
         reason: its parity, and why the forms before it were passed over.
-        bert: the padded forward of our own encoder, where that is what it runs.
+        bert: the padded forward of our own encoder, where the model is of its family.
     """
 
     name: str

@@ -18,7 +18,9 @@ from models.loading import find_model, fingerprint
 from models.manifest import Manifest
 from models.memory import begin_measuring, lift_cap, peak_bytes
 from models.padding import largest_shapes
+from models.parity import PARITY, lowest_cosine
 from models.precision import DtypeChoice, choose
+from models.sentence import BertForward
 from models.sharding import sharded
 from models.timing import forward_cost
 from models.tokenizing import ThreadLocalTokenizer
@@ -125,6 +127,12 @@ def _launcher(form: Form, serving: Serving, threads: int) -> Launcher[TokenIds]:
         launcher = launcher.costing(forward_cost(launcher, serving.probes))
     if serving.device == "cpu":
         return sharded(launcher, threads, min(serving.probes, key=len))
-    if form.bert is None:
+    if form.bert is None or not _equals(form.bert, launcher, serving):
         return launcher
     return GraphLauncher(form.bert, serving.rectangle, serving.device, launcher)
+
+
+def _equals(bert: BertForward, launcher: Launcher[TokenIds], serving: Serving) -> bool:
+    """Whether the padded forward, which the graphs capture, gives the vectors of the form that was compared."""
+    padded = PaddedLauncher(bert, serving.rectangle.arrays, serving.device)
+    return lowest_cosine(serving.vectors(padded), serving.vectors(launcher)) >= PARITY

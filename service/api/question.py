@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from indexes.base import SearchParams
 from service.api import problems
 from service.api.caller import caller_of
+from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
 from service.api.services import Services, ServicesOf
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(requi
 async def search(body: SearchBody, request: Request, response: Response, services: ServicesOf) -> SearchReply:
     """Chunks nearest to the query, best first."""
     question = _question(body, request, services)
-    retrieval = await services.rag.retrieve(question)
+    retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     timings = _recorded(question.timings, services)
     response.headers["Server-Timing"] = server_timing(timings)
     return SearchReply(
@@ -45,12 +46,12 @@ async def query(
     if body.stream and not body.generate:
         raise InvalidRequestError("stream is true and generate is false: there is nothing to stream", param="stream")
     question = _question(body, request, services)
-    retrieval = await services.rag.retrieve(question)
+    retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     if body.stream:
         timings = question.timings.milliseconds()
         headers = {"Server-Timing": server_timing(timings)}
         return EventStream(_frames(request, services, question, retrieval), headers)
-    answer = await services.rag.answer(question, retrieval) if body.generate else None
+    answer = await unless_hung_up(request, services.rag.answer(question, retrieval)) if body.generate else None
     timings = _recorded(question.timings, services)
     response.headers["Server-Timing"] = server_timing(timings)
     if answer:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvicorn
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from indexes.errors import IndexesError
 from models.base import ModelError
+from service.cli.configuration import settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import share_the_cores, share_the_interpreter
-from service.settings import Settings, SettingsFileError, load_settings
 from service.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -36,7 +34,10 @@ def serve(
     share_the_cores()
     from service.app import create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
-    settings = _settings(host, port, data_dir, config)
+    flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
+    if data_dir is not None:
+        flags["data_dir"] = data_dir
+    settings = settings_or_fail(config, flags)
     configure_logging(settings.server.log_level)
     share_the_interpreter()
     app = create_app(settings, on_lost=lambda: server.lose_device())  # noqa: PLW0108  made below
@@ -89,15 +90,3 @@ class _Server(uvicorn.Server):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
-
-
-def _settings(host: str | None, port: int | None, data_dir: Path | None, config: Path | None) -> Settings:
-    flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
-    if data_dir is not None:
-        flags["data_dir"] = data_dir
-    try:
-        return load_settings(config, flags)
-    except ValidationError as error:
-        fail("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
-    except (SettingsError, SettingsFileError) as error:
-        fail(str(error))

@@ -8,9 +8,9 @@ import orjson
 import typer
 from rich.table import Table
 
+from service.cli.configuration import settings_or_fail
 from service.cli.console import err, fail, out
 from service.cli.interpreter import share_the_cores
-from service.settings import load_settings
 
 bench = typer.Typer(help="Measure this machine: ratios and differences within one run.", no_args_is_help=True)
 
@@ -48,8 +48,8 @@ def embed(
     if (corpus is None) != (queries is None):
         fail("--corpus and --queries go together")
     texts = BenchTexts.read(corpus, queries) if corpus and queries else BenchTexts.made_up()
-    settings = load_settings(config).embedding
-    report = asyncio.run(embed_bench.run(settings, texts, lambda text: err.print(text, markup=False)))
+    settings = settings_or_fail(config).embedding
+    report = asyncio.run(embed_bench.run(settings, config, texts, lambda text: err.print(text, markup=False)))
     if json:
         typer.echo(orjson.dumps(report).decode())
     else:
@@ -74,7 +74,7 @@ def shapes(
     if unknown:
         fail(f"--shape {', '.join(sorted(unknown))} is not known; there are {', '.join(SHAPES)}")
     chosen, made_up = [SHAPES[name] for name in shape or SHAPES], BenchTexts.made_up(texts)
-    settings = load_settings(config).embedding
+    settings = settings_or_fail(config).embedding
     results = asyncio.run(measure_shapes(chosen, settings, made_up, lambda text: err.print(text, markup=False)))
     table = as_markdown(results)
     if out_file:

@@ -29,12 +29,14 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(data_dir: Path) -> Iterator[RunningServer]:
+def running_server(data_dir: Path, config: Path | None = None) -> Iterator[RunningServer]:
     """Start a server on a free port of 127.0.0.1, yield it, end it with SIGTERM."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     log = data_dir.parent / f"{data_dir.name}.log"
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)]
+    if config:
+        command += ["--config", str(config)]
     with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:  # noqa: S603  our own
         try:
             _wait_ready(url, process, log)

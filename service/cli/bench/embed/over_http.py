@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
@@ -15,7 +16,7 @@ import orjson
 from models.base import Embedder, TextKind
 from service.cli.bench.embed.rig import Rig
 from service.cli.bench.percentiles import Percentiles
-from service.cli.bench.server import connection, running_server
+from service.cli.bench.server import RunningServer, connection, running_server
 
 _ROUNDS = 30
 _BLOCK = 10
@@ -39,12 +40,15 @@ class OverHttp:
     idle_cpu: float
 
 
-async def over_http(rig: Rig, texts: Sequence[str]) -> OverHttp:
+async def over_http(rig: Rig, texts: Sequence[str], config: Path | None) -> OverHttp:
     """Alternate in short blocks between a server of its own and the bare model."""
     asked = cycle(texts)
     http_s: list[float] = []
     direct_s: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, running_server(Path(folder, "data")) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder,
+        running_server(Path(folder, "data"), config) as server,
+    ):
         http = connection(server.url)
         for text in islice(asked, _WARM_UP):
             _embed(http, text)
@@ -55,6 +59,10 @@ async def over_http(rig: Rig, texts: Sequence[str]) -> OverHttp:
         idle_cpu = _idle_cpu(server.pid)
     http_ms, direct_ms = Percentiles.of(http_s), Percentiles.of(direct_s)
     return OverHttp(http_ms, direct_ms, round(http_ms.p50 - direct_ms.p50, 3), round(idle_cpu, 4))
+
+
+def _server(folder: str, config: Path | None) -> AbstractContextManager[RunningServer]:
+    return running_server(Path(folder, "data"), config)
 
 
 def _embed_directly(text: str, embedder: Embedder) -> None:

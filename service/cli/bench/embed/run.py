@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 from service.cli.bench.embed.cancellation import cancel_half
@@ -37,16 +38,19 @@ class Target:
         return self.value <= self.limit if self.is_most else self.value >= self.limit
 
 
-async def run(settings: EmbeddingSettings, texts: BenchTexts, say: Callable[[str], None]) -> dict[str, Any]:
+async def run(
+    settings: EmbeddingSettings, config: Path | None, texts: BenchTexts, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Measure everything once.
 
     Args:
+        config: the file that the settings came from, for a server of the same model.
         say: where progress goes.
     """
     async with rig(settings) as it:
         saturations = await _saturations(it, texts, say)
         say("one caller over HTTP")
-        http = await over_http(it, texts.short)
+        http = await over_http(it, texts.short, config)
         say("queries beside an ingest")
         capacity = next(each for each in saturations if each.per_request == 1).engine_texts_per_s
         ingest = await beside_ingest(it, texts.short, texts.long, capacity)

@@ -1,0 +1,21 @@
+"""Settings for a command, or the end of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from service.cli.console import fail
+from service.settings import Settings, SettingsFileError, load_settings
+
+
+def settings_or_fail(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """As ``load_settings``; what is wrong is said, and the command ends with exit code 1."""
+    try:
+        return load_settings(config, flags)
+    except ValidationError as error:
+        fail("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
+    except (SettingsError, SettingsFileError) as error:
+        fail(str(error))
