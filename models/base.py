@@ -1,6 +1,7 @@
 """The contracts that embedders and rerankers fulfil, and the errors of this room.
 
     ModelError
+    ├── DeviceNotFoundError    no device of that name on this machine, or none that this program uses
     ├── ModelNotFoundError     no folder, bundled model or cached hub snapshot of that name
     ├── UnsafeModelError       weights that are not safetensors
     ├── UnsupportedModelError  a folder that is not a model this program can run
@@ -26,6 +27,10 @@ TokenIds = list[int]
 
 class ModelError(Exception):
     """A model could not be found, trusted or run."""
+
+
+class DeviceNotFoundError(ModelError):
+    """No device of the given name is present on this machine, or it is of a kind this program does not use."""
 
 
 class ModelNotFoundError(ModelError):

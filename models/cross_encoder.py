@@ -47,11 +47,11 @@ class CrossEncoderReranker:
 
         Raises:
             ModelNotFoundError, UnsafeModelError, UnsupportedModelError: see ``models.base``.
-            DeviceMemoryError, DeviceLostError: of the device.
+            DeviceNotFoundError, DeviceMemoryError, DeviceLostError: of the device.
         """
+        device = choose_device(device)
         folder = find_cross_encoder(name)
         activation = activation_of(folder)
-        device = choose_device(device)
         lift_cap(device)
         use_one_core(device)
         load = partial(load_cross_encoder, folder, device)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from models.base import DeviceLostError, DeviceMemoryError
+from models.base import DeviceLostError, DeviceMemoryError, DeviceNotFoundError
 
 Result = TypeVar("Result")
 
@@ -24,9 +24,18 @@ _OUT_OF_MEMORY = (
 
 
 def choose_device(wanted: str) -> str:
-    """``wanted``, where ``auto`` is the first GPU if there is one, else the CPU."""
+    """``wanted``, where ``auto`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        DeviceNotFoundError: it is neither ``auto``, ``cpu`` nor a GPU that PyTorch sees, such as ``cuda:0``.
+    """
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if wanted == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        return gpus[0] if gpus else "cpu"
+    if wanted == "cuda" and gpus:
+        return gpus[0]
+    if wanted not in {"cpu", *gpus}:
+        raise DeviceNotFoundError(f"device {wanted!r} is not there; there are {', '.join(['auto', 'cpu', *gpus])}")
     return wanted
 
 

@@ -46,10 +46,10 @@ class TransformerEmbedder:
 
         Raises:
             ModelNotFoundError, UnsafeModelError, UnsupportedModelError: see ``models.base``.
-            DeviceMemoryError, DeviceLostError: of the device.
+            DeviceNotFoundError, DeviceMemoryError, DeviceLostError: of the device.
         """
-        folder = find_model(name)
         device = choose_device(device)
+        folder = find_model(name)
         lift_cap(device)
         use_one_core(device)
         load = partial(load_sentence_transformer, folder, device)

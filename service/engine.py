@@ -219,8 +219,8 @@ class Engine:
         drained_s = wait_s * min(1.0, excess / max(1, waiting))
         raise OverloadedError(
             f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
-            f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens and "
-            f"{longest_s * 1000:.0f} ms",
+            f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens"
+            + (f" and {longest_s * 1000:.0f} ms" if math.isfinite(longest_s) else ""),
             # Until the lane has drained so far that both limits are kept.
             retry_after_s=max(_LEAST_RETRY_S, drained_s, wait_s - longest_s),
         )

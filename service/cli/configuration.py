@@ -16,6 +16,11 @@ def settings_or_fail(config: Path | None, flags: Mapping[str, Any] | None = None
     try:
         return load_settings(config, flags)
     except ValidationError as error:
-        fail("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
+        fail("; ".join(": ".join(filter(None, _said(item))) for item in error.errors()))
     except (SettingsError, SettingsFileError) as error:
         fail(str(error))
+
+
+def _said(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Where it is wrong, empty for the whole, and what is."""
+    return ".".join(map(str, item["loc"])), str(item["msg"]).removeprefix("Value error, ")

@@ -15,13 +15,13 @@ from indexes.errors import IndexesError
 from models.base import ModelError
 from service.cli.configuration import settings_or_fail
 from service.cli.console import err, fail
-from service.cli.interpreter import share_the_cores, share_the_interpreter
+from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
 from service.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_DRAIN_S = 30
+_DRAIN_S = 15  # half of what Kubernetes grants a process to end
 
 
 def serve(
@@ -71,6 +71,7 @@ async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:
         Whether a thread is left that cannot be ended.
     """
     async with app.router.lifespan_context(app):
+        settle_memory()
         await server.serve()
     return bool(app.state.services.engine.is_stuck)
 

@@ -4,7 +4,7 @@ import weakref
 import pytest
 import torch
 
-from models.base import DeviceLostError, DeviceMemoryError
+from models.base import DeviceLostError, DeviceMemoryError, DeviceNotFoundError
 from models.device import choose_device, guarded
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -108,3 +108,13 @@ def test_a_real_allocation_on_the_gpu_that_fails_leaves_room_for_a_smaller_one()
     with pytest.raises(DeviceMemoryError):
         guarded("cuda:0", step)
     assert torch.cuda.memory_reserved(0) <= before + (1 << 20)
+
+
+@pytest.mark.parametrize("wanted", ["nonsense", "cuda:99", "mps", "cuda:x", ""])
+def test_a_device_that_is_not_there_is_named_with_those_that_are(wanted: str) -> None:
+    with pytest.raises(DeviceNotFoundError, match=rf"device '{wanted}' is not there; there are auto, cpu"):
+        choose_device(wanted)
+
+
+def test_the_default_device_is_one_that_is_there() -> None:
+    assert choose_device(choose_device("auto")) == choose_device("auto")

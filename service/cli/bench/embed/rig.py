@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from models.base import Embedder, EmbedderInfo, Finished
 from service.batching import EmbeddingBatcher
 from service.call import Work
-from service.cli.interpreter import share_the_interpreter
+from service.cli.interpreter import settle_memory, share_the_interpreter
 from service.engine import Engine, EngineLimits, ServedModel
 from service.loaded_models import LoadedModels
 from service.query_cache import QueryCache
@@ -92,6 +92,7 @@ async def rig(settings: EmbeddingSettings) -> AsyncIterator[Rig]:
     served = loaded.served() | {_BARE: bare}
     limits = EngineLimits(settings.max_queued_tokens, stall_s=_STALL_S)
     with threadpool_limits(1, user_api="blas"):  # as in the server
+        settle_memory()
         async with Engine(served, loaded.policy(settings), limits, metrics.device, device) as engine:
             batcher = EmbeddingBatcher(model.model, engine, QueryCache(0, metrics.device))
             yield Rig(model.model, batcher, engine, metrics, model.served.capacity)
