@@ -14,13 +14,14 @@ from threadpoolctl import threadpool_limits
 from indexes.catalog import Catalog
 from indexes.ivf_pq import search_on_one_thread
 from models.base import Embedder
+from service.admission import EngineLimits
 from service.api import batch, collections, documents, embeddings, operations, problems, question, rerank
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.embedders import Embedders
-from service.engine import Engine, EngineLimits
+from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator

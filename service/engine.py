@@ -17,9 +17,10 @@ from typing import Self
 import numpy as np
 
 from models.base import DeviceLostError
+from service.admission import EngineLimits, admit
 from service.call import Call, Computed, Work, call_of
 from service.device import DeviceThread, Forward, Landed, Listener
-from service.errors import DeadlineExceededError, EmbedderUnavailableError, OverloadedError
+from service.errors import DeadlineExceededError, EmbedderUnavailableError
 from service.scheduling.capacity import Capacity
 from service.scheduling.job import Batch, Job, Lane, Piece
 from service.scheduling.scheduler import Policy, Scheduler
@@ -30,7 +31,6 @@ _INLINE_CHARACTERS = 1024
 # Texts tokenized at a time: a caller that leaves is noticed in between, and short calls come through.
 _TOKENIZED_TEXTS = 64
 _TOKENIZER_THREADS = 2
-_LEAST_RETRY_S = 0.05
 # For a forward that is under way when the server stops.
 _STOP_S = 10.0
 _STOPPING = "the server is stopping"
@@ -62,21 +62,6 @@ class ServedModel:
             "cost": {"fixed_ms": cost.fixed_s * 1000, "per_token_us": cost.per_token_s * 1e6, "error": cost.error},
             "memory_bytes": self.memory_bytes,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """What is refused, and when the device counts as stuck.
-
-    Attributes:
-        queued_tokens: most tokens that wait in one lane.
-        wait_s: longest expected wait of a call that is taken on in the query lane; the bulk lane has patience.
-        stall_s: a batch that is under way for longer turns readiness off.
-    """
-
-    queued_tokens: int
-    wait_s: float = math.inf
-    stall_s: float = 60.0
 
 
 class Engine:
@@ -205,25 +190,8 @@ class Engine:
     def _admit(self, work: Work) -> None:
         """Announce the work's tokens, or refuse it whole, before anything is spent on it."""
         self._check()
-        limits, deadline = self._limits, work.deadline
-        patience_s = limits.wait_s if work.lane is Lane.QUERY else math.inf
-        longest_s = min(patience_s, deadline.remaining() if deadline else math.inf)
         with self._changed:
-            waiting = self._scheduler.waiting_tokens(work.lane)
-            wait_s = self._scheduler.expected_wait_s(work.model, work.lane, time.monotonic())
-            has_room = not waiting or waiting + work.tokens <= limits.queued_tokens
-            if has_room and wait_s <= longest_s:
-                self._scheduler.announce(work.lane, work.tokens)
-                return
-        excess = max(0, waiting + work.tokens - limits.queued_tokens)
-        drained_s = wait_s * min(1.0, excess / max(1, waiting))
-        raise OverloadedError(
-            f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
-            f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens"
-            + (f" and {longest_s * 1000:.0f} ms" if math.isfinite(longest_s) else ""),
-            # Until the lane has drained so far that both limits are kept.
-            retry_after_s=max(_LEAST_RETRY_S, drained_s, wait_s - longest_s),
-        )
+            admit(work, self._scheduler, self._limits, time.monotonic())
 
     def _check(self) -> None:
         """Nobody would ever answer a call that came after the end."""

@@ -27,9 +27,10 @@ from fastapi.responses import StreamingResponse
 
 from models.base import DeviceMemoryError, Embedder, Launched, TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
+from service.admission import EngineLimits
 from service.app import create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
-from service.engine import Engine, EngineLimits, ServedModel
+from service.engine import Engine, ServedModel
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane

@@ -10,10 +10,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from models.base import Embedder, EmbedderInfo, Finished
+from service.admission import EngineLimits
 from service.batching import EmbeddingBatcher
 from service.call import Work
 from service.cli.interpreter import settle_memory, share_the_interpreter
-from service.engine import Engine, EngineLimits, ServedModel
+from service.engine import Engine, ServedModel
 from service.loaded_models import LoadedModels
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel

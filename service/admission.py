@@ -1,0 +1,50 @@
+"""Admission: who is taken on, decided before anything is spent on them."""
+
+import math
+from dataclasses import dataclass
+
+from service.call import Work
+from service.errors import OverloadedError
+from service.scheduling.job import Lane
+from service.scheduling.scheduler import Scheduler
+
+_LEAST_RETRY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What is refused, and when the device counts as stuck.
+
+    Attributes:
+        queued_tokens: most tokens that wait in one lane.
+        wait_s: longest expected wait of a call that is taken on in the query lane; the bulk lane has patience.
+        stall_s: a batch that is under way for longer turns readiness off.
+    """
+
+    queued_tokens: int
+    wait_s: float = math.inf
+    stall_s: float = 60.0
+
+
+def admit(work: Work, scheduler: Scheduler, limits: EngineLimits, now: float) -> None:
+    """Announce the tokens of ``work``; one that comes to an empty lane is taken on however large it is.
+
+    Raises:
+        OverloadedError: its lane has no room for all of it, or would take too long.
+    """
+    patience_s = limits.wait_s if work.lane is Lane.QUERY else math.inf
+    longest_s = min(patience_s, work.deadline.remaining() if work.deadline else math.inf)
+    waiting = scheduler.waiting_tokens(work.lane)
+    wait_s = scheduler.expected_wait_s(work.model, work.lane, now)
+    excess = waiting + work.tokens - limits.queued_tokens if waiting else 0
+    if excess <= 0 and wait_s <= longest_s:
+        scheduler.announce(work.lane, work.tokens)
+        return
+    drained_s = wait_s * min(1.0, max(0, excess) / max(1, waiting))
+    raise OverloadedError(
+        f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
+        f"{work.tokens} more were asked for; the limits are {limits.queued_tokens} tokens"
+        + (f" and {longest_s * 1000:.0f} ms" if math.isfinite(longest_s) else ""),
+        # Until the lane has drained so far that both limits are kept.
+        retry_after_s=max(_LEAST_RETRY_S, drained_s, wait_s - longest_s),
+    )
