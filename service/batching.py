@@ -1,6 +1,7 @@
 """EmbeddingBatcher: texts of concurrent callers become vectors of one embedder."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,10 @@ class Asker:
 
     key: str = ""
     deadline: Deadline | None = None
+
+    def enforced(self, stage: str) -> AbstractAsyncContextManager[None]:
+        """As ``Deadline.enforced``; without a deadline nothing is."""
+        return self.deadline.enforced(stage) if self.deadline else nullcontext()
 
 
 NOBODY = Asker()

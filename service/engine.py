@@ -303,23 +303,26 @@ class Engine:
 
     def _recover(self) -> None:
         """A batch came back: all is well unless another one is still under way for too long."""
-        if self._stalled:
-            with self._changed:
-                oldest = min((batch.launched_at for batch in self._scheduler.in_flight), default=math.inf)
-            if time.monotonic() - oldest < self._limits.stall_s:
-                self._stalled = None
+        if self._stalled and self._oldest_age_s() < self._limits.stall_s:
+            self._stalled = None
+
+    def _oldest_age_s(self) -> float:
+        """For how long the oldest batch has been under way; 0 where none is."""
+        with self._changed:
+            launched = [batch.launched_at for batch in self._scheduler.in_flight]
+        return max(0.0, time.monotonic() - min(launched)) if launched else 0.0
 
     def _look(self) -> None:
         """The watchdog: as long as there is work, look again; fail everybody when the oldest batch takes too long."""
         self._watchdog = None
         with self._changed:
-            flying = [batch.launched_at for batch in self._scheduler.in_flight]
-            is_busy = bool(flying) or any(self._scheduler.waiting_tokens(lane) for lane in Lane)
-        age_s = time.monotonic() - min(flying, default=math.inf)
+            is_busy = bool(self._scheduler.in_flight) or any(self._scheduler.waiting_tokens(lane) for lane in Lane)
+        age_s, again_s = self._oldest_age_s(), self._limits.stall_s
         if age_s >= self._limits.stall_s:
             self._stall(age_s)
+        else:
+            again_s -= age_s
         if is_busy and not self._ended:
-            again_s = self._limits.stall_s - max(0.0, age_s) if age_s < self._limits.stall_s else self._limits.stall_s
             self._watchdog = self._loop.call_later(again_s, self._look)
 
     def _stall(self, age_s: float) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import numpy as np
 import orjson
@@ -49,7 +48,7 @@ async def _embedded(
     embedder: EmbeddingBatcher, texts: Sequence[str], kind: TextKind | None, lane: Lane, asker: Asker
 ) -> Embedded:
     """A text that says it is a query may be answered from the cache of queries."""
-    async with asker.deadline.enforced("embed") if asker.deadline else nullcontext():
+    async with asker.enforced("embed"):
         if kind is TextKind.QUERY and len(texts) == 1 and lane is Lane.QUERY:
             return await embedder.embed_query(texts[0], asker)
         return await embedder.embed(texts, kind or TextKind.DOCUMENT, lane, asker)

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
@@ -45,7 +44,7 @@ async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> Re
 
 
 async def _scored(reranker: RerankBatcher, query: str, documents: Sequence[str], lane: Lane, asker: Asker) -> Scored:
-    async with asker.deadline.enforced("rerank") if asker.deadline else nullcontext():
+    async with asker.enforced("rerank"):
         return await reranker.score(query, documents, lane, asker)
 
 

@@ -23,9 +23,9 @@ from models.transformer import TransformerEmbedder
 from service.cli.bench.machine import processor
 from service.cli.bench.percentiles import Percentiles
 from service.cli.bench.server import connection, running_server
+from service.cli.configuration import settings_or_fail
 from service.cli.sources import find
 from service.cli.upload import Uploader
-from service.settings import load_settings
 
 ADDED_P50_LIMIT_MS = 3.0
 _COLLECTION = "bench"
@@ -71,7 +71,7 @@ def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) ->
         say(f"ingesting {corpus}")
         uploader = _ingested(url, corpus)
         say("loading the model a second time, for the direct measurement")
-        settings = load_settings().embedding
+        settings = settings_or_fail(None).embedding
         embedder = TransformerEmbedder.load(settings.model, device=settings.device, dtype=settings.dtype)
         threadpool_limits(1, user_api="blas")  # as the server does it
         direct = DirectWork(embedder, _index_of(Path(folder, "data"), embedder.info.dimension))

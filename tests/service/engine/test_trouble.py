@@ -37,6 +37,20 @@ async def one_in_flight_and_two_waiting(opened: Any, device: Any) -> "list[async
     return tasks
 
 
+async def stalls_and_recovers(opened: Any, device: Any, late: Callable[[bool], None], *texts: str) -> None:  # noqa: ANN401
+    """A forward of ``texts`` hangs beyond the limit, then comes back however it will, and the next call works."""
+    task = opened.asked(*texts)
+    await device.entered()
+    late(True)
+    with pytest.raises(EmbedderUnavailableError, match="under way"):
+        await task
+    late(False)
+    device.gate.set()
+    while opened.engine.trouble:  # noqa: ASYNC110  the engine announces no change of it
+        await asyncio.sleep(0)
+    assert (await opened.asked("beta")).tokens == 1
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -127,16 +141,7 @@ def test_a_hanging_forward_that_fails_in_the_end_is_over_too(
 
     async def scenario() -> None:
         async with open_engine(device, stall_s=0.01) as opened:
-            task = opened.asked("alpha")
-            await device.entered()
-            late(True)
-            with pytest.raises(EmbedderUnavailableError, match="under way"):
-                await task
-            late(False)
-            device.gate.set()
-            while opened.engine.trouble:  # noqa: ASYNC110  the engine announces no change of it
-                await asyncio.sleep(0)
-            assert (await opened.asked("beta")).tokens == 1
+            await stalls_and_recovers(opened, device, late, "alpha")
 
     run(scenario())
 
@@ -209,16 +214,7 @@ def test_a_hanging_forward_that_runs_out_of_memory_in_the_end_is_over_too(
 
     async def scenario() -> None:
         async with open_engine(device, stall_s=0.01) as opened:
-            task = opened.asked("alpha beta", "gamma delta")
-            await device.entered()
-            late(True)
-            with pytest.raises(EmbedderUnavailableError, match="under way"):
-                await task
-            late(False)
-            device.gate.set()
-            while opened.engine.trouble:  # noqa: ASYNC110  the engine announces no change of it
-                await asyncio.sleep(0)
-            assert (await opened.asked("beta")).tokens == 1
+            await stalls_and_recovers(opened, device, late, "alpha beta", "gamma delta")
 
     run(scenario())
 
