@@ -172,6 +172,9 @@ class Engine:
         self._admit(work)
         try:
             call = self._call(work, await self._tokenized(work))
+        except asyncio.CancelledError:
+            self._metrics.cancelled_tokens.labels("announced").inc(work.tokens)
+            raise
         finally:
             with self._changed:
                 self._scheduler.withdraw(work.lane, work.tokens)

@@ -32,7 +32,9 @@ class DeviceMetrics:
             "quarry_batch_seconds_error_ratio", "Error of the foreseen time of a forward, relative to it.", "model"
         )
         self.cancelled_tokens = counter(
-            "quarry_cancelled_tokens", "Tokens whose caller left, by whether they had been launched.", "stage"
+            "quarry_cancelled_tokens",
+            "Tokens whose caller left: announced (an estimate before they were tokenised), queued or launched.",
+            "stage",
         )
         self.deadline_misses = counter("quarry_deadline_misses", "Calls dropped at their deadline.", "stage")
         self.batch_failures = counter("quarry_batch_failures", "Forwards that raised.")

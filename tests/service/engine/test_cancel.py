@@ -44,6 +44,7 @@ def test_while_its_list_is_tokenized(scripted: Scripted, open_engine: OpenEngine
             assert opened.queued() > 0
             await left(task)
             assert opened.queued() == 0
+            assert opened.value("quarry_cancelled_tokens_total", stage="announced") > 0
             device.tokenizing.set()
             assert (await opened.asked("alpha")).tokens == 1
 
