@@ -12,7 +12,7 @@ import pytest
 
 from indexes.base import SearchParams, Vectors
 from indexes.catalog import Catalog
-from indexes.collection import CollectionSpec
+from indexes.spec import CollectionSpec
 from indexes.errors import (
     CollectionConflictError,
     CollectionNotFoundError,
@@ -204,7 +204,7 @@ def test_dropping_a_collection_that_is_being_written_to_fails_its_writers_only(
             start.wait(timeout=30)
             catalog.drop("docs")
             assert all(isinstance(job.exception(timeout=60), StoreUnavailableError) for job in writing)
-    assert put(catalog.ensure("docs", spec)[0], "a", ["x"], np.zeros((1, 16), dtype=np.float32)) == "created"
+    assert put(catalog.ensure("docs", spec)[0], "a", ["x"], np.ones((1, 16), dtype=np.float32)) == "created"
 
 
 def test_data_of_a_newer_program_is_refused_and_lets_go_of_the_directory(open_catalog: Open, data_dir: Path) -> None:
