@@ -6,6 +6,7 @@ IndexesError
 ├── CollectionConflictError  the collection exists with another model, metric or chunking
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
+├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
 ├── DataDirectoryError       locked by another process, or written by a newer program
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
 """
@@ -39,6 +40,20 @@ class InvalidVectorError(IndexesError):
 
 class InvalidNameError(IndexesError):
     """A collection name or document id is empty, too long or has characters that are not allowed."""
+
+
+class InvalidFilterError(IndexesError):
+    """A filter breaks a rule of the grammar.
+
+    Attributes:
+        path: of the member that does, as in ``filters[1].value``; ``filter`` is the whole.
+        rule: that it breaks.
+    """
+
+    def __init__(self, path: str, rule: str, shown: str | None = None) -> None:
+        super().__init__(f"{path} {rule}" + ("" if shown is None else f"; got {shown}"))
+        self.path = path
+        self.rule = rule
 
 
 class DataDirectoryError(IndexesError):
