@@ -46,7 +46,8 @@ class Sorted:
         ranks = rank[numbers]
         starts = np.zeros(len(order) + 1, dtype=np.int64)
         np.cumsum(np.bincount(ranks, minlength=len(order)), out=starts[1:])
-        return cls(len(ranks), [values[i] for i in order], starts, ordinals[np.argsort(ranks, kind="stable")])
+        by_rank = np.argsort(ranks, kind="stable")
+        return cls(len(ranks), [values[i] for i in order], starts, ordinals[by_rank])
 
     def span(self, order: OrderType, bound: Scalar) -> slice:
         """Where in ``values`` those are that compare so with ``bound``."""
@@ -89,8 +90,9 @@ class Column:
                     self._holders[number] = BitMap((holders, ordinal))
                 else:
                     holders.add(ordinal)
-            for entries, item in zip(self._entries, (number, ordinal), strict=True):
-                entries.append(item)
+            numbers, ordinals = self._entries
+            numbers.append(number)
+            ordinals.append(ordinal)
 
     def holding(self, values: Iterable[Scalar]) -> BitMap:
         """Documents that hold any of ``values``."""
@@ -122,13 +124,18 @@ class Column:
 
     def _sorted_now(self) -> Sorted:
         """The sorted entries, with few behind them that are not; made here, so a column nobody orders costs nothing."""
-        if self._is_fresh():
-            return self._sorted
-        with self._sorting:
-            if not self._is_fresh():  # another thread may have sorted them while this one waited
-                numbers, ordinals = (np.frombuffer(entries, dtype=np.uint32) for entries in self._entries_from(0))
-                self._sorted = Sorted.of(self._values[: int(numbers.max()) + 1], numbers, ordinals)
-            return self._sorted
+        # While one thread sorts anew the others go on with what was sorted before and compare a few more by one.
+        if not self._is_fresh() and self._sorting.acquire(blocking=self._sorted.size == 0):
+            try:
+                if not self._is_fresh():  # it may have been sorted while this thread waited
+                    self._sort()
+            finally:
+                self._sorting.release()
+        return self._sorted
+
+    def _sort(self) -> None:
+        numbers, ordinals = (np.frombuffer(entries, dtype=np.uint32) for entries in self._entries_from(0))
+        self._sorted = Sorted.of(self._values[: int(numbers.max()) + 1], numbers, ordinals)
 
     def _is_fresh(self) -> bool:
         size = self._sorted.size

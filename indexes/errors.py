@@ -8,6 +8,7 @@ IndexesError
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
 ├── UnknownRowError          an index does not know a row of its store
+├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
 ├── DataDirectoryError       locked by another process, or written by a newer program
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
 """
