@@ -7,7 +7,12 @@ IndexesError
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── DataDirectoryError       locked by another process, or written by a newer program
+├── SnapshotError            a snapshot could not be written or removed
+├── BackupError              a backup could not be made, verified or restored
+│   └── BackupConflictError  the place it should go to is taken
+├── ErasureError             what was deleted could not be removed from the files
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
+    └── MigrationError       data of an older program could not be brought to this one's schema
 """
 
 
@@ -47,3 +52,23 @@ class DataDirectoryError(IndexesError):
 
 class StoreUnavailableError(IndexesError):
     """The store could not read, or could not promise that a write is durable."""
+
+
+class MigrationError(StoreUnavailableError):
+    """A file of an older schema could not be migrated; it is as it was."""
+
+
+class SnapshotError(IndexesError):
+    """A snapshot of an index could not be written, verified or removed; the store is untouched by that."""
+
+
+class BackupError(IndexesError):
+    """A backup could not be made, is damaged, or could not be restored; nothing half done is left."""
+
+
+class BackupConflictError(BackupError):
+    """The folder for a backup, or the data directory for a restore, has something in it."""
+
+
+class ErasureError(IndexesError):
+    """Deleted bytes could not be removed from the files of a collection; it can be tried again."""
