@@ -10,7 +10,12 @@ IndexesError
 ├── UnknownRowError          an index does not know a row of its store
 ├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
 ├── DataDirectoryError       locked by another process, or written by a newer program
+├── SnapshotError            a snapshot could not be written or removed
+├── BackupError              a backup could not be made, verified or restored
+│   └── BackupConflictError  the place it should go to is taken
+├── ErasureError             what was deleted could not be removed from the files
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
+    └── MigrationError       data of an older program could not be brought to this one's schema
 """
 
 
@@ -77,6 +82,10 @@ class StoreUnavailableError(IndexesError):
     """The store could not read, or could not promise that a write is durable."""
 
 
+class MigrationError(StoreUnavailableError):
+    """A file of an older schema could not be migrated; it is as it was."""
+
+
 class SnapshotError(IndexesError):
     """A snapshot of an index could not be written, verified or removed; the store is untouched by that."""
 
@@ -87,3 +96,15 @@ class IndexFileError(IndexesError):
 
 class SelfTestError(IndexesError):
     """This build of FAISS, or the device it runs on, gives answers that NumPy does not."""
+
+
+class BackupError(IndexesError):
+    """A backup could not be made, is damaged, or could not be restored; nothing half done is left."""
+
+
+class BackupConflictError(BackupError):
+    """The folder for a backup, or the data directory for a restore, has something in it."""
+
+
+class ErasureError(IndexesError):
+    """Deleted bytes could not be removed from the files of a collection; it can be tried again."""

@@ -190,7 +190,7 @@ class Snapshots:
             discard(temporary)
             discard(self._folder / _NEXT_CURRENT)
             if name is not None and self._current(lambda _: None) != name:
-                pass
+                discard(self._folder / name)
             raise
         return name
 
