@@ -19,6 +19,10 @@ Positions = NDArray[np.int64]
 RowIds = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+# How vectors are compared; a higher score is always better: cosine (inner product of unit vectors), inner product,
+# or the squared distance, negated.
+Metric = Literal["cosine", "ip", "l2"]
+
 TextFormat = Literal["text", "markdown"]
 
 

@@ -7,6 +7,8 @@ IndexesError
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── DataDirectoryError       locked by another process, or written by a newer program
+├── IndexFileError           the bytes of an index are damaged, or those of another index
+├── SelfTestError            FAISS answers otherwise than NumPy
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
 """
 
@@ -47,3 +49,11 @@ class DataDirectoryError(IndexesError):
 
 class StoreUnavailableError(IndexesError):
     """The store could not read, or could not promise that a write is durable."""
+
+
+class IndexFileError(IndexesError):
+    """The bytes of an index cannot be read, or belong to another index."""
+
+
+class SelfTestError(IndexesError):
+    """This build of FAISS, or the device it runs on, gives answers that NumPy does not."""
