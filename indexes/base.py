@@ -21,8 +21,11 @@ Positions = NDArray[np.int64]
 RowIds = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-TextFormat = Literal["text", "markdown"]
+# How vectors are compared; a higher score is always better: cosine (inner product of unit vectors), inner product,
+# or the squared distance, negated.
 Metric = Literal["cosine", "ip", "l2"]
+
+TextFormat = Literal["text", "markdown"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ IndexesError
 ├── BackupError              a backup could not be made, verified or restored
 │   └── BackupConflictError  the place it should go to is taken
 ├── ErasureError             what was deleted could not be removed from the files
+├── IndexFileError           the bytes of an index are damaged, or those of another index
+├── SelfTestError            FAISS answers otherwise than NumPy
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
     └── MigrationError       data of an older program could not be brought to this one's schema
 """

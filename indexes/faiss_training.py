@@ -9,7 +9,7 @@ from indexes.base import Metric, Positions, Vectors
 MIN_ROWS = 256
 ID_BYTES = 8
 _BITS = 8
-_CENTROIDS = 2**_BITS
+_CENTROIDS = 1 << _BITS
 
 # Training rows for each list (30 to 256 are sensible; more cost time and hardly move the centroids), and for each
 # centroid of the codes.
