@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Mask, Positions, Scores, Vectors
-from indexes.exact import ExactRows, range_top_k, scores_at
+from indexes.exact import ExactRows, norms_of, range_top_k, scores_at
 from indexes.faiss_training import held_out
 from indexes.flat import best
 from indexes.ivf_pq import IvfPqIndex
@@ -117,7 +117,7 @@ def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float) -> RecallC
     """
     if index.size != len(vectors):
         raise ValueError(f"the index holds {index.size} rows, not {len(vectors)}")
-    questions = _Questions.held_out(ExactRows.of(vectors, index.metric))
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)))
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
