@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Mask, Positions, Scores, Vectors
-from indexes.exact import ExactRows, range_top_k, scores_at
+from indexes.exact import ExactRows, norms_of, range_top_k, scores_at
 from indexes.faiss_training import held_out
 from indexes.flat import best
 from indexes.ivf_pq import IvfPqIndex
@@ -122,7 +122,7 @@ def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float) -> RecallC
     """
     if index.size != len(vectors):
         raise ValueError(f"the index holds {index.size} rows, not {len(vectors)}")
-    questions = _Questions.held_out(ExactRows.of(vectors, index.metric))
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)))
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
@@ -139,6 +139,19 @@ def choose(points: list[CurvePoint], target: float) -> CurvePoint:
     if met:
         return min(met, key=lambda point: point.cost)
     return min(points, key=lambda point: (-point.recall, point.cost))
+
+
+def least_cost_with_better_codes(index: IvfPqIndex, curve: RecallCurve) -> float:
+    """Cost that no rotation of ``index`` can undercut at the target.
+
+    Codes decide how many candidates are needed, not in which lists the neighbours are: the lists that reach the target
+    with the largest refine have to be visited with any codes. 0 when no number of lists reached it.
+    """
+    wanted = wanted_recall(curve.target)
+    nprobes = [point.nprobe for point in curve.points if point.recall >= wanted]
+    if not nprobes:
+        return 0.0
+    return search_cost(index, min(nprobes), _REFINES[0]) + 4 * index.dimension**2
 
 
 def query_rows(rows: int) -> Positions:
@@ -181,7 +194,8 @@ class _Questions:
             yield refine, float(np.minimum(right[:, last], self.neighbours).mean() / self.neighbours)
 
     def _neighbours(self, scores: Scores, found: Positions) -> Mask:
-        return (scores >= self.lowest[:, None]) & (found >= 0) & (found != self.positions[:, None])
+        right: Mask = (scores >= self.lowest[:, None]) & (found >= 0) & (found != self.positions[:, None])
+        return right
 
 
 def _moved_last(found: Positions, mask: Mask) -> Positions:
@@ -190,5 +204,6 @@ def _moved_last(found: Positions, mask: Mask) -> Positions:
 
 
 def _nprobes(nlist: int) -> list[int]:
-    """Powers of two below ``nlist``, and ``nlist``."""
-    return [2**power for power in range(nlist.bit_length()) if 2**power < nlist] + [nlist]
+    """Powers of two and the middles between them, as far as they are below ``nlist``, and ``nlist``."""
+    steps = {step for power in range(nlist.bit_length()) for step in (2**power, 3 * 2**power // 2)}
+    return [*sorted(step for step in steps if step < nlist), nlist]

@@ -172,6 +172,12 @@ class IvfPqIndex:
         """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm."""
         return _residual(self._index, vectors)
 
+    def quantizers(self) -> tuple[Vectors, NDArray[np.float32]]:
+        """``(nlist, dimension)`` centroids and ``(m, 256, dimension / m)`` codebooks, after any rotation."""
+        ivf_pq = faiss_file.ivf_pq_of(self._index)
+        centroids = ivf_pq.quantizer.reconstruct_n(0, ivf_pq.nlist)
+        return centroids, faiss.vector_to_array(ivf_pq.pq.centroids).reshape(ivf_pq.pq.M, ivf_pq.pq.ksub, -1)
+
     def to_bytes(self) -> NDArray[np.uint8]:
         """FAISS's own format. It has no checksum: whoever keeps it adds one. ``facts`` belong beside it."""
         serialized: NDArray[np.uint8] = faiss.serialize_index(self._index)
