@@ -11,6 +11,7 @@ import numpy as np
 
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, StoreUnavailableError
+from indexes.filters import Filter
 from indexes.segment import Segment
 from indexes.store import Change, Store, StoredChunk
 from indexes.writer import GroupCommitWriter
@@ -132,6 +133,16 @@ class Collection:
         work = partial(self._store.delete, document_id=document_id, seq=seq)
         return self._writer.write(self._store.database, work, self._apply)
 
+    def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
+        """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.
+
+        Returns:
+            How many there were, and the version without them.
+        """
+        work = partial(self._store.delete_matching, filter=filter, seq=seq)
+        change = self._writer.write(self._store.database, work, self._apply)
+        return change.deleted, change.version
+
     def document(self, document_id: str) -> Document:
         """The document with its text.
 
@@ -252,7 +263,7 @@ class Collection:
     def _rebuild(self) -> None:
         """Read every stored vector into segments; full ones are searched exactly until they are sealed."""
         view = self._view
-        for rows, vectors in self._store.scan(self.spec.dimension, block=min(self._seal_rows, 8192)):
+        for rows, _, vectors in self._store.scan(self.spec.dimension, block=min(self._seal_rows, 8192)):
             change = Change("created", view.version, added=rows, vectors=vectors)
             self._view = View(self._grow(self._view.segments, change), view.version)
 

@@ -4,24 +4,30 @@ Every index is derived from it. Functions that take a connection run inside the 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import orjson
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
+from indexes.filters import Filter, matches
+from indexes.operations import deleted_since, log, superseded, version_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
+# A document's row is the version of its put, never reused either: documents and their chunks ascend together.
 _SCHEMA = """
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL);
+CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
 CREATE TABLE chunks (
     row INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents(row),
     ordinal INTEGER NOT NULL, text TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
@@ -29,9 +35,21 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_document ON chunks(document);
 CREATE TABLE vectors (chunk INTEGER PRIMARY KEY REFERENCES chunks(row), vector BLOB NOT NULL);
 CREATE TABLE operations (
-    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL);
+    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL,
+    filter TEXT);
 CREATE INDEX operations_by_document ON operations(document_id, seq);
+CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
 """
+# By the version they lead to.
+_MIGRATIONS = {
+    2: """
+ALTER TABLE operations ADD COLUMN filter TEXT;
+CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
+CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
+""",
+}
+
+_LISTED = "(SELECT value FROM json_each(?))"
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
 
@@ -45,10 +63,12 @@ class Change:
     """What one operation did to the rows, for the segments to follow.
 
     Attributes:
-        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was changed.
+        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was added.
         version: the collection's version with this change in it.
         removed: chunk rows that are gone.
         added: chunk rows that are new, ascending, one for each row of ``vectors``.
+        metadata: of the document that was put.
+        deleted: documents that a filter removed.
     """
 
     outcome: Outcome
@@ -56,6 +76,8 @@ class Change:
     removed: Sequence[int] = ()
     added: RowIds = field(default_factory=_no_rows)
     vectors: Vectors | None = None
+    metadata: Mapping[str, Any] | None = None
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +123,17 @@ class Store:
     def put(
         self, connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
     ) -> Change:
-        """Insert or replace a document, unless an operation on its id with a higher ``seq`` was applied before."""
-        if _superseded(connection, document.id, seq):
-            return Change("superseded", _version(connection))
+        """Insert or replace a document, unless an operation on it with a higher ``seq`` was applied before."""
+        if superseded(connection, document.id, seq):
+            return Change("superseded", version_of(connection))
         removed = _remove(connection, document.id)
-        version = _log(connection, seq, "put", document.id)
-        added = _insert(connection, document, chunks, vectors, seq)
-        return Change("updated" if removed is not None else "created", version, removed or (), added, vectors)
+        version = log(connection, seq, "put", document.id)
+        if deleted_since(connection, document.metadata, seq):
+            # As if it had come in time, to replace the document before it and then be deleted.
+            return Change("superseded", version, removed or ())
+        added = _insert(connection, version, document, chunks, vectors, seq)
+        outcome: Outcome = "created" if removed is None else "updated"
+        return Change(outcome, version, removed or (), added, vectors, document.metadata)
 
     def confirm(self, connection: sqlite3.Connection, document_id: str, content_hash: bytes, seq: int) -> Change:
         """Note at ``seq`` that the document is already what a write wanted, so that older writes cannot undo it.
@@ -117,20 +143,35 @@ class Store:
         changed = connection.execute(
             "UPDATE documents SET seq = max(seq, ?) WHERE id = ? AND content_hash = ?", (seq, document_id, content_hash)
         ).rowcount
-        return Change("unchanged" if changed else "absent", _version(connection))
+        return Change("unchanged" if changed else "absent", version_of(connection))
 
     def delete(self, connection: sqlite3.Connection, document_id: str, seq: int) -> Change:
         """Remove a document; the log keeps its id and ``seq``, so that an older write cannot bring it back."""
-        if _superseded(connection, document_id, seq):
-            return Change("superseded", _version(connection))
+        if superseded(connection, document_id, seq):
+            return Change("superseded", version_of(connection))
         removed = _remove(connection, document_id)
-        version = _log(connection, seq, "delete", document_id)
+        version = log(connection, seq, "delete", document_id)
         return Change("absent" if removed is None else "deleted", version, removed or ())
+
+    def delete_matching(self, connection: sqlite3.Connection, filter: Filter, seq: int) -> Change:
+        """Remove the documents that pass ``filter`` and were written before ``seq``.
+
+        The log keeps the filter, so that an older write which comes later is deleted too.
+        """
+        doomed = _written_before(connection, seq, list(_passing(connection, filter)))
+        connection.execute(
+            "INSERT INTO operations (seq, kind, document_id) "  # noqa: S608
+            f"SELECT ?, 'delete', id FROM documents WHERE row IN {_LISTED}",
+            (seq, _listed(doomed)),
+        )
+        removed = _remove_rows(connection, doomed)
+        version = log(connection, seq, "delete_matching", filter=filter)
+        return Change("deleted" if doomed else "absent", version, removed, deleted=len(doomed))
 
     def version(self) -> int:
         """Version of the last applied operation."""
         with self.database.reading() as connection:
-            return _version(connection)
+            return version_of(connection)
 
     def last_seq(self) -> int:
         """Highest sequence number ever applied."""
@@ -178,44 +219,73 @@ class Store:
         with self.database.reading() as connection:
             connection.execute("BEGIN")
             try:
-                yield Snapshot(connection, _version(connection))
+                yield Snapshot(connection, version_of(connection))
             finally:
                 connection.execute("ROLLBACK")
 
-    def scan(self, dimension: int, block: int = 8192) -> Iterator[tuple[RowIds, Vectors]]:
-        """Every vector in row order, in blocks, each read in a short transaction of its own."""
-        last = 0
+    def scan(self, dimension: int, block: int = 8192) -> Iterator[tuple[RowIds, RowIds, Vectors]]:
+        """Every chunk's row, its document's row and its vector, in the order of both, in blocks.
+
+        Each block is read in a short transaction of its own, so what is written meanwhile may or may not be seen.
+        """
+        document, chunk = 0, 0
         while True:
             with self.database.reading() as connection:
                 rows = connection.execute(
-                    "SELECT chunk, vector FROM vectors WHERE chunk > ? ORDER BY chunk LIMIT ?", (last, block)
+                    "SELECT c.row, c.document, v.vector FROM chunks c INDEXED BY chunks_by_document "
+                    "JOIN vectors v ON v.chunk = c.row WHERE (c.document, c.row) > (?, ?) "
+                    "ORDER BY c.document, c.row LIMIT ?",
+                    (document, chunk, block),
                 ).fetchall()
             if not rows:
                 return
-            ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
-            yield ids, np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").reshape(len(rows), dimension)
-            last = int(ids[-1])
+            chunks, documents = (np.fromiter(map(itemgetter(i), rows), np.int64, len(rows)) for i in (0, 1))
+            vectors = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4").reshape(len(rows), dimension)
+            yield chunks, documents, vectors
+            chunk, document, _ = rows[-1]
+
+    def scan_documents(self, block: int = 8192) -> Iterator[list[tuple[int, str]]]:
+        """(row, metadata as JSON) of every document that has metadata, in blocks; equal metadata one after another.
+
+        Each block is read in a short transaction of its own, so what is written meanwhile may or may not be seen.
+        """
+        metadata, row = "", 0
+        while True:
+            with self.database.reading() as connection:
+                rows = connection.execute(
+                    "SELECT row, metadata FROM documents INDEXED BY documents_by_metadata "
+                    "WHERE metadata <> '{}' AND (metadata, row) > (?, ?) ORDER BY metadata, row LIMIT ?",
+                    (metadata, row, block),
+                ).fetchall()
+            if not rows:
+                return
+            yield rows
+            row, metadata = rows[-1]
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'operations'").fetchone()
-    return 0 if row is None else int(row[0])
+def _passing(connection: sqlite3.Connection, filter: Filter) -> Iterator[int]:
+    """Rows of documents that pass. Reads two indexes only: texts lie in the table."""
+    having = connection.execute("SELECT row, metadata FROM documents WHERE metadata <> '{}' ORDER BY metadata")
+    for text, same in groupby(having, key=itemgetter(1)):
+        if matches(filter, orjson.loads(text)):
+            yield from (row for row, _ in same)
+    if matches(filter, {}):
+        having_none = "SELECT row FROM documents EXCEPT SELECT row FROM documents WHERE metadata <> '{}'"
+        yield from (row for (row,) in connection.execute(having_none))
 
 
-def _superseded(connection: sqlite3.Connection, document_id: str, seq: int) -> bool:
-    row = connection.execute(
-        "SELECT max(coalesce((SELECT max(seq) FROM operations WHERE document_id = ?1), 0), "
-        "coalesce((SELECT seq FROM documents WHERE id = ?1), 0))",
-        (document_id,),
-    ).fetchone()
-    return int(row[0]) > seq
+def _listed(rows: Sequence[int]) -> str:
+    """The parameter of ``_LISTED``: any number of rows in one."""
+    return orjson.dumps(rows).decode()
 
 
-def _log(connection: sqlite3.Connection, seq: int, kind: str, document_id: str) -> int:
-    cursor = connection.execute(
-        "INSERT INTO operations (seq, kind, document_id) VALUES (?, ?, ?)", (seq, kind, document_id)
+def _written_before(connection: sqlite3.Connection, seq: int, rows: Sequence[int]) -> list[int]:
+    """Those of ``rows`` whose document was written before ``seq``."""
+    found = connection.execute(
+        f"SELECT row FROM documents WHERE row IN {_LISTED} AND seq < ?",  # noqa: S608
+        (_listed(rows), seq),
     )
-    return int(cursor.lastrowid or 0)
+    return [row for (row,) in found]
 
 
 def _remove(connection: sqlite3.Connection, document_id: str) -> list[int] | None:
@@ -223,19 +293,28 @@ def _remove(connection: sqlite3.Connection, document_id: str) -> list[int] | Non
     found = connection.execute("SELECT row FROM documents WHERE id = ?", (document_id,)).fetchone()
     if found is None:
         return None
-    rows = [row for (row,) in connection.execute("SELECT row FROM chunks WHERE document = ?", found)]
-    connection.execute("DELETE FROM vectors WHERE chunk IN (SELECT row FROM chunks WHERE document = ?)", found)
-    connection.execute("DELETE FROM chunks WHERE document = ?", found)
-    connection.execute("DELETE FROM documents WHERE row = ?", found)
+    return _remove_rows(connection, found)
+
+
+def _remove_rows(connection: sqlite3.Connection, documents: Sequence[int]) -> list[int]:
+    """Chunk rows of the documents, which are removed."""
+    listed = (_listed(documents),)
+    chunks_of = f"SELECT row FROM chunks WHERE document IN {_LISTED}"  # noqa: S608
+    rows = [row for (row,) in connection.execute(chunks_of, listed)]
+    connection.execute(f"DELETE FROM vectors WHERE chunk IN ({chunks_of})", listed)  # noqa: S608
+    connection.execute(f"DELETE FROM chunks WHERE document IN {_LISTED}", listed)  # noqa: S608
+    connection.execute(f"DELETE FROM documents WHERE row IN {_LISTED}", listed)  # noqa: S608
     return rows
 
 
 def _insert(
-    connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
+    connection: sqlite3.Connection, row: int, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
 ) -> RowIds:
-    parent = connection.execute(
-        "INSERT INTO documents (id, seq, title, text, metadata, url, format, content_hash) VALUES (?,?,?,?,?,?,?,?)",
+    connection.execute(
+        "INSERT INTO documents (row, id, seq, title, text, metadata, url, format, content_hash) "
+        "VALUES (?,?,?,?,?,?,?,?,?)",
         (
+            row,
             document.id,
             seq,
             document.title,
@@ -245,20 +324,20 @@ def _insert(
             document.format,
             document.content_hash,
         ),
-    ).lastrowid
+    )
     last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
     first = (0 if last is None else int(last[0])) + 1
     added = np.arange(first, first + len(chunks), dtype=np.int64)
     connection.executemany(
         "INSERT INTO chunks (row, document, ordinal, text, start, end, heading_path, page) VALUES (?,?,?,?,?,?,?,?)",
         [
-            (row, parent, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
-            for row, c in zip(added.tolist(), chunks, strict=True)
+            (chunk, row, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
+            for chunk, c in zip(added.tolist(), chunks, strict=True)
         ],
     )
     little_endian = np.ascontiguousarray(vectors, dtype="<f4")
     connection.executemany(
         "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
-        [(row, vector.tobytes()) for row, vector in zip(added.tolist(), little_endian, strict=True)],
+        [(chunk, vector.tobytes()) for chunk, vector in zip(added.tolist(), little_endian, strict=True)],
     )
     return added

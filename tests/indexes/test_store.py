@@ -93,7 +93,7 @@ def test_replacing_removes_every_old_row_and_never_reuses_one(store: Store, put:
     assert list(second.removed) == first.added.tolist()
     assert second.added.min() > first.added.max()
     assert store.counts() == (1, 1)
-    assert [ids.tolist() for ids, _ in store.scan(DIMENSION)] == [second.added.tolist()]
+    assert [rows.tolist() for rows, _, _ in store.scan(DIMENSION)] == [second.added.tolist()]
 
 
 def test_rows_of_a_deleted_document_are_not_reused_after_reopening(
@@ -180,9 +180,11 @@ def test_a_scan_gives_every_vector_once_in_row_order(
         work = partial(store.put, document=document, chunks=chunks, vectors=vectors[3 * i : 3 * i + 3], seq=i + 1)
         writer.write(store.database, work)
     blocks = list(store.scan(DIMENSION, block))
-    assert all(len(ids) == len(part) <= block for ids, part in blocks)
-    assert np.concatenate([ids for ids, _ in blocks]).tolist() == list(range(1, 22))
-    np.testing.assert_array_equal(np.concatenate([part for _, part in blocks]), vectors)
+    assert all(len(rows) == len(documents) == len(part) <= block for rows, documents, part in blocks)
+    rows, documents, scanned = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    assert rows.tolist() == list(range(1, 22))
+    assert documents.tolist() == [document for document in range(1, 8) for _ in range(3)]
+    np.testing.assert_array_equal(scanned, vectors)
 
 
 def test_a_scan_of_an_empty_store_gives_no_block(store: Store) -> None:
