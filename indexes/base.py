@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.filters import Filter
+
 Vectors = NDArray[np.float32]
 Scores = NDArray[np.float32]
 Positions = NDArray[np.int64]
@@ -84,12 +86,14 @@ class SearchParams:
         score_threshold: lowest cosine of a hit; None keeps all.
         nprobe: inverted lists to visit in each IVF-PQ index; None takes the index's own.
         refine: candidates rescored exactly for each hit wanted; None takes the index's own.
+        filter: what the metadata of a hit's document must pass; None passes all.
     """
 
     top_k: int = 10
     score_threshold: float | None = None
     nprobe: int | None = None
     refine: int | None = None
+    filter: Filter | None = None
 
 
 class Visibility(Protocol):
