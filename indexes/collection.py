@@ -15,7 +15,7 @@ from indexes.generation import read_store
 from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
 from indexes.plan import Plan
-from indexes.saved_index import SavedIndex, unpacked
+from indexes.saved_index import unpacked
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState, state_of
@@ -117,10 +117,15 @@ class Collection:
         work = partial(self._store.delete, document_id=document_id, seq=seq)
         return self._writer.write(self._store.database, work, self._live.apply)
 
-    def delete_matching(self, wanted: Filter, seq: int) -> Change:
-        """Remove every document whose metadata matches; invisible to every search that starts after this returns."""
-        work = partial(self._store.delete_matching, wanted=wanted, seq=seq)
-        return self._writer.write(self._store.database, work, self._live.apply)
+    def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
+        """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.
+
+        Returns:
+            How many there were, and the version without them.
+        """
+        work = partial(self._store.delete_matching, filter=filter, seq=seq)
+        change = self._writer.write(self._store.database, work, self._live.apply)
+        return change.deleted, change.version
 
     def document(self, document_id: str) -> Document:
         """The document with its text.

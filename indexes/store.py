@@ -7,8 +7,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -16,13 +18,17 @@ from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
+from indexes.filters import Filter, matches
+from indexes.operations import deleted_since, log, superseded, version_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
+# A document's row is the version of its put, never reused either: documents and their chunks ascend together.
 _SCHEMA = """
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL);
+CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
 CREATE TABLE chunks (
     row INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents(row),
     ordinal INTEGER NOT NULL, text TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
@@ -30,9 +36,21 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_document ON chunks(document);
 CREATE TABLE vectors (chunk INTEGER PRIMARY KEY REFERENCES chunks(row), vector BLOB NOT NULL);
 CREATE TABLE operations (
-    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL);
+    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL,
+    filter TEXT);
 CREATE INDEX operations_by_document ON operations(document_id, seq);
+CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
 """
+# By the version they lead to.
+_MIGRATIONS = {
+    2: """
+ALTER TABLE operations ADD COLUMN filter TEXT;
+CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
+CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
+""",
+}
+
+_LISTED = "(SELECT value FROM json_each(?))"
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
 
@@ -46,11 +64,12 @@ class Change:
     """What one operation did to the rows, for the segments to follow.
 
     Attributes:
-        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was changed.
+        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was added.
         version: the collection's version with this change in it.
         removed: chunk rows that are gone.
         added: chunk rows that are new, ascending, one for each row of ``vectors``.
-        metadata: of the document they are of.
+        metadata: of the document that was put.
+        deleted: documents that a filter removed.
     """
 
     outcome: Outcome
@@ -58,7 +77,8 @@ class Change:
     removed: Sequence[int] = ()
     added: RowIds = field(default_factory=_no_rows)
     vectors: Vectors | None = None
-    metadata: Mapping[str, object] | None = None
+    metadata: Mapping[str, Any] | None = None
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +152,15 @@ class Store:
     def put(
         self, connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
     ) -> Change:
-        """Insert or replace a document, unless an operation on its id with a higher ``seq`` was applied before."""
-        if _superseded(connection, document.id, seq):
-            return Change("superseded", _version(connection))
+        """Insert or replace a document, unless an operation on it with a higher ``seq`` was applied before."""
+        if superseded(connection, document.id, seq):
+            return Change("superseded", version_of(connection))
         removed = _remove(connection, document.id)
-        version = _log(connection, seq, "put", document.id)
-        added = _insert(connection, document, chunks, vectors, seq)
+        version = log(connection, seq, "put", document.id)
+        if deleted_since(connection, document.metadata, seq):
+            # As if it had come in time, to replace the document before it and then be deleted.
+            return Change("superseded", version, removed or ())
+        added = _insert(connection, version, document, chunks, vectors, seq)
         outcome: Outcome = "created" if removed is None else "updated"
         return Change(outcome, version, removed or (), added, vectors, document.metadata)
 
@@ -149,20 +172,35 @@ class Store:
         changed = connection.execute(
             "UPDATE documents SET seq = max(seq, ?) WHERE id = ? AND content_hash = ?", (seq, document_id, content_hash)
         ).rowcount
-        return Change("unchanged" if changed else "absent", _version(connection))
+        return Change("unchanged" if changed else "absent", version_of(connection))
 
     def delete(self, connection: sqlite3.Connection, document_id: str, seq: int) -> Change:
         """Remove a document; the log keeps its id and ``seq``, so that an older write cannot bring it back."""
-        if _superseded(connection, document_id, seq):
-            return Change("superseded", _version(connection))
+        if superseded(connection, document_id, seq):
+            return Change("superseded", version_of(connection))
         removed = _remove(connection, document_id)
-        version = _log(connection, seq, "delete", document_id)
+        version = log(connection, seq, "delete", document_id)
         return Change("absent" if removed is None else "deleted", version, removed or ())
+
+    def delete_matching(self, connection: sqlite3.Connection, filter: Filter, seq: int) -> Change:
+        """Remove the documents that pass ``filter`` and were written before ``seq``.
+
+        The log keeps the filter, so that an older write which comes later is deleted too.
+        """
+        doomed = _written_before(connection, seq, list(_passing(connection, filter)))
+        connection.execute(
+            "INSERT INTO operations (seq, kind, document_id) "  # noqa: S608
+            f"SELECT ?, 'delete', id FROM documents WHERE row IN {_LISTED}",
+            (seq, _listed(doomed)),
+        )
+        removed = _remove_rows(connection, doomed)
+        version = log(connection, seq, "delete_matching", filter=filter)
+        return Change("deleted" if doomed else "absent", version, removed, deleted=len(doomed))
 
     def version(self) -> int:
         """Version of the last applied operation."""
         with self.database.reading() as connection:
-            return _version(connection)
+            return version_of(connection)
 
     def last_seq(self) -> int:
         """Highest sequence number ever applied."""
@@ -220,7 +258,7 @@ class Store:
         with self.database.reading() as connection:
             connection.execute("BEGIN")
             try:
-                yield Snapshot(connection, _version(connection))
+                yield Snapshot(connection, version_of(connection))
             finally:
                 connection.execute("ROLLBACK")
 
@@ -258,25 +296,29 @@ def _block(connection: sqlite3.Connection, dimension: int, last: int, rows: int)
     return Block(np.array([row[0] for row in found], dtype=np.int64), vectors, documents, metadata)
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'operations'").fetchone()
-    return 0 if row is None else int(row[0])
+def _passing(connection: sqlite3.Connection, filter: Filter) -> Iterator[int]:
+    """Rows of documents that pass. Reads two indexes only: texts lie in the table."""
+    having = connection.execute("SELECT row, metadata FROM documents WHERE metadata <> '{}' ORDER BY metadata")
+    for text, same in groupby(having, key=itemgetter(1)):
+        if matches(filter, orjson.loads(text)):
+            yield from (row for row, _ in same)
+    if matches(filter, {}):
+        having_none = "SELECT row FROM documents EXCEPT SELECT row FROM documents WHERE metadata <> '{}'"
+        yield from (row for (row,) in connection.execute(having_none))
 
 
-def _superseded(connection: sqlite3.Connection, document_id: str, seq: int) -> bool:
-    row = connection.execute(
-        "SELECT max(coalesce((SELECT max(seq) FROM operations WHERE document_id = ?1), 0), "
-        "coalesce((SELECT seq FROM documents WHERE id = ?1), 0))",
-        (document_id,),
-    ).fetchone()
-    return int(row[0]) > seq
+def _listed(rows: Sequence[int]) -> str:
+    """The parameter of ``_LISTED``: any number of rows in one."""
+    return orjson.dumps(rows).decode()
 
 
-def _log(connection: sqlite3.Connection, seq: int, kind: str, document_id: str) -> int:
-    cursor = connection.execute(
-        "INSERT INTO operations (seq, kind, document_id) VALUES (?, ?, ?)", (seq, kind, document_id)
+def _written_before(connection: sqlite3.Connection, seq: int, rows: Sequence[int]) -> list[int]:
+    """Those of ``rows`` whose document was written before ``seq``."""
+    found = connection.execute(
+        f"SELECT row FROM documents WHERE row IN {_LISTED} AND seq < ?",  # noqa: S608
+        (_listed(rows), seq),
     )
-    return int(cursor.lastrowid or 0)
+    return [row for (row,) in found]
 
 
 def _remove(connection: sqlite3.Connection, document_id: str) -> list[int] | None:
@@ -284,19 +326,28 @@ def _remove(connection: sqlite3.Connection, document_id: str) -> list[int] | Non
     found = connection.execute("SELECT row FROM documents WHERE id = ?", (document_id,)).fetchone()
     if found is None:
         return None
-    rows = [row for (row,) in connection.execute("SELECT row FROM chunks WHERE document = ?", found)]
-    connection.execute("DELETE FROM vectors WHERE chunk IN (SELECT row FROM chunks WHERE document = ?)", found)
-    connection.execute("DELETE FROM chunks WHERE document = ?", found)
-    connection.execute("DELETE FROM documents WHERE row = ?", found)
+    return _remove_rows(connection, found)
+
+
+def _remove_rows(connection: sqlite3.Connection, documents: Sequence[int]) -> list[int]:
+    """Chunk rows of the documents, which are removed."""
+    listed = (_listed(documents),)
+    chunks_of = f"SELECT row FROM chunks WHERE document IN {_LISTED}"  # noqa: S608
+    rows = [row for (row,) in connection.execute(chunks_of, listed)]
+    connection.execute(f"DELETE FROM vectors WHERE chunk IN ({chunks_of})", listed)  # noqa: S608
+    connection.execute(f"DELETE FROM chunks WHERE document IN {_LISTED}", listed)  # noqa: S608
+    connection.execute(f"DELETE FROM documents WHERE row IN {_LISTED}", listed)  # noqa: S608
     return rows
 
 
 def _insert(
-    connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
+    connection: sqlite3.Connection, row: int, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
 ) -> RowIds:
-    parent = connection.execute(
-        "INSERT INTO documents (id, seq, title, text, metadata, url, format, content_hash) VALUES (?,?,?,?,?,?,?,?)",
+    connection.execute(
+        "INSERT INTO documents (row, id, seq, title, text, metadata, url, format, content_hash) "
+        "VALUES (?,?,?,?,?,?,?,?,?)",
         (
+            row,
             document.id,
             seq,
             document.title,
@@ -306,20 +357,20 @@ def _insert(
             document.format,
             document.content_hash,
         ),
-    ).lastrowid
+    )
     last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
     first = (0 if last is None else int(last[0])) + 1
     added = np.arange(first, first + len(chunks), dtype=np.int64)
     connection.executemany(
         "INSERT INTO chunks (row, document, ordinal, text, start, end, heading_path, page) VALUES (?,?,?,?,?,?,?,?)",
         [
-            (row, parent, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
-            for row, c in zip(added.tolist(), chunks, strict=True)
+            (chunk, row, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
+            for chunk, c in zip(added.tolist(), chunks, strict=True)
         ],
     )
     little_endian = np.ascontiguousarray(vectors, dtype="<f4")
     connection.executemany(
         "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
-        [(row, vector.tobytes()) for row, vector in zip(added.tolist(), little_endian, strict=True)],
+        [(chunk, vector.tobytes()) for chunk, vector in zip(added.tolist(), little_endian, strict=True)],
     )
     return added

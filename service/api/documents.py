@@ -10,10 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
+from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.caller import caller_of
 from service.api.schemas import (
+    DeleteBody,
     DeletedDocument,
     DocumentBody,
     DocumentEntry,
@@ -109,6 +111,14 @@ async def delete_document(collection: str, document_id: DocumentId, services: Se
     """Delete a document: invisible to every search that starts after this replies."""
     deleted, version = await services.ingestor.delete(services.library.find(collection), document_id)
     return DeletedDocument(deleted=int(deleted), index_version=version)
+
+
+@router.post("/documents:delete", dependencies=[Depends(media_type.require_json)])
+async def delete_documents(collection: str, body: DeleteBody, services: ServicesOf) -> DeletedDocument:
+    """Delete every document whose metadata passes the filters: invisible to every search that starts after this."""
+    filter_ = parse_filter(body.filters)
+    deleted, version = await services.ingestor.delete_matching(services.library.find(collection), filter_)
+    return DeletedDocument(deleted=deleted, index_version=version)
 
 
 async def _read_document(document_id: str, request: Request) -> NewDocument:

@@ -14,6 +14,7 @@ import orjson
 from indexes.base import Chunk, Document, TextFormat, Vectors
 from indexes.collection import Collection
 from indexes.errors import CollectionNotFoundError
+from indexes.filters import Filter
 from indexes.names import check_document_id
 from models.base import TextKind
 from service.batching import Asker, EmbeddingBatcher
@@ -175,6 +176,17 @@ class Ingestor:
         change = await self._in(self._writing, partial(collection.delete, document_id, seq))
         self._metrics.documents.labels(change.outcome).inc()
         return change.outcome == "deleted", change.version
+
+    async def delete_matching(self, collection: Collection, filter: Filter) -> tuple[int, int]:
+        """Delete the documents whose metadata passes; invisible to every search that starts after this returns.
+
+        Returns:
+            How many there were, and the collection's version without them.
+        """
+        seq = collection.accept()
+        deleted, version = await self._in(self._writing, partial(collection.delete_matching, filter, seq))
+        self._metrics.documents.labels("deleted").inc(deleted)
+        return deleted, version
 
     async def _put(self, write: AcceptedWrite) -> Written:
         collection, document, seq = write.collection, write.document, write.seq

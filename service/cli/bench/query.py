@@ -97,7 +97,7 @@ def _index_of(data_dir: Path, dimension: int) -> FlatIndex:
     (path,) = data_dir.glob("collections/*/store.db")
     store = Store(path)
     index = FlatIndex(dimension)
-    for _, vectors in store.scan(dimension):
+    for _, _, vectors in store.scan(dimension):
         index.append(vectors)
     store.close()
     return index

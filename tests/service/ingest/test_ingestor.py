@@ -13,6 +13,7 @@ from indexes.base import SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import InvalidNameError
+from indexes.filters import parse_filter
 from indexes.upkeep import IndexPolicy
 from models.base import TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
@@ -257,6 +258,29 @@ def test_a_long_document_is_many_chunks_in_their_order(run: Callable[..., Writte
     assert catalog.get("docs").document("a").text == text
     for number in (0, 35, 59):
         assert f"n{number} " in found(catalog, f"n{number}")[0]
+
+
+def test_a_delete_by_filter_wins_over_a_put_under_way_that_it_matches(
+    run: Callable[..., list[Any]], embedder: Counting, catalog: Catalog
+) -> None:
+    embedder.gates["slow"] = threading.Event()
+
+    async def scenario(ingestor: Ingestor) -> list[Any]:
+        await put(ingestor, "b", "Honey bees sleep.", metadata={"tag": "x"})
+        await put(ingestor, "c", "Honey bees eat.")
+        embedder.entered = threading.Semaphore(0)
+        writing = asyncio.create_task(put(ingestor, "a", "The slow bees.", metadata={"tag": ["x", "y"]}))
+        assert await asyncio.to_thread(embedder.entered.acquire, timeout=PATIENCE_S)
+        tagged = parse_filter({"type": "eq", "key": "tag", "value": "x"})
+        deleted, version = await ingestor.delete_matching(catalog.get("docs"), tagged)
+        embedder.gates["slow"].set()
+        await writing
+        return [deleted, version]
+
+    deleted, version = run(scenario)
+    assert deleted == 1
+    assert found(catalog, "bees") == ["Honey bees eat."]
+    assert catalog.get("docs").version > version
 
 
 def test_delete_says_whether_there_was_one(run: Callable[..., list[Any]], catalog: Catalog) -> None:
