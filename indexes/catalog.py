@@ -4,15 +4,16 @@ import shutil
 import sqlite3
 import threading
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import orjson
-from filelock import FileLock, Timeout
 
 from indexes.collection import Collection
+from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned
 from indexes.database import SqliteDatabase
 from indexes.errors import (
     CollectionConflictError,
@@ -49,7 +50,8 @@ class Catalog:
     """
 
     def __init__(self, data_dir: Path, policy: IndexPolicy) -> None:
-        self._folder = data_dir / "collections"
+        self.data_dir = data_dir
+        self._folder = data_dir / COLLECTIONS
         self._policy = policy
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -59,8 +61,8 @@ class Catalog:
         self._collections: dict[str, Collection] = {}
         self._damaged: dict[str, str] = {}  # name -> why it could not be opened
         with ExitStack() as opened:
-            opened.callback(_locked(data_dir).release)
-            self._database = SqliteDatabase(data_dir / "catalog.db", _SCHEMA, SCHEMA_VERSION)
+            opened.enter_context(owned(data_dir))
+            self._database = SqliteDatabase(data_dir / CATALOG, _SCHEMA, SCHEMA_VERSION)
             opened.callback(self._database.close)
             opened.callback(self._close_collections)
             self._writer = GroupCommitWriter()
@@ -120,6 +122,12 @@ class Catalog:
             uid = self._writer.write(self._database, partial(_forget, name=name), lambda _: self._close(name))
         self._purge(uid)
 
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """While this is held no collection is created, dropped or renamed; reads and writes go on."""
+        with self._mutation:
+            yield
+
     def close(self) -> None:
         """Finish the writes that are queued, close every file, release the lock."""
         self._opened.close()
@@ -164,7 +172,7 @@ class Catalog:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
-        store = Store(folder / "store.db")
+        store = Store(folder / STORE)
         try:
             return Collection(spec, store, self._writer, folder / "snapshots", self._policy)
         except BaseException:
@@ -175,17 +183,6 @@ class Catalog:
         """Remove the files first, the row last: a crash in between leaves a row that says what is still to do."""
         shutil.rmtree(self._folder / uid, ignore_errors=True)
         self._writer.write(self._database, partial(_erase, uid=uid))
-
-
-def _locked(data_dir: Path) -> FileLock:
-    lock = FileLock(data_dir / "lock", thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DataDirectoryError(f"{data_dir} is in use by another process") from None
-    except OSError as error:
-        raise DataDirectoryError(f"cannot lock {data_dir}: {error.strerror}") from error
-    return lock
 
 
 def _remember(connection: sqlite3.Connection, uid: str, name: str, spec: CollectionSpec) -> None:

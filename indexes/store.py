@@ -143,7 +143,7 @@ class Store:
     """One collection's SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION)
+        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
 
     def close(self) -> None:
         """Close every connection."""

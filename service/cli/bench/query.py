@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import orjson
+from indexes.segment import NEVER, VisibleAt
 from threadpoolctl import threadpool_limits
 
 from indexes.base import SearchParams
 from indexes.flat import FlatIndex
-from indexes.segment import NEVER, VisibleAt
 from indexes.store import Store
 from models.base import Embedder, TextKind
 from models.transformer import TransformerEmbedder
