@@ -2,9 +2,10 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from indexes.errors import DataDirectoryError, StoreUnavailableError
 
@@ -16,13 +17,16 @@ class SqliteDatabase:
         path: the database file; created when absent.
         schema: DDL for a new file.
         version: the schema's version, kept in ``PRAGMA user_version``.
+        migrations: DDL that brings a file of the version before to the version it is listed under.
 
     Raises:
         DataDirectoryError: the file was written by a newer program.
         StoreUnavailableError: SQLite cannot open it.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(
+        self, path: Path, schema: str, version: int, migrations: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
         self._path = path
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
@@ -30,7 +34,7 @@ class SqliteDatabase:
         try:
             self.write_connection = self._connect()
             try:
-                self._prepare(schema, version)
+                self._prepare(schema, version, migrations)
             except BaseException:
                 self.write_connection.close()
                 raise
@@ -73,12 +77,16 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _prepare(self, schema: str, version: int) -> None:
+    def _prepare(self, schema: str, version: int, migrations: Mapping[int, str]) -> None:
         found = int(self.write_connection.execute("PRAGMA user_version").fetchone()[0])
         if found > version:
             raise DataDirectoryError(f"{self._path.name} has schema version {found}; this program knows {version}")
         if found == 0:
             self.write_connection.executescript(f"BEGIN; {schema} PRAGMA user_version={version}; COMMIT;")
+            return
+        for step in range(found + 1, version + 1):
+            if step in migrations:
+                self.write_connection.executescript(f"BEGIN; {migrations[step]} PRAGMA user_version={step}; COMMIT;")
 
     def _take(self) -> sqlite3.Connection:
         with self._lock:
