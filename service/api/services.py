@@ -12,6 +12,7 @@ from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
 from service.rag import Rag
+from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.sealer import Sealer
 from service.settings import Settings
@@ -31,6 +32,7 @@ class Services:
     generators: Mapping[str, Generator]
     rag: Rag
     ingestor: Ingestor
+    reembedder: Reembedder
     sealer: Sealer
 
 

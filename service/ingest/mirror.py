@@ -1,0 +1,192 @@
+"""Mirror: the one place where a write to a collection that is being re-embedded reaches both of its forms."""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from indexes.base import Document
+from indexes.catalog import Catalog
+from indexes.collection import Collection, CollectionSpec
+from indexes.errors import DocumentNotFoundError
+from indexes.reembeddings import Route, State
+from indexes.store import Change
+from service.ingest.document_embedder import Content
+from service.ingest.gate import Gate
+
+_log = logging.getLogger("quarry.mirror")
+
+T = TypeVar("T")
+Contents = Mapping[Collection, Content | Exception]
+
+
+class MovedError(Exception):
+    """The name leads elsewhere by now, or has got or lost a mirror: the write is to be prepared for what it is now."""
+
+
+class Miss:
+    """What a mirror has missed, the last of it for ``reason``; empty where nothing is known but that it may have."""
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+
+
+class Mirror:
+    """Commits writes on the calling thread, and changes where names lead between two of them.
+
+    The primary has the name and is the truth. A write is committed there and then, still inside the gate, in the
+    mirror, so the name only moves when no write is half done. Whoever writes to the mirror, a writer or the copying
+    task, takes a number in the mirror's order *before* it reads what the primary has: a commit that this reading
+    misses is followed by a write with a higher number, and of two writes to the mirror the higher number wins.
+
+    A mirror that could not be written to has missed something. The write stands all the same, and the name does not
+    move before the mirror has been compared with the primary.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._gate = Gate()
+        self._missed: WeakKeyDictionary[Collection, Miss] = WeakKeyDictionary()
+
+    def route(self, name: str) -> Route:
+        """Where a write to ``name`` goes now; see ``Catalog.route``."""
+        return self._catalog.route(name)
+
+    def confirm(self, route: Route, document: Document, seq: int) -> bool:
+        """Whether the primary has this content already; it then counts as written at ``seq``.
+
+        Raises:
+            MovedError: the route is out of date.
+        """
+        return self._inside(route, partial(route.primary.confirm, document.id, document.content_hash, seq))
+
+    def put(self, route: Route, document: Document, contents: Contents, seq: int) -> Change:
+        """Insert or replace a document in the primary, and then in the mirror.
+
+        Args:
+            contents: for each collection of the route; for the mirror it may be why there is none.
+            seq: in the order of the primary.
+
+        Raises:
+            MovedError: the route is out of date; nothing was written.
+        """
+
+        def commit() -> Change:
+            change = _put(route.primary, document, contents[route.primary], seq)
+            self._follow(route, document.id, partial(_copy, route.primary, document, contents))
+            return change
+
+        return self._inside(route, commit)
+
+    def delete(self, route: Route, document_id: str, seq: int) -> Change:
+        """Delete a document in the primary, and then in the mirror.
+
+        Raises:
+            MovedError: as ``put``.
+        """
+
+        def commit() -> Change:
+            change = route.primary.delete(document_id, seq)
+            self._follow(route, document_id, partial(_clear, route.primary, document_id))
+            return change
+
+        return self._inside(route, commit)
+
+    def take(self, route: Route, document_id: str) -> tuple[int, Document | None]:
+        """A number in the order of the mirror, then the document as the primary has it, to be copied with that."""
+        assert route.mirror is not None  # noqa: S101  whoever copies has one
+        return route.mirror.accept(), stored(route.primary, document_id)
+
+    def missed(self, mirror: Collection) -> Miss | None:
+        """The last miss of a mirror that is to be compared with its primary; None where it has every write."""
+        return self._missed.get(mirror)
+
+    def distrust(self, mirror: Collection, reason: str = "") -> None:
+        """A mirror may have missed something."""
+        self._missed[mirror] = Miss(reason)
+
+    def compared(self, mirror: Collection, miss: Miss) -> None:
+        """All that was missed up to ``miss`` has been made up for; what was missed since is still to come."""
+        with self._gate.alone():
+            if self._missed.get(mirror) is miss:
+                del self._missed[mirror]
+
+    def link(self, name: str, spec: CollectionSpec) -> None:
+        """As ``Catalog.link``; no write that was prepared for the primary alone is committed after it."""
+        with self._gate.alone():
+            self._catalog.link(name, spec)
+            for mirror in self._catalog.route(name).collections[1:]:
+                self.distrust(mirror)
+
+    def mark(self, name: str, state: State) -> None:
+        """As ``Catalog.mark``."""
+        self._catalog.mark(name, state)
+
+    def move(self, name: str) -> bool:
+        """Give the name to the mirror, if the state is that it should move.
+
+        Returns:
+            Whether it is where it should be: False, and nothing is changed, when the mirror has missed a write.
+        """
+        with self._gate.alone():
+            route = self._catalog.route(name)
+            if route.reembedding is None or not route.reembedding.is_moving:
+                return True
+            if route.mirror is not None and self.missed(route.mirror):
+                return False
+            self._catalog.move(name, "switched" if route.reembedding.state == "building" else "rolled_back")
+            return True
+
+    def unlink(self, route: Route) -> None:
+        """Delete the mirror.
+
+        Raises:
+            MovedError: the route is out of date, so this might be the other one.
+        """
+        with self._gate.alone():
+            if self._catalog.route(route.name) != route:
+                raise MovedError
+            self._catalog.unlink(route.name)
+
+    def _inside(self, route: Route, commit: Callable[[], T]) -> T:
+        with self._gate.together():
+            if self._catalog.route(route.name) != route:
+                raise MovedError
+            return commit()
+
+    def _follow(self, route: Route, document_id: str, write: Callable[[Collection, int], None]) -> None:
+        """Bring the mirror up to a commit of the primary."""
+        mirror = route.mirror
+        if mirror is None:
+            return
+        try:
+            write(mirror, mirror.accept())
+        except Exception as error:  # the edge between the two: whatever happened here, the primary has the write
+            _log.warning("the mirror of %s misses a write: %s: %s", route.name, type(error).__name__, error)
+            self.distrust(mirror, f"document {document_id!r}: {error}")
+
+
+def _put(collection: Collection, document: Document, content: Content | Exception, seq: int) -> Change:
+    if isinstance(content, Exception):
+        raise content
+    return collection.put(document, content.chunks, content.vectors, seq)
+
+
+def _copy(primary: Collection, document: Document, contents: Contents, mirror: Collection, seq: int) -> None:
+    now = stored(primary, document.id)
+    if now is not None and now.content_hash == document.content_hash:  # else overtaken by a write that follows itself
+        _put(mirror, document, contents[mirror], seq)
+
+
+def _clear(primary: Collection, document_id: str, mirror: Collection, seq: int) -> None:
+    if stored(primary, document_id) is None:  # as above
+        mirror.delete(document_id, seq)
+
+
+def stored(collection: Collection, document_id: str) -> Document | None:
+    """The document, or None where there is none of that id."""
+    try:
+        return collection.document(document_id)
+    except DocumentNotFoundError:
+        return None
