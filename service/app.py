@@ -107,7 +107,9 @@ async def _construct(
     library = Library(catalog, embedders.infos(), settings.chunking)
     sealer = await stack.enter_async_context(Sealer())
     document_embedder, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
-    ingestor = stack.enter_context(Ingestor(library, document_embedder, mirror, settings.limits, metrics, sealer.notify))
+    ingestor = stack.enter_context(
+        Ingestor(library, document_embedder, mirror, settings.limits, metrics, sealer.notify)
+    )
     readers = stack.enter_context(
         ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
     )

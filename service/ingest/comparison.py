@@ -66,7 +66,7 @@ class Comparison:
             self._copied_to = last
         while self._cleared_to is not None:
             page, last = await self._in_thread(partial(_page, self._shadow, self._cleared_to))
-            await self._in_thread(partial(self._cleared, page))
+            await self._in_thread(partial(self._clear, page))
             self._cleared_to = last
 
     @property
@@ -97,11 +97,10 @@ class Comparison:
         await self._in_thread(put)
         self.on_write(self._shadow)
 
-    def _cleared(self, page: list[str]) -> None:
+    def _clear(self, page: list[str]) -> None:
         for document_id in page:
-            seq, document = self.mirror.take(self.route, document_id)
-            if document is None:
-                self._shadow.delete(document_id, seq)
+            if stored(self.route.primary, document_id) is None:
+                self.mirror.clear(self.route, document_id)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.threads, call)

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
@@ -18,7 +18,7 @@ from indexes.names import check_document_id
 from indexes.reembeddings import Route
 from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError, QuarryError
 from service.ingest.document_embedder import Content, DocumentEmbedder
-from service.ingest.mirror import Mirror, MovedError
+from service.ingest.mirror import Mirror, MovedError, Place
 from service.library import CollectionOptions, Library
 from service.settings import LimitSettings
 from service.telemetry.metrics import Metrics
@@ -57,11 +57,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWrite:
-    """A write with its place in the order of writes to the primary of its route."""
+    """A write to a collection, with its place in the order of writes."""
 
-    route: Route
+    collection: str
     document: Document
-    seq: int
+    place: Place
     caller: str = ""
 
 
@@ -141,7 +141,7 @@ class Ingestor:
             raise OverloadedError(
                 f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
             )
-        return AcceptedWrite(route, document, route.primary.accept(), caller)
+        return AcceptedWrite(route.name, document, self._mirror.accept(route), caller)
 
     async def put(self, write: AcceptedWrite) -> Written:
         """Chunk, embed and store; durable and searchable when this returns.
@@ -165,12 +165,13 @@ class Ingestor:
             Whether there was one, and the collection's version without it.
         """
         check_document_id(document_id)
+        route = self._mirror.route(name)
+        place = self._mirror.accept(route)
         while True:
-            route = self._mirror.route(name)
-            seq = route.primary.accept()
             with suppress(MovedError):
-                change = await self._in_thread(partial(self._mirror.delete, route, document_id, seq))
+                change = await self._in_thread(partial(self._mirror.delete, route, document_id, place))
                 break
+            route = self._mirror.route(name)
         self._metrics.documents.labels(change.outcome).inc()
         return change.outcome == "deleted", change.version
 
@@ -178,33 +179,29 @@ class Ingestor:
         contents: dict[Collection, Content | Exception] = {}
         while True:
             with suppress(MovedError):  # what is embedded by then is kept for the next round
-                return await self._written(self._now(write), contents)
+                return await self._written(write, self._mirror.route(write.collection), contents)
 
-    def _now(self, write: AcceptedWrite) -> AcceptedWrite:
-        """The write as the name leads now; what moved to another primary is accepted there anew."""
-        route = self._mirror.route(write.route.name)
-        seq = write.seq if route.primary is write.route.primary else route.primary.accept()
-        return replace(write, route=route, seq=seq)
-
-    async def _written(self, write: AcceptedWrite, contents: dict[Collection, Content | Exception]) -> Written:
-        route, document = write.route, write.document
-        if await self._in_thread(partial(self._mirror.confirm, route, document, write.seq)):
+    async def _written(
+        self, write: AcceptedWrite, route: Route, contents: dict[Collection, Content | Exception]
+    ) -> Written:
+        document = write.document
+        if await self._in_thread(partial(self._mirror.confirm, route, document, write.place)):
             return Written(document.id, "unchanged", route.primary.version)
         for collection in route.collections:
             if not isinstance(contents.get(collection), Content):
-                contents[collection] = await self._content(write, collection)
-        change = await self._in_thread(partial(self._mirror.put, route, document, contents, write.seq))
+                contents[collection] = await self._content(write, collection, is_primary=collection is route.primary)
+        change = await self._in_thread(partial(self._mirror.put, route, document, contents, write.place))
         for collection in route.collections:
             self._on_write(collection)
         # A write that a later one has overtaken was durable for no time at all: to its caller it happened before it.
         status: WriteStatus = "created" if change.outcome == "created" else "updated"
         return Written(document.id, status, change.version)
 
-    async def _content(self, write: AcceptedWrite, collection: Collection) -> Content | Exception:
+    async def _content(self, write: AcceptedWrite, collection: Collection, *, is_primary: bool) -> Content | Exception:
         try:
             return await self._documents.content(write.document, collection.spec, write.caller)
         except QuarryError as error:
-            if collection is write.route.primary:
+            if is_primary:
                 raise
             return error  # which costs the mirror this write, and nobody else
 

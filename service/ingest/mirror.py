@@ -1,10 +1,11 @@
 """Mirror: the one place where a write to a collection that is being re-embedded reaches both of its forms."""
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from indexes.base import Document
 from indexes.catalog import Catalog
@@ -32,6 +33,23 @@ class Miss:
         self.reason = reason
 
 
+class Place:
+    """A write's place in the order of writes to ``collection``."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.take(collection)
+
+    def take(self, collection: Collection) -> None:
+        """Go to the end of the order of writes to ``collection``."""
+        self.collection, self.seq = collection, collection.accept()
+
+    def in_order_of(self, collection: Collection) -> int:
+        """Its number there, taken now if it is a place elsewhere."""
+        if self.collection is not collection:
+            self.take(collection)
+        return self.seq
+
+
 class Mirror:
     """Commits writes on the calling thread, and changes where names lead between two of them.
 
@@ -48,38 +66,50 @@ class Mirror:
         self._catalog = catalog
         self._gate = Gate()
         self._missed: WeakKeyDictionary[Collection, Miss] = WeakKeyDictionary()
+        self._places: WeakSet[Place] = WeakSet()
+        self._placing = threading.Lock()
 
     def route(self, name: str) -> Route:
         """Where a write to ``name`` goes now; see ``Catalog.route``."""
         return self._catalog.route(name)
 
-    def confirm(self, route: Route, document: Document, seq: int) -> bool:
-        """Whether the primary has this content already; it then counts as written at ``seq``.
+    def accept(self, route: Route) -> Place:
+        """A place in the order of writes to the primary; it outlives a move of the name, and so does the order."""
+        with self._placing:
+            place = Place(route.primary)
+            self._places.add(place)
+        return place
+
+    def confirm(self, route: Route, document: Document, place: Place) -> bool:
+        """Whether the primary has this content already; it then counts as written at ``place``.
 
         Raises:
             MovedError: the route is out of date.
         """
-        return self._inside(route, partial(route.primary.confirm, document.id, document.content_hash, seq))
 
-    def put(self, route: Route, document: Document, contents: Contents, seq: int) -> Change:
+        def commit() -> bool:
+            return route.primary.confirm(document.id, document.content_hash, place.in_order_of(route.primary))
+
+        return self._inside(route, commit)
+
+    def put(self, route: Route, document: Document, contents: Contents, place: Place) -> Change:
         """Insert or replace a document in the primary, and then in the mirror.
 
         Args:
             contents: for each collection of the route; for the mirror it may be why there is none.
-            seq: in the order of the primary.
 
         Raises:
             MovedError: the route is out of date; nothing was written.
         """
 
         def commit() -> Change:
-            change = _put(route.primary, document, contents[route.primary], seq)
+            change = _put(route.primary, document, contents[route.primary], place.in_order_of(route.primary))
             self._follow(route, document.id, partial(_copy, route.primary, document, contents))
             return change
 
         return self._inside(route, commit)
 
-    def delete(self, route: Route, document_id: str, seq: int) -> Change:
+    def delete(self, route: Route, document_id: str, place: Place) -> Change:
         """Delete a document in the primary, and then in the mirror.
 
         Raises:
@@ -87,7 +117,7 @@ class Mirror:
         """
 
         def commit() -> Change:
-            change = route.primary.delete(document_id, seq)
+            change = route.primary.delete(document_id, place.in_order_of(route.primary))
             self._follow(route, document_id, partial(_clear, route.primary, document_id))
             return change
 
@@ -97,6 +127,16 @@ class Mirror:
         """A number in the order of the mirror, then the document as the primary has it, to be copied with that."""
         assert route.mirror is not None  # noqa: S101  whoever copies has one
         return route.mirror.accept(), stored(route.primary, document_id)
+
+    def clear(self, route: Route, document_id: str) -> None:
+        """Delete a document in the mirror, if the primary has none of that id.
+
+        Raises:
+            MovedError: as ``put``.
+        """
+        mirror = route.mirror
+        assert mirror is not None  # noqa: S101  as above
+        self._inside(route, lambda: _clear(route.primary, document_id, mirror, mirror.accept()))
 
     def missed(self, mirror: Collection) -> Miss | None:
         """The last miss of a mirror that is to be compared with its primary; None where it has every write."""
@@ -136,6 +176,7 @@ class Mirror:
             if route.mirror is not None and self.missed(route.mirror):
                 return False
             self._catalog.move(name, "switched" if route.reembedding.state == "building" else "rolled_back")
+            self._replace(route.primary, self._catalog.route(name).primary)
             return True
 
     def unlink(self, route: Route) -> None:
@@ -145,15 +186,23 @@ class Mirror:
             MovedError: the route is out of date, so this might be the other one.
         """
         with self._gate.alone():
-            if self._catalog.route(route.name) != route:
-                raise MovedError
+            self._check(route)
             self._catalog.unlink(route.name)
 
     def _inside(self, route: Route, commit: Callable[[], T]) -> T:
         with self._gate.together():
-            if self._catalog.route(route.name) != route:
-                raise MovedError
+            self._check(route)
             return commit()
+
+    def _check(self, route: Route) -> None:
+        if self._catalog.route(route.name).collections != route.collections:
+            raise MovedError
+
+    def _replace(self, old: Collection, new: Collection) -> None:
+        """Writes that are under way keep their order: of two, the one accepted later still wins."""
+        with self._placing:
+            for place in sorted((place for place in self._places if place.collection is old), key=lambda p: p.seq):
+                place.take(new)
 
     def _follow(self, route: Route, document_id: str, write: Callable[[Collection, int], None]) -> None:
         """Bring the mirror up to a commit of the primary."""
