@@ -68,11 +68,6 @@ class RecallCurve:
         """The chosen point reaches the target and its margin."""
         return self.chosen.recall >= wanted_recall(self.target)
 
-    def dearer(self, nprobe: int, refine: int) -> CurvePoint | None:
-        """The cheapest point that visits more lists and refines no less; None where there is none."""
-        further = [point for point in self.points if point.nprobe > nprobe and point.refine >= refine]
-        return min(further, key=lambda point: point.cost, default=None)
-
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``from_json`` reads them back."""
         return asdict(self)

@@ -19,7 +19,7 @@ class Plan:
     """One query over the sealed rows.
 
     Attributes:
-        way: ``lists`` over-fetches candidates and drops those that are not visible; ``scan`` rescores every visible row.
+        way: ``lists`` over-fetches candidates and drops those that are not visible; ``scan`` scores every visible row.
         nprobe: lists visited.
         candidates: rows taken from them.
         selectivity: share of the rows that are expected to be visible.

@@ -221,14 +221,13 @@ class Upkeep:
         return rebuild_reason(health)
 
     def _retuned(self, view: View) -> bool:
-        """Searches that miss the target get the next dearer setting: questions are not asked like documents."""
+        """Searches that miss the target visit twice as many lists: questions do not lie among documents as rows do."""
         sealed, live = view.sealed, self.shadow.estimate
         if sealed is None or live.searches < _LEAST_COMPARED or live.high >= self._spec.target_recall:
             return False
         params = sealed.index.params
-        dearer = sealed.curve.dearer(params.nprobe, params.refine)
-        if dearer is None:
+        if params.nprobe >= params.nlist:
             return False
-        self._live.seal(replace(sealed, index=sealed.index.tuned(dearer.nprobe, dearer.refine)))
+        self._live.seal(replace(sealed, index=sealed.index.tuned(min(2 * params.nprobe, params.nlist), params.refine)))
         self.shadow.clear()
         return True

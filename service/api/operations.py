@@ -43,6 +43,7 @@ async def status(services: ServicesOf) -> dict[str, Any]:
         "degraded": _degraded(services),
         "maintenance_running": services.maintenance.is_running,
         "collections": await _collections(services),
+        "aliases": services.library.aliases(),
     }
 
 
@@ -67,10 +68,11 @@ async def _collections(services: Services) -> dict[str, object]:
         try:
             collection = services.library.get(name)
             state = await asyncio.to_thread(collection.describe)
+            reembedding = services.reembedder.describe(name)
         except IndexesError as error:  # another embedder's, being dropped, or unreadable: the others still have a state
             states[name] = {"unavailable": str(error)}
             continue
-        states[name] = asdict(state)
+        states[name] = asdict(state) | {"reembedding": reembedding and asdict(reembedding)}
         rows.update({(name, "flat"): 0, (name, "ivf_pq"): 0})
         for segment in state.segments:
             rows[name, str(segment["index"])] += int(str(segment["live_rows"]))

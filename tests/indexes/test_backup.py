@@ -20,10 +20,11 @@ from indexes.backup import back_up, verify_backup
 from indexes.backup_manifest import BackupManifest, CollectionEntry
 from indexes.base import Hit, SearchParams, Vectors
 from indexes.catalog import Catalog
-from indexes.collection import Collection, CollectionSpec
+from indexes.collection import Collection
 from indexes.data_directory import owned
 from indexes.durable import Checksum
 from indexes.errors import BackupConflictError, BackupError, DataDirectoryError
+from indexes.spec import CollectionSpec
 from indexes.sqlite_copy import copy_database
 
 Open = Callable[[], Catalog]
