@@ -6,9 +6,11 @@ TORCH_INDEX_URL ?=
 VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
+KILLS ?= 1000
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt peers bench-gpu clean
+.PHONY: help run test crash-test check fmt peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +31,9 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 
 test: $(VENV)/dev.stamp ## Run the test suite
 	$(BIN)/python -m pytest
+
+crash-test: $(VENV)/dev.stamp ## Kill a writing process KILLS times and look for lost rows; SEED resumes
+	PYTHONPATH=.:tests $(BIN)/python -m faults.crash --kills $(KILLS) --seed $(SEED)
 
 check: $(VENV)/dev.stamp ## Format, lint, types and the directions of the architecture
 	$(BIN)/ruff format --check .
