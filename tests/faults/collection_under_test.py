@@ -1,5 +1,6 @@
 """The one place where these harnesses touch the collection: when that changes, only this file does."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -12,12 +13,14 @@ from indexes.errors import DocumentNotFoundError
 
 SEAL_ROWS = 256  # the fewest that IVF-PQ can be trained on
 METRICS: tuple[str, ...] = get_args(get_type_hints(CollectionSpec)["metric"])
+# What the collection has: filters and deletes by them; upkeep with rebuilds and snapshots; else it can only seal.
+FILTERS = "filter" in {field.name for field in dataclasses.fields(SearchParams)}
+UPKEEP = not hasattr(Collection, "seal")
+# Background work by name; ``maintain`` does all that is due.
+STEPS = ("maintain", "rebuild", "snapshot") if UPKEEP else ("maintain",)
 # Every list and every row: IVF-PQ with these is exact, so a missing hit is a fault of the collection.
 _EVERY = 10**6
 _NAME = "docs"
-_METHODS = {"maintain": "maintain", "rebuild": "rebuild", "snapshot": "save_snapshot"}
-# Background work by name, as far as a collection has it; ``maintain`` does all that is due.
-STEPS = tuple(step for step, method in _METHODS.items() if step == "maintain" or hasattr(Collection, method))
 
 
 class CollectionUnderTest:
@@ -30,7 +33,7 @@ class CollectionUnderTest:
 
     def __init__(self, data_dir: Path, metric: str = "cosine") -> None:
         policy: Any = catalog.IndexPolicy(seal_rows=SEAL_ROWS) if hasattr(catalog, "IndexPolicy") else SEAL_ROWS
-        spec = CollectionSpec("test-model", "test-fingerprint", DIMENSION, 100, 0, metric)
+        spec: Any = CollectionSpec("test-model", "test-fingerprint", DIMENSION, 100, 0, metric)
         self._catalog = catalog.Catalog(data_dir, policy)
         try:
             self._collection: Any = self._catalog.ensure(_NAME, spec)[0]
@@ -55,9 +58,10 @@ class CollectionUnderTest:
         """A sequence number."""
         return int(self._collection.accept())
 
-    def search(self, query: Vectors, top_k: int, **params: object) -> Sequence[Hit]:
-        """The best chunks by an exact search."""
-        return self._collection.search(query, SearchParams(top_k=top_k, nprobe=_EVERY, refine=_EVERY, **params))
+    def search(self, query: Vectors, top_k: int, matching: object = None) -> Sequence[Hit]:
+        """The best chunks by an exact search, of documents that match a filter as JSON has it."""
+        filtered: dict[str, Any] = {} if matching is None else {"filter": _parsed(matching)}
+        return self._collection.search(query, SearchParams(top_k=top_k, nprobe=_EVERY, refine=_EVERY, **filtered))
 
     def document(self, document_id: str) -> Document | None:
         """The document, or None."""
@@ -80,16 +84,34 @@ class CollectionUnderTest:
 
     def do(self, step: str) -> object:
         """One of ``STEPS``."""
-        return self.maintain() if step == "maintain" else getattr(self._collection, _METHODS[step])()
+        if step == "rebuild":
+            return self._collection.upkeep.rebuild()
+        if step == "snapshot":
+            return self._collection.upkeep.save()
+        return self.maintain()
 
     def maintain(self) -> int:
         """Do all the background work that is due; how many steps it took."""
-        step = getattr(self._collection, "maintain", None) or self._collection.seal
+        step = self._collection.upkeep.step if UPKEEP else self._collection.seal
         taken = 0
         while step():
             taken += 1
         return taken
 
+    def trouble(self) -> Sequence[str]:
+        """What is wrong with the index, as the status says it."""
+        return list(self._collection.describe().trouble)
+
+    def delete_matching(self, raw: object) -> int:
+        """Delete by a filter as JSON has it; how many chunks went."""
+        return len(self._collection.delete_matching(_parsed(raw), self.accept()).removed)
+
     def close(self) -> None:
         """Close the catalogue."""
         self._catalog.close()
+
+
+def _parsed(raw: object) -> object:
+    from indexes.filters import parse_filter  # noqa: PLC0415  where there are no filters there is no such module
+
+    return parse_filter(raw)

@@ -21,8 +21,8 @@ PUT = next(n for n in reversed(SERIALS) if WORKLOAD.operation(n).content is not 
 class Doubling(CollectionUnderTest):
     """Finds everything twice."""
 
-    def search(self, query: Vectors, top_k: int, **params: object) -> Sequence[Hit]:
-        hits = super().search(query, top_k, **params)
+    def search(self, query: Vectors, top_k: int, matching: object = None) -> Sequence[Hit]:
+        hits = super().search(query, top_k, matching)
         return [hit for hit in hits for _ in range(2)]
 
 
