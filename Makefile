@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 KILLS ?= 1000
+EXAMPLES ?= 10000
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash-test check fmt peers bench-gpu clean
+.PHONY: help run test crash-test fault-test property-test check fmt peers bench-gpu clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
@@ -34,6 +35,12 @@ test: $(VENV)/dev.stamp ## Run the test suite
 
 crash-test: $(VENV)/dev.stamp ## Kill a writing process KILLS times and look for lost rows; SEED resumes
 	PYTHONPATH=.:tests $(BIN)/python -m faults.crash --kills $(KILLS) --seed $(SEED)
+
+fault-test: $(VENV)/dev.stamp ## Let every write, fsync and rename of a run fail in turn; needs strace
+	PYTHONPATH=.:tests $(BIN)/python -m faults.injection
+
+property-test: $(VENV)/dev.stamp ## Compare EXAMPLES sequences of operations with a dict and NumPy; SEED chooses them
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --timeout=0 --hypothesis-seed=$(SEED) tests/faults/test_any_sequence.py
 
 check: $(VENV)/dev.stamp ## Format, lint, types and the directions of the architecture
 	$(BIN)/ruff format --check .

@@ -57,7 +57,7 @@ class Aim:
     def drawn(cls, rng: np.random.Generator) -> "Aim":
         """Delays from ten microseconds to ten milliseconds, each magnitude as likely as the next."""
         phase = str(rng.choice(_PHASES))
-        nth = int(rng.integers(1, 80 if phase in _WRITES else 6))
+        nth = int(rng.integers(1, 80 if phase in _WRITES else 3))
         return cls(phase, 1 if phase == "opening" else nth, float(10 ** rng.uniform(-5, -2)))
 
     def is_met_by(self, line: str) -> bool:

@@ -39,7 +39,7 @@ class Worker:
         self._due = threading.Semaphore(0)
         self._stopped = threading.Event()
         self._steps = [name for name in _ROUND if name in STEPS]
-        self._step = 0
+        self._step = options.first  # so that workers that follow one another begin anywhere in the round
 
     def run(self) -> None:
         """Every operation, with maintenance beside it or, with one thread, between them."""
@@ -75,7 +75,7 @@ class Worker:
             else:
                 outcome = self._subject.put(operation.content)
         except IndexesError as error:
-            say("failed", serial, type(error).__name__, error)
+            say("acked" if self._options.ack_failures else "failed", serial, type(error).__name__, error)
         else:
             say("acked", serial, outcome)
 
@@ -114,9 +114,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="serial number of the first operation")
     parser.add_argument("--operations", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=3)
+    parser.add_argument("--ids", type=int, default=40)
     parser.add_argument("--chunks", type=int, default=24)
     parser.add_argument("--step-every", type=int, default=10, help="operations between two steps of maintenance")
     parser.add_argument("--lie-every", type=int, default=0, help="acknowledge such operations without doing them")
+    parser.add_argument("--ack-failures", action="store_true", help="acknowledge what failed")
     parser.add_argument("--synchronous-off", action="store_true")
     return parser.parse_args(arguments)
 
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str]) -> int:
         say("refused", type(error).__name__, error)
         return REFUSED
     say("ended", "opening")
-    workload = Workload(options.seed, threads=options.threads, chunks=options.chunks)
+    workload = Workload(options.seed, options.threads, options.ids, options.chunks)
     Worker(subject, workload, options).run()
     say("began", "closing")
     subject.close()
