@@ -1,5 +1,6 @@
 """Named collections of one data directory, which one process owns at a time."""
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -50,7 +51,7 @@ class Catalog:
         self._folder = data_dir / "collections"
         self._seal_rows = seal_rows
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(self._folder)
         except OSError as error:
             raise DataDirectoryError(f"cannot create {self._folder}: {error.strerror}") from error
         self._mutation = threading.Lock()
@@ -159,7 +160,7 @@ class Catalog:
     def _open(self, uid: str, spec: CollectionSpec) -> Collection:
         folder = self._folder / uid
         try:
-            folder.mkdir(exist_ok=True)
+            _make_folder(folder)
         except OSError as error:
             raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
         store = Store(folder / "store.db")
@@ -173,6 +174,18 @@ class Catalog:
         """Remove the files first, the row last: a crash in between leaves a row that says what is still to do."""
         shutil.rmtree(self._folder / uid, ignore_errors=True)
         self._writer.write(self._database, partial(_erase, uid=uid))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and the parents it lacks; their names survive a power cut: SQLite syncs only the names in it."""
+    if not folder.parent.exists():
+        _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _locked(data_dir: Path) -> FileLock:
