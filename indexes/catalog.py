@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 from filelock import FileLock, Timeout
 
-from indexes.collection import Collection, CollectionSpec
+from indexes.collection import Collection
 from indexes.database import SqliteDatabase
 from indexes.errors import (
     CollectionConflictError,
@@ -22,7 +22,9 @@ from indexes.errors import (
     StoreUnavailableError,
 )
 from indexes.names import check_collection_name
+from indexes.spec import CollectionSpec
 from indexes.store import Store
+from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
 SCHEMA_VERSION = 1
@@ -40,16 +42,16 @@ class Catalog:
 
     Args:
         data_dir: created when absent.
-        seal_rows: see ``Collection``.
+        policy: see ``Collection``.
 
     Raises:
         DataDirectoryError: another process holds the lock, or the data is newer than the program.
         StoreUnavailableError: SQLite cannot open a file.
     """
 
-    def __init__(self, data_dir: Path, seal_rows: int) -> None:
+    def __init__(self, data_dir: Path, policy: IndexPolicy) -> None:
         self._folder = data_dir / "collections"
-        self._seal_rows = seal_rows
+        self._policy = policy
         try:
             _make_folder(self._folder)
         except OSError as error:
@@ -165,7 +167,7 @@ class Catalog:
             raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
         store = Store(folder / "store.db")
         try:
-            return Collection(spec, store, self._writer, self._seal_rows)
+            return Collection(spec, store, self._writer, folder / "snapshots", self._policy)
         except BaseException:
             store.close()
             raise

@@ -4,7 +4,7 @@ Every index is derived from it. Functions that take a connection run inside the 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
@@ -49,6 +50,7 @@ class Change:
         version: the collection's version with this change in it.
         removed: chunk rows that are gone.
         added: chunk rows that are new, ascending, one for each row of ``vectors``.
+        metadata: of the document they are of.
     """
 
     outcome: Outcome
@@ -56,6 +58,7 @@ class Change:
     removed: Sequence[int] = ()
     added: RowIds = field(default_factory=_no_rows)
     vectors: Vectors | None = None
+    metadata: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,34 @@ class Snapshot:
             for row, id_, ordinal, text, start, end, path, page, title, url in found
         }
 
+    def row_ids(self) -> RowIds:
+        """Every chunk row, ascending."""
+        rows = self.connection.execute("SELECT row FROM chunks ORDER BY row").fetchall()
+        return np.array([row for (row,) in rows], dtype=np.int64)
+
+    def vectors(self, rows: Sequence[int], dimension: int) -> Vectors:
+        """``(len(rows), dimension)``: the vectors of rows that exist."""
+        found = (
+            self.connection.execute("SELECT vector FROM vectors WHERE chunk = ?", (row,)).fetchone() for row in rows
+        )
+        return np.frombuffer(b"".join(vector for (vector,) in found), dtype="<f4").reshape(len(rows), dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of rows, and what the filters of a search need to know of their documents.
+
+    Attributes:
+        ids: ``(n,)`` chunk rows, ascending.
+        vectors: ``(n, dimension)``.
+        documents: ``(n,)`` index of each row's document in ``metadata``.
+    """
+
+    ids: RowIds
+    vectors: Vectors
+    documents: NDArray[np.int64]
+    metadata: Sequence[Mapping[str, object]]
+
 
 class Store:
     """One collection's SQLite file."""
@@ -107,7 +138,8 @@ class Store:
         removed = _remove(connection, document.id)
         version = _log(connection, seq, "put", document.id)
         added = _insert(connection, document, chunks, vectors, seq)
-        return Change("updated" if removed is not None else "created", version, removed or (), added, vectors)
+        outcome: Outcome = "created" if removed is None else "updated"
+        return Change(outcome, version, removed or (), added, vectors, document.metadata)
 
     def confirm(self, connection: sqlite3.Connection, document_id: str, content_hash: bytes, seq: int) -> Change:
         """Note at ``seq`` that the document is already what a write wanted, so that older writes cannot undo it.
@@ -165,6 +197,16 @@ class Store:
             ).fetchall()
         return [(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
 
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file, a sentence each; and chunks that have no vector."""
+        with self.database.reading() as connection:
+            said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check").fetchall()]
+            bare = connection.execute(
+                "SELECT count(*) FROM chunks WHERE row NOT IN (SELECT chunk FROM vectors)"
+            ).fetchone()[0]
+        problems = [] if said == ["ok"] else [f"the store: {sentence}" for sentence in said]
+        return problems + ([f"{bare} chunks have no vector"] if bare else [])
+
     def counts(self) -> tuple[int, int]:
         """Documents and chunks."""
         with self.database.reading() as connection:
@@ -182,19 +224,38 @@ class Store:
             finally:
                 connection.execute("ROLLBACK")
 
-    def scan(self, dimension: int, block: int = 8192) -> Iterator[tuple[RowIds, Vectors]]:
-        """Every vector in row order, in blocks, each read in a short transaction of its own."""
+    def scan(self, dimension: int, rows: int = 8192) -> Iterator[Block]:
+        """Every row in the order of the ids, in blocks, each read in a short transaction of its own."""
         last = 0
         while True:
             with self.database.reading() as connection:
-                rows = connection.execute(
-                    "SELECT chunk, vector FROM vectors WHERE chunk > ? ORDER BY chunk LIMIT ?", (last, block)
-                ).fetchall()
-            if not rows:
+                connection.execute("BEGIN")
+                try:
+                    block = _block(connection, dimension, last, rows)
+                finally:
+                    connection.execute("ROLLBACK")
+            if block is None:
                 return
-            ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
-            yield ids, np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").reshape(len(rows), dimension)
-            last = int(ids[-1])
+            yield block
+            last = int(block.ids[-1])
+
+
+def _block(connection: sqlite3.Connection, dimension: int, last: int, rows: int) -> Block | None:
+    """The rows behind ``last`` with the metadata of their documents, both of one moment."""
+    found = connection.execute(
+        "SELECT v.chunk, c.document, v.vector FROM vectors v JOIN chunks c ON c.row = v.chunk "
+        "WHERE v.chunk > ? ORDER BY v.chunk LIMIT ?",
+        (last, rows),
+    ).fetchall()
+    if not found:
+        return None
+    numbers, documents = np.unique([row[1] for row in found], return_inverse=True)
+    metadata = [
+        orjson.loads(connection.execute("SELECT metadata FROM documents WHERE row = ?", (number,)).fetchone()[0])
+        for number in numbers.tolist()
+    ]
+    vectors = np.frombuffer(b"".join(row[2] for row in found), dtype="<f4").reshape(len(found), dimension)
+    return Block(np.array([row[0] for row in found], dtype=np.int64), vectors, documents, metadata)
 
 
 def _version(connection: sqlite3.Connection) -> int:

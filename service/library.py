@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from indexes.catalog import Catalog
-from indexes.collection import Collection, CollectionSpec
+from indexes.collection import Collection
 from indexes.errors import CollectionConflictError
+from indexes.spec import CollectionSpec
 from models.base import EmbedderInfo
 from service.errors import InvalidRequestError
 from service.ingest.chunking import largest_chunk

@@ -178,4 +178,4 @@ def test_derived_parameters_are_ones_faiss_takes(rows: int, dimension: int) -> N
 
 def test_describe_names_the_kind_and_its_parameters(index: IvfPqIndex) -> None:
     described = index.describe()
-    assert described == {"index": "ivf_pq", "nlist": 153, "m": 6, "nprobe": 38, "refine": 10}
+    assert described == {"index": "ivf_pq", "nlist": 153, "m": 4, "nprobe": 38, "refine": 10}

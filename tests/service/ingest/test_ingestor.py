@@ -13,6 +13,7 @@ from indexes.base import SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import InvalidNameError
+from indexes.upkeep import IndexPolicy
 from models.base import TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service.embedders import Embedders
@@ -55,7 +56,7 @@ def embedder() -> Counting:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(tmp_path / "data", 256)
+    catalog = Catalog(tmp_path / "data", IndexPolicy(256))
     yield catalog
     catalog.close()
 
