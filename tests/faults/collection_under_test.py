@@ -1,23 +1,22 @@
 """The one place where these harnesses touch the collection: when that changes, only this file does."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import get_args
 
 from faults.workload import DIMENSION, Content
-from indexes import catalog
-from indexes.base import Document, Hit, SearchParams, Vectors
-from indexes.collection import Collection, CollectionSpec
+from indexes.base import Document, Hit, Metric, SearchParams, Vectors
+from indexes.catalog import Catalog
+from indexes.collection import CollectionSpec
 from indexes.errors import DocumentNotFoundError
+from indexes.filters import parse_filter
+from indexes.store import Store
+from indexes.upkeep import IndexPolicy
 
 SEAL_ROWS = 256  # the fewest that IVF-PQ can be trained on
-METRICS: tuple[str, ...] = get_args(get_type_hints(CollectionSpec)["metric"])
-# What the collection has: filters and deletes by them; upkeep with rebuilds and snapshots; else it can only seal.
-FILTERS = "filter" in {field.name for field in dataclasses.fields(SearchParams)}
-UPKEEP = not hasattr(Collection, "seal")
-# Background work by name; ``maintain`` does all that is due.
-STEPS = ("maintain", "rebuild", "snapshot") if UPKEEP else ("maintain",)
+METRICS: tuple[Metric, ...] = get_args(Metric)
+STEPS = ("maintain", "rebuild", "snapshot")  # background work; maintain does all that is due
+DELETES_MATCHING = hasattr(Store, "delete_matching")
 # Every list and every row: IVF-PQ with these is exact, so a missing hit is a fault of the collection.
 _EVERY = 10**6
 _NAME = "docs"
@@ -31,12 +30,11 @@ class CollectionUnderTest:
         metric: one of ``METRICS``.
     """
 
-    def __init__(self, data_dir: Path, metric: str = "cosine") -> None:
-        policy: Any = catalog.IndexPolicy(seal_rows=SEAL_ROWS) if hasattr(catalog, "IndexPolicy") else SEAL_ROWS
-        spec: Any = CollectionSpec("test-model", "test-fingerprint", DIMENSION, 100, 0, metric)
-        self._catalog = catalog.Catalog(data_dir, policy)
+    def __init__(self, data_dir: Path, metric: Metric = "cosine") -> None:
+        spec = CollectionSpec("test-model", "test-fingerprint", DIMENSION, 100, 0, metric)
+        self._catalog = Catalog(data_dir, IndexPolicy(seal_rows=SEAL_ROWS))
         try:
-            self._collection: Any = self._catalog.ensure(_NAME, spec)[0]
+            self._collection = self._catalog.ensure(_NAME, spec)[0]
         except BaseException:
             self._catalog.close()
             raise
@@ -60,8 +58,8 @@ class CollectionUnderTest:
 
     def search(self, query: Vectors, top_k: int, matching: object = None) -> Sequence[Hit]:
         """The best chunks by an exact search, of documents that match a filter as JSON has it."""
-        filtered: dict[str, Any] = {} if matching is None else {"filter": _parsed(matching)}
-        return self._collection.search(query, SearchParams(top_k=top_k, nprobe=_EVERY, refine=_EVERY, **filtered))
+        wanted = None if matching is None else parse_filter(matching)
+        return self._collection.search(query, SearchParams(top_k, nprobe=_EVERY, refine=_EVERY, filter=wanted))
 
     def document(self, document_id: str) -> Document | None:
         """The document, or None."""
@@ -84,17 +82,17 @@ class CollectionUnderTest:
 
     def do(self, step: str) -> object:
         """One of ``STEPS``."""
-        if step == "rebuild":
-            return self._collection.upkeep.rebuild()
-        if step == "snapshot":
-            return self._collection.upkeep.save()
-        return self.maintain()
+        work: dict[str, Callable[[], object]] = {
+            "maintain": self.maintain,
+            "rebuild": self._collection.upkeep.rebuild,
+            "snapshot": self._collection.upkeep.save,
+        }
+        return work[step]()
 
     def maintain(self) -> int:
         """Do all the background work that is due; how many steps it took."""
-        step = self._collection.upkeep.step if UPKEEP else self._collection.seal
         taken = 0
-        while step():
+        while self._collection.upkeep.step():
             taken += 1
         return taken
 
@@ -104,14 +102,8 @@ class CollectionUnderTest:
 
     def delete_matching(self, raw: object) -> int:
         """Delete by a filter as JSON has it; how many chunks went."""
-        return len(self._collection.delete_matching(_parsed(raw), self.accept()).removed)
+        return len(self._collection.delete_matching(parse_filter(raw), self.accept()).removed)
 
     def close(self) -> None:
         """Close the catalogue."""
         self._catalog.close()
-
-
-def _parsed(raw: object) -> object:
-    from indexes.filters import parse_filter  # noqa: PLC0415  where there are no filters there is no such module
-
-    return parse_filter(raw)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from faults.collection_under_test import FILTERS, METRICS, SEAL_ROWS, STEPS, CollectionUnderTest
+from faults.collection_under_test import DELETES_MATCHING, METRICS, SEAL_ROWS, STEPS, CollectionUnderTest
 from faults.oracle import Oracle
 from faults.workload import DIMENSION, Content, made
 from indexes.base import Vectors
@@ -73,7 +73,7 @@ class AnySequence(RuleBasedStateMachine):
         if there:
             assert self.subject.delete(document_id, earlier) == "superseded"
 
-    @precondition(lambda _: FILTERS)
+    @precondition(lambda _: DELETES_MATCHING)
     @rule(matching=MATCHING)
     def delete_by_filter(self, matching: Mapping[str, object]) -> None:
         assert self.subject.delete_matching(matching) == self.oracle.delete_matching(matching)
@@ -82,7 +82,6 @@ class AnySequence(RuleBasedStateMachine):
     def search(self, seed: int, top_k: int) -> None:
         self.compare(seed, top_k, None)
 
-    @precondition(lambda _: FILTERS)
     @rule(seed=SEEDS, top_k=st.sampled_from([1, 10, 1000]), matching=MATCHING)
     def search_with_filter(self, seed: int, top_k: int, matching: Mapping[str, object]) -> None:
         self.compare(seed, top_k, matching)
