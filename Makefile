@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 KILLS ?= 1000
 CUTS ?= 1000
+FLIPS ?= 1000
 EXAMPLES ?= 10000
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash-test fault-test power-test property-test check fmt peers bench-gpu clean
+.PHONY: help run test crash-test fault-test flip-test power-test property-test check fmt peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,9 @@ crash-test: $(VENV)/dev.stamp ## Kill a writing process KILLS times and look for
 
 fault-test: $(VENV)/dev.stamp ## Let every write, fsync and rename of a run fail in turn; needs strace
 	PYTHONPATH=.:tests $(BIN)/python -m faults.injection
+
+flip-test: $(VENV)/dev.stamp ## Change a byte of an index file FLIPS times and look whether it is noticed and made good
+	PYTHONPATH=.:tests $(BIN)/python -m faults.byte_flip --flips $(FLIPS) --seed $(SEED)
 
 power-test: $(VENV)/dev.stamp ## Cut the power CUTS times in recorded runs and look for lost rows; needs strace; SEED resumes
 	PYTHONPATH=.:tests $(BIN)/python -m faults.power_cut --cuts $(CUTS) --seed $(SEED)

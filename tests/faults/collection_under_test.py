@@ -10,6 +10,7 @@ from indexes.catalog import Catalog
 from indexes.collection import CollectionSpec
 from indexes.errors import DocumentNotFoundError
 from indexes.filters import parse_filter
+from indexes.snapshot import Snapshots
 from indexes.store import Store
 from indexes.upkeep import IndexPolicy
 
@@ -32,6 +33,7 @@ class CollectionUnderTest:
 
     def __init__(self, data_dir: Path, metric: Metric = "cosine") -> None:
         spec = CollectionSpec("test-model", "test-fingerprint", DIMENSION, 100, 0, metric)
+        self._data_dir = data_dir
         self._catalog = Catalog(data_dir, IndexPolicy(seal_rows=SEAL_ROWS))
         try:
             self._collection = self._catalog.ensure(_NAME, spec)[0]
@@ -99,6 +101,12 @@ class CollectionUnderTest:
     def trouble(self) -> Sequence[str]:
         """What is wrong with the index, as the status says it."""
         return list(self._collection.describe().trouble)
+
+    def damage(self) -> Sequence[str]:
+        """What is wrong with the snapshots, every byte of them read."""
+        return [
+            said for folder in self._data_dir.glob("collections/*/snapshots") for said in Snapshots(folder).verify()
+        ]
 
     def delete_matching(self, raw: object) -> int:
         """Delete by a filter as JSON has it; how many chunks went."""
