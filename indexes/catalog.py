@@ -17,6 +17,7 @@ from indexes.aliases import Aliases
 from indexes.collection import Collection
 from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned
 from indexes.database import SqliteDatabase
+from indexes.durable import make_folder
 from indexes.errors import (
     CollectionConflictError,
     CollectionNotFoundError,
@@ -60,7 +61,7 @@ class Catalog:
         self._folder = data_dir / COLLECTIONS
         self._policy = policy
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
         except OSError as error:
             raise DataDirectoryError(f"cannot create {self._folder}: {error.strerror}") from error
         self._mutation = threading.Lock()
@@ -301,7 +302,7 @@ class Catalog:
     def _open(self, uid: str, spec: CollectionSpec) -> Collection:
         folder = self._folder / uid
         try:
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
         store = Store(folder / STORE)

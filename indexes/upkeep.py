@@ -197,6 +197,8 @@ class Upkeep:
             self._snapshots.remove_all()
         else:
             self._snapshots.write(*packed(view, view.sealed))
+            if self._damage:
+                self._snapshots.remove_older()  # the damaged one is newer than a good one, so it is what was kept
         self._saved = view.sealed
         self._damage = ()
 
