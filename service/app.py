@@ -15,7 +15,7 @@ from indexes.catalog import Catalog
 from indexes.ivf_pq import search_on_one_thread
 from models.base import Embedder
 from service.admission import EngineLimits
-from service.api import batch, collections, documents, embeddings, operations, problems, question, rerank
+from service.api import admin, batch, collections, documents, embeddings, operations, problems, question, rerank
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
@@ -72,7 +72,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, operations):
+    for module in (question, embeddings, rerank, documents, batch, collections, operations, admin):
         app.include_router(module.router)
     return app
 

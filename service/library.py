@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from indexes.backup import back_up
+from indexes.backup_manifest import BackupManifest
 from indexes.catalog import Catalog
 from indexes.collection import Collection, CollectionSpec
 from indexes.errors import CollectionConflictError
@@ -86,6 +89,14 @@ class Library:
             CollectionNotFoundError: there is none.
         """
         self._catalog.drop(name)
+
+    def back_up(self, folder: Path) -> BackupManifest:
+        """Copy every collection to a new folder while they serve.
+
+        Raises:
+            BackupError: see ``indexes.backup.back_up``.
+        """
+        return back_up(self._catalog, folder)
 
     def _spec(self, options: CollectionOptions) -> CollectionSpec:
         model = options.embedding_model or self._default.name

@@ -50,6 +50,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.CollectionNotFoundError, NOT_FOUND),
     (indexes.DocumentNotFoundError, NOT_FOUND),
     (indexes.CollectionConflictError, Kind("conflict", 409)),
+    (indexes.BackupConflictError, Kind("conflict", 409)),
     (indexes.InvalidNameError, INVALID),
     (indexes.IndexesError, _STORE_DOWN),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
