@@ -17,7 +17,18 @@ from indexes.ivf_pq import search_on_one_thread
 from indexes.upkeep import IndexPolicy
 from models.base import Embedder
 from service.admission import EngineLimits
-from service.api import aliases, batch, collections, documents, embeddings, operations, problems, question, rerank
+from service.api import (
+    admin,
+    aliases,
+    batch,
+    collections,
+    documents,
+    embeddings,
+    operations,
+    problems,
+    question,
+    rerank,
+)
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
@@ -77,7 +88,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, aliases, operations):
+    for module in (question, embeddings, rerank, documents, batch, collections, aliases, operations, admin):
         app.include_router(module.router)
     return app
 

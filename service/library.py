@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
+from indexes.backup import back_up
+from indexes.backup_manifest import BackupManifest
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import CollectionConflictError, StoreUnavailableError
@@ -122,6 +125,14 @@ class Library:
             CollectionConflictError: an alias names it.
         """
         self._catalog.drop(name)
+
+    def back_up(self, folder: Path) -> BackupManifest:
+        """Copy every collection to a new folder while they serve.
+
+        Raises:
+            BackupError: see ``indexes.backup.back_up``.
+        """
+        return back_up(self._catalog, folder)
 
     def reembedded(self, name: str, options: CollectionOptions) -> CollectionSpec:
         """What the collection becomes with ``options``; what they leave out stays, as far as the embedder reads it.

@@ -52,6 +52,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.AliasNotFoundError, NOT_FOUND),
     (indexes.DocumentNotFoundError, NOT_FOUND),
     (indexes.CollectionConflictError, Kind("conflict", 409)),
+    (indexes.BackupConflictError, Kind("conflict", 409)),
     (indexes.InvalidNameError, INVALID),
     (indexes.InvalidFilterError, Kind("invalid_request", 422, param="filters")),
     (indexes.IndexesError, _STORE_DOWN),
