@@ -70,18 +70,18 @@ class Library:
         """
         return self._catalog.get(name)
 
-    def read(self, name: str, reading: Callable[[Collection], T]) -> T:
-        """What ``reading`` finds in the collection, however often the name moves away under it.
+    def read(self, name: str, reading: Callable[[Route], T]) -> T:
+        """What ``reading`` finds where the name leads, however often it moves away meanwhile.
 
         Raises:
             CollectionNotFoundError, StoreUnavailableError: as ``reading`` does.
         """
         while True:
-            collection = self.find(name)
+            route = self.route(name)
             try:
-                return reading(collection)
+                return reading(route)
             except StoreUnavailableError:
-                if self.find(name) is collection:
+                if self.find(name) is route.primary:
                     raise
 
     def get(self, name: str) -> Collection:

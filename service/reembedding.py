@@ -143,13 +143,8 @@ class Reembedder:
             await self._leave(route.name)
             await self._in_thread(partial(self._mirror.unlink, route))
 
-    def describe(self, name: str) -> ReembeddingState | None:
-        """State of the collection's reembedding; None where there is none.
-
-        Raises:
-            CollectionNotFoundError, StoreUnavailableError: see ``Catalog.route``.
-        """
-        route = self._library.route(name)
+    def describe(self, route: Route) -> ReembeddingState | None:
+        """State of a collection's reembedding; None where there is none."""
         link = route.reembedding
         if link is None:
             return None

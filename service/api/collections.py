@@ -5,7 +5,6 @@ from contextlib import suppress
 
 from fastapi import APIRouter, Depends, Response
 
-from indexes.collection import Collection
 from indexes.errors import CollectionNotFoundError
 from indexes.spec import CollectionSpec
 from service.api.media_type import require_json
@@ -89,8 +88,8 @@ def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
 
 async def _reply(name: str, services: Services) -> CollectionReply:
     """By the collection's own name, when it was asked for by an alias."""
-    route = services.library.route(name)
-    state, spec = await asyncio.to_thread(services.library.read, name, Collection.describe), route.primary.spec
+    route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
+    spec = route.primary.spec
     return CollectionReply(
         name=route.name,
         embedding_model=spec.embedding_model,
@@ -100,7 +99,7 @@ async def _reply(name: str, services: Services) -> CollectionReply:
         documents=state.documents,
         chunks=state.chunks,
         index_version=state.index_version,
-        reembedding=_reembedding(services.reembedder.describe(name)),
+        reembedding=_reembedding(services.reembedder.describe(route)),
     )
 
 

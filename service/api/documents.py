@@ -88,7 +88,9 @@ async def list_documents(
     collection: str, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100, cursor: str = ""
 ) -> DocumentPage:
     """Documents in the order of their ids."""
-    found = await asyncio.to_thread(services.library.read, collection, lambda found: found.documents(cursor, limit + 1))
+    found = await asyncio.to_thread(
+        services.library.read, collection, lambda route: route.primary.documents(cursor, limit + 1)
+    )
     data = [DocumentEntry(id=id_, title=title, url=url, metadata=meta) for id_, title, url, meta in found[:limit]]
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
@@ -96,7 +98,9 @@ async def list_documents(
 @router.get(_ID_PATH)
 async def get_document(collection: str, document_id: DocumentId, services: ServicesOf) -> StoredDocument:
     """A document with its text."""
-    document = await asyncio.to_thread(services.library.read, collection, lambda found: found.document(document_id))
+    document = await asyncio.to_thread(
+        services.library.read, collection, lambda route: route.primary.document(document_id)
+    )
     return StoredDocument(
         id=document.id,
         title=document.title,

@@ -16,6 +16,7 @@ from indexes.base import Document, SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import CollectionConflictError, StoreUnavailableError
+from indexes.store import Change
 from models.base import TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service import reembedding as module
@@ -25,7 +26,7 @@ from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor, NewDocument, Written
 from service.ingest.mirror import Mirror
 from service.library import CollectionOptions, Library
-from service.reembedding import Reembedder
+from service.reembedding import Reembedder, ReembeddingState
 from service.settings import ChunkingSettings, LimitSettings
 
 PATIENCE_S = 20.0
@@ -81,8 +82,11 @@ class Stage:
     async def fill(self, count: int = 20) -> None:
         await asyncio.gather(*(self.put(f"d{n:03}", f"Bees number n{n} sleep.") for n in range(count)))
 
+    def described(self) -> ReembeddingState | None:
+        return self.reembedder.describe(self.catalog.route("docs"))
+
     def state(self) -> str:
-        state = self.reembedder.describe("docs")
+        state = self.described()
         return state.state if state else "none"
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -205,14 +209,14 @@ def test_reads_do_not_see_what_is_half_built(live: Live) -> None:
         primary, mirror = stage.halves()
         assert len(documents_of(mirror)) < 20
         assert len(found_in(stage.catalog.get("docs"), stage.wide, "bees", 100)) == 20
-        state = stage.reembedder.describe("docs")
+        state = stage.described()
         assert state is not None
         assert (state.state, state.total, state.error) == ("building", 20, None)
         assert state.done < 20
         gate.set()
         await stage.until(lambda: stage.state() == "switched")
         assert stage.halves() == (mirror, primary)
-        assert stage.reembedder.describe("docs") == replace(state, state="switched", done=20)
+        assert stage.described() == replace(state, state="switched", done=20)
 
     live(scenario)
 
@@ -293,6 +297,37 @@ def test_writes_under_way_keep_their_order_across_the_switch(live: Live, deletes
     live(scenario)
 
 
+@pytest.mark.parametrize("deletes", [False, True])
+def test_a_write_that_was_overtaken_between_its_two_commits_leaves_the_mirror_alone(
+    live: Live, monkeypatch: pytest.MonkeyPatch, deletes: bool
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.fill(5)
+        await stage.switched()
+        primary, committed, leave = stage.catalog.get("docs"), threading.Event(), threading.Event()
+        commit = primary.put
+
+        def slow(document: Document, *rest: Any) -> Change:  # noqa: ANN401
+            change = commit(document, *rest)
+            if "slow" in document.text:
+                committed.set()
+                assert leave.wait(PATIENCE_S)
+            return change
+
+        monkeypatch.setattr(primary, "put", slow)
+        overtaken = asyncio.create_task(stage.put("a", "The slow bees."))
+        assert await asyncio.to_thread(committed.wait, PATIENCE_S)
+        if deletes:
+            await stage.ingestor.delete("docs", "a")
+        else:
+            await stage.put("a", "The quick wasps.")
+        leave.set()
+        await overtaken
+        assert stage.assert_equal().get("a") == (None if deletes else "The quick wasps.")
+
+    live(scenario)
+
+
 def test_writes_all_the_time_end_up_in_both(live: Live) -> None:
     async def scenario(stage: Stage) -> None:
         seed = random.randrange(1000)  # noqa: S311
@@ -334,19 +369,19 @@ def test_a_mirror_that_cannot_be_written_costs_no_write_and_is_made_up_for(live:
         await stage.switched()
         stage.wide.poison = {"wasps"}
         assert (await stage.put("a", "The wasps.")).status == "created"
-        state = stage.reembedder.describe("docs")
+        state = stage.described()
         assert state is not None
         assert "document 'a'" in str(state.error)
         _, mirror = stage.halves()
         assert "a" not in documents_of(mirror)
         await stage.reembedder.roll_back("docs")
-        await stage.until(lambda: "burps" in str(stage.reembedder.describe("docs")))
+        await stage.until(lambda: "burps" in str(stage.described()))
         assert stage.state() == "rolling_back"
         assert "a" in documents_of(stage.catalog.get("docs"))
         stage.wide.poison = set()
         await stage.until(lambda: stage.state() == "rolled_back")
         assert stage.assert_equal()["a"] == "The wasps."
-        assert stage.reembedder.describe("docs").error is None  # type: ignore[union-attr]
+        assert stage.described().error is None  # type: ignore[union-attr]
 
     live(scenario)
 
@@ -356,7 +391,7 @@ def test_building_waits_for_an_embedder_that_fails(live: Live) -> None:
         await stage.fill(5)
         stage.narrow.poison = {"n3", "wasps"}
         await stage.reembedder.start("docs", NARROW)
-        await stage.until(lambda: "burps" in str(stage.reembedder.describe("docs")))
+        await stage.until(lambda: "burps" in str(stage.described()))
         await stage.put("a", "The wasps.")
         assert stage.state() == "building"
         stage.narrow.poison = set()
@@ -392,7 +427,7 @@ def test_what_a_crash_left_is_made_up_for(live: Live) -> None:
 
     async def rolled_back(stage: Stage) -> None:
         assert stage.state() == "rolled_back"
-        await stage.until(lambda: stage.reembedder.describe("docs").done == 20)  # type: ignore[union-attr]
+        await stage.until(lambda: stage.described().done == 20)  # type: ignore[union-attr]
         await stage.reembedder.finish("docs")
         assert stage.state() == "none"
 
@@ -505,7 +540,7 @@ def test_a_damaged_mirror_costs_nothing_but_itself(live: Live, tmp_path: Path) -
         (tmp_path / "old").write_text(wide.pop())
 
     async def after(stage: Stage) -> None:
-        state = stage.reembedder.describe("docs")
+        state = stage.described()
         assert state is not None
         assert "store.db" in str(state.error)
         await stage.put("a", "The wasps.")
