@@ -29,8 +29,8 @@ def crossover(exact_s: Mapping[int, float], compressed_s: Mapping[int, float]) -
 
     A scan takes ``a + b n``. A search of lists takes ``c sqrt(n)``: there are about ``4 sqrt(n)`` of them, and in each
     visited one about ``sqrt(n) / 4`` rows. The two meet where ``b s² - c s + a = 0``, with ``s = sqrt(n)``; beyond the
-    larger solution the scan costs more. A scan that was not seen to grow was measured amid noise: its time is then taken
-    to be in proportion to its rows.
+    larger solution the scan costs more. A scan that was not seen to grow was measured amid noise: its time is then
+    taken to be in proportion to its rows.
 
     Args:
         exact_s: seconds of an exact scan by its number of rows, at least two numbers.

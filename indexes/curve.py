@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Mask, Positions, Scores, Vectors
-from indexes.exact import ExactRows, range_top_k, scores_at
+from indexes.exact import ExactRows, norms_of, range_top_k, scores_at
 from indexes.faiss_training import held_out
 from indexes.flat import best
 from indexes.ivf_pq import IvfPqIndex
@@ -77,7 +77,7 @@ class RecallCurve:
         """Inverse of ``to_json``.
 
         Raises:
-            TypeError: a value is missing or unknown.
+            KeyError, TypeError: a value is missing or unknown.
         """
         points = tuple(CurvePoint(**point) for point in raw["points"])
         return cls(**{**raw, "points": points, "chosen": CurvePoint(**raw["chosen"])})
@@ -117,7 +117,7 @@ def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float) -> RecallC
     """
     if index.size != len(vectors):
         raise ValueError(f"the index holds {index.size} rows, not {len(vectors)}")
-    questions = _Questions.held_out(ExactRows.of(vectors, index.metric))
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)))
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
@@ -189,7 +189,7 @@ class _Questions:
             yield refine, float(np.minimum(right[:, last], self.neighbours).mean() / self.neighbours)
 
     def _neighbours(self, scores: Scores, found: Positions) -> Mask:
-        right: Mask = (scores >= self.lowest[:, None]) & (found >= 0) & (found != self.positions[:, None])
+        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None])
         return right
 
 
