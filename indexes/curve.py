@@ -77,7 +77,7 @@ class RecallCurve:
         """Inverse of ``to_json``.
 
         Raises:
-            TypeError: a value is missing or unknown.
+            KeyError, TypeError: a value is missing or unknown.
         """
         points = tuple(CurvePoint(**point) for point in raw["points"])
         return cls(**{**raw, "points": points, "chosen": CurvePoint(**raw["chosen"])})
@@ -189,7 +189,7 @@ class _Questions:
             yield refine, float(np.minimum(right[:, last], self.neighbours).mean() / self.neighbours)
 
     def _neighbours(self, scores: Scores, found: Positions) -> Mask:
-        right: Mask = (scores >= self.lowest[:, None]) & (found >= 0) & (found != self.positions[:, None])
+        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None])
         return right
 
 
