@@ -234,6 +234,15 @@ def test_a_confirmed_document_that_is_replaced_is_one_operation(store: Store) ->
     assert [change.version for change in transaction(store, (6, put("a", n=2)), (7, delete("a")))] == [2, 3]
 
 
+def test_what_is_known_to_pass_is_not_looked_for_again(store: Store) -> None:
+    transaction(store, (1, put("known", colour="red")), (2, put("blue", colour="blue")))
+    rows, version = store.matching(RED)
+    transaction(store, (3, put("next", colour="red")), (4, put("bare")))
+    last = partial(Store.delete_matching, filter=RED, rows=rows, after=version)
+    (change,) = transaction(store, (9, lambda store, connection, seq: last(store, connection, seq=seq)))
+    assert (change.deleted, ids(store)) == (2, ["bare", "blue"])
+
+
 def test_a_delete_in_steps_takes_what_came_between_them(store: Store) -> None:
     transaction(store, *((i, put(str(i), colour="red")) for i in range(1, 6)))
     rows, version = store.matching(RED)
@@ -257,6 +266,14 @@ def test_a_confirmed_document_that_is_deleted_holds_back_what_is_older_than_the_
     transaction(store, (5, delete_matching(RED)))
     assert transaction(store, (3, put("a", colour="blue")))[0].outcome == "superseded"
     assert ids(store) == []
+
+
+def test_a_confirmed_document_that_is_deleted_does_not_hold_back_what_is_newer_than_the_confirmation(
+    store: Store,
+) -> None:
+    transaction(store, (1, put("a", colour="red")), (2, confirm("a", colour="red")), (4, delete_matching(RED)))
+    assert transaction(store, (3, put("a", colour="blue")))[0].outcome == "created"
+    assert ids(store) == ["a"]
 
 
 def test_a_confirmation_that_was_accepted_later_keeps_the_document(store: Store) -> None:
