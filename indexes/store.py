@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +16,8 @@ from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
-from indexes.filters import Filter, matches
+from indexes.document_rows import insert, passing, remove, remove_older
+from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
 
 SCHEMA_VERSION = 2
@@ -49,8 +48,6 @@ CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS N
 CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
 """,
 }
-
-_LISTED = "(SELECT value FROM json_each(?))"
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
 
@@ -155,12 +152,12 @@ class Store:
         """Insert or replace a document, unless an operation on it with a higher ``seq`` was applied before."""
         if superseded(connection, document.id, seq):
             return Change("superseded", version_of(connection))
-        removed = _remove(connection, document.id)
+        removed = remove(connection, document.id)
         version = log(connection, seq, "put", document.id)
         if deleted_since(connection, document.metadata, seq):
             # As if it had come in time, to replace the document before it and then be deleted.
             return Change("superseded", version, removed or ())
-        added = _insert(connection, version, document, chunks, vectors, seq)
+        added = insert(connection, version, document, chunks, vectors, seq)
         outcome: Outcome = "created" if removed is None else "updated"
         return Change(outcome, version, removed or (), added, vectors, document.metadata)
 
@@ -178,24 +175,37 @@ class Store:
         """Remove a document; the log keeps its id and ``seq``, so that an older write cannot bring it back."""
         if superseded(connection, document_id, seq):
             return Change("superseded", version_of(connection))
-        removed = _remove(connection, document_id)
+        removed = remove(connection, document_id)
         version = log(connection, seq, "delete", document_id)
         return Change("absent" if removed is None else "deleted", version, removed or ())
 
-    def delete_matching(self, connection: sqlite3.Connection, filter: Filter, seq: int) -> Change:
+    def matching(self, filter: Filter) -> tuple[list[int], int]:
+        """Rows of the documents that pass, and the version at which they did; writes go on meanwhile."""
+        with self.snapshot() as snapshot:
+            return list(passing(snapshot.connection, filter)), snapshot.version
+
+    def delete_rows(self, connection: sqlite3.Connection, documents: Sequence[int], seq: int) -> Change:
+        """Remove those of the documents in these rows that were written before ``seq``: a step of deleting by filter.
+
+        Nothing is kept that would hold an older write back: the last step does that, see ``delete_matching``.
+        """
+        count, removed = remove_older(connection, documents, seq)
+        return Change("deleted", log(connection, seq, "delete_rows"), removed, deleted=count)
+
+    def delete_matching(
+        self, connection: sqlite3.Connection, filter: Filter, seq: int, rows: Sequence[int] = (), after: int = 0
+    ) -> Change:
         """Remove the documents that pass ``filter`` and were written before ``seq``.
 
         The log keeps the filter, so that an older write which comes later is deleted too.
+
+        Args:
+            rows: documents that are known to pass.
+            after: version up to which every document that passes is in ``rows``, or is gone.
         """
-        doomed = _written_before(connection, seq, list(_passing(connection, filter)))
-        connection.execute(
-            "INSERT INTO operations (seq, kind, document_id) "  # noqa: S608
-            f"SELECT ?, 'delete', id FROM documents WHERE row IN {_LISTED}",
-            (seq, _listed(doomed)),
-        )
-        removed = _remove_rows(connection, doomed)
+        count, removed = remove_older(connection, [*rows, *passing(connection, filter, after)], seq)
         version = log(connection, seq, "delete_matching", filter=filter)
-        return Change("deleted" if doomed else "absent", version, removed, deleted=len(doomed))
+        return Change("deleted" if count else "absent", version, removed, deleted=count)
 
     def version(self) -> int:
         """Version of the last applied operation."""
@@ -294,83 +304,3 @@ def _block(connection: sqlite3.Connection, dimension: int, last: int, rows: int)
     ]
     vectors = np.frombuffer(b"".join(row[2] for row in found), dtype="<f4").reshape(len(found), dimension)
     return Block(np.array([row[0] for row in found], dtype=np.int64), vectors, documents, metadata)
-
-
-def _passing(connection: sqlite3.Connection, filter: Filter) -> Iterator[int]:
-    """Rows of documents that pass. Reads two indexes only: texts lie in the table."""
-    having = connection.execute("SELECT row, metadata FROM documents WHERE metadata <> '{}' ORDER BY metadata")
-    for text, same in groupby(having, key=itemgetter(1)):
-        if matches(filter, orjson.loads(text)):
-            yield from (row for row, _ in same)
-    if matches(filter, {}):
-        having_none = "SELECT row FROM documents EXCEPT SELECT row FROM documents WHERE metadata <> '{}'"
-        yield from (row for (row,) in connection.execute(having_none))
-
-
-def _listed(rows: Sequence[int]) -> str:
-    """The parameter of ``_LISTED``: any number of rows in one."""
-    return orjson.dumps(rows).decode()
-
-
-def _written_before(connection: sqlite3.Connection, seq: int, rows: Sequence[int]) -> list[int]:
-    """Those of ``rows`` whose document was written before ``seq``."""
-    found = connection.execute(
-        f"SELECT row FROM documents WHERE row IN {_LISTED} AND seq < ?",  # noqa: S608
-        (_listed(rows), seq),
-    )
-    return [row for (row,) in found]
-
-
-def _remove(connection: sqlite3.Connection, document_id: str) -> list[int] | None:
-    """Chunk rows of the document that was removed, or None where there was none."""
-    found = connection.execute("SELECT row FROM documents WHERE id = ?", (document_id,)).fetchone()
-    if found is None:
-        return None
-    return _remove_rows(connection, found)
-
-
-def _remove_rows(connection: sqlite3.Connection, documents: Sequence[int]) -> list[int]:
-    """Chunk rows of the documents, which are removed."""
-    listed = (_listed(documents),)
-    chunks_of = f"SELECT row FROM chunks WHERE document IN {_LISTED}"  # noqa: S608
-    rows = [row for (row,) in connection.execute(chunks_of, listed)]
-    connection.execute(f"DELETE FROM vectors WHERE chunk IN ({chunks_of})", listed)  # noqa: S608
-    connection.execute(f"DELETE FROM chunks WHERE document IN {_LISTED}", listed)  # noqa: S608
-    connection.execute(f"DELETE FROM documents WHERE row IN {_LISTED}", listed)  # noqa: S608
-    return rows
-
-
-def _insert(
-    connection: sqlite3.Connection, row: int, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
-) -> RowIds:
-    connection.execute(
-        "INSERT INTO documents (row, id, seq, title, text, metadata, url, format, content_hash) "
-        "VALUES (?,?,?,?,?,?,?,?,?)",
-        (
-            row,
-            document.id,
-            seq,
-            document.title,
-            document.text,
-            orjson.dumps(document.metadata).decode(),
-            document.url,
-            document.format,
-            document.content_hash,
-        ),
-    )
-    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
-    first = (0 if last is None else int(last[0])) + 1
-    added = np.arange(first, first + len(chunks), dtype=np.int64)
-    connection.executemany(
-        "INSERT INTO chunks (row, document, ordinal, text, start, end, heading_path, page) VALUES (?,?,?,?,?,?,?,?)",
-        [
-            (chunk, row, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
-            for chunk, c in zip(added.tolist(), chunks, strict=True)
-        ],
-    )
-    little_endian = np.ascontiguousarray(vectors, dtype="<f4")
-    connection.executemany(
-        "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
-        [(chunk, vector.tobytes()) for chunk, vector in zip(added.tolist(), little_endian, strict=True)],
-    )
-    return added

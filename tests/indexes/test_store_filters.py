@@ -1,20 +1,23 @@
 """Deleting by a filter, and what a rebuild reads of metadata."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import permutations, product
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexes import store as store_module
 from indexes.base import Chunk, Document
-from indexes.filters import parse_filter
+from indexes.document_rows import passing
+from indexes.filters import Filter, parse_filter
+from indexes.operations import version_of
 from indexes.store import Change, Store
 
 Operation = Callable[[Store, sqlite3.Connection, int], Change]
@@ -167,34 +170,95 @@ def test_filters_with_large_integers_survive_in_the_log(store: Store) -> None:
     assert (late.outcome, other.outcome) == ("superseded", "created")
 
 
-COLOURS = st.sampled_from([{}, {"colour": "red"}, {"colour": "blue"}])
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), st.sampled_from("ab"), COLOURS),
-        st.tuples(st.just("delete"), st.sampled_from("ab"), st.none()),
-        st.tuples(st.just("delete_matching"), st.sampled_from([RED, NOT_RED]), st.none()),
-    ),
-    min_size=2,
-    max_size=5,
-)
+def write(**metadata: Any) -> Operation:  # noqa: ANN401
+    """As documents are written: one that is there already is confirmed."""
+
+    def apply(store: Store, connection: sqlite3.Connection, seq: int) -> Change:
+        confirmed = confirm("a", **metadata)(store, connection, seq)
+        return confirmed if confirmed.outcome == "unchanged" else put("a", **metadata)(store, connection, seq)
+
+    return apply
 
 
-@settings(max_examples=60, deadline=None)
-@given(OPERATIONS, st.randoms(use_true_random=False))
-def test_operations_in_any_order_leave_what_their_own_order_leaves(
-    tmp_path_factory: pytest.TempPathFactory, described: list[Any], random: Random
+def in_steps(filter_: Filter) -> Operation:
+    def apply(store: Store, connection: sqlite3.Connection, seq: int) -> Change:
+        version = version_of(connection)
+        store.delete_rows(connection, list(passing(connection, filter_)), seq)
+        return store.delete_matching(connection, filter_, seq, after=version)
+
+    return apply
+
+
+KINDS = [
+    write(),
+    write(colour="red"),
+    write(colour="blue"),
+    delete("a"),
+    delete_matching(RED),
+    delete_matching(NOT_RED),
+    in_steps(RED),
+]
+
+
+def left(store: Store, operations: Sequence[tuple[int, Operation]]) -> list[str]:
+    """Metadata of what is there after the operations, which are then undone."""
+    connection = store.database.write_connection
+    connection.execute("BEGIN")
+    for seq, operation in operations:
+        operation(store, connection, seq)
+    found = [metadata for (metadata,) in connection.execute("SELECT metadata FROM documents")]
+    connection.execute("ROLLBACK")
+    return found
+
+
+def test_three_operations_in_any_order_leave_what_the_order_of_acceptance_leaves(store: Store) -> None:
+    for kinds in product(KINDS, repeat=3):
+        accepted = list(enumerate(kinds, start=1))
+        expected = left(store, accepted)
+        assert all(left(store, order) == expected for order in permutations(accepted))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(KINDS), min_size=4, max_size=6), st.data())
+def test_operations_in_any_order_leave_what_the_order_of_acceptance_leaves(
+    store: Store, kinds: list[Operation], data: st.DataObject
 ) -> None:
-    make = {"put": lambda id_, colour: put(id_, **colour), "delete": lambda id_, _: delete(id_)}
-    make["delete_matching"] = lambda filter_, _: delete_matching(filter_)
-    operations = [(seq, make[kind](what, how)) for seq, (kind, what, how) in enumerate(described, start=1)]
-    shuffled = random.sample(operations, len(operations))
-    left = []
-    for order in (operations, shuffled):
-        store = Store(tmp_path_factory.mktemp("order") / "store.db")
-        transaction(store, *order)
-        left.append([(id_, metadata) for id_, _, _, metadata in store.documents("", 10)])
-        store.close()
-    assert left[0] == left[1]
+    accepted = list(enumerate(kinds, start=1))
+    expected = left(store, accepted)
+    for _ in range(5):
+        assert left(store, data.draw(st.permutations(accepted))) == expected
+
+
+def test_a_confirmed_document_that_is_replaced_is_one_operation(store: Store) -> None:
+    transaction(store, (1, put("a", n=1)), (5, confirm("a", n=1)))
+    assert [change.version for change in transaction(store, (6, put("a", n=2)), (7, delete("a")))] == [2, 3]
+
+
+def test_what_is_known_to_pass_is_not_looked_for_again(store: Store) -> None:
+    transaction(store, (1, put("known", colour="red")), (2, put("blue", colour="blue")))
+    rows, version = store.matching(RED)
+    transaction(store, (3, put("next", colour="red")), (4, put("bare")))
+    last = partial(Store.delete_matching, filter=RED, rows=rows, after=version)
+    (change,) = transaction(store, (9, lambda store, connection, seq: last(store, connection, seq=seq)))
+    assert (change.deleted, ids(store)) == (2, ["bare", "blue"])
+
+
+def test_a_delete_in_steps_takes_what_came_between_them(store: Store) -> None:
+    transaction(store, *((i, put(str(i), colour="red")) for i in range(1, 6)))
+    rows, version = store.matching(RED)
+    assert (rows, version) == ([1, 2, 3, 4, 5], 5)
+    (step,) = transaction(store, (20, lambda store, connection, seq: store.delete_rows(connection, rows[:2], seq)))
+    assert (step.deleted, step.version, len(step.removed), store.version()) == (2, 6, 2, 6)
+    transaction(
+        store,
+        (6, put("between", colour="red")),
+        (7, put("other", colour="blue")),
+        (8, put("3", colour="blue")),
+        (21, put("4", colour="red")),
+    )
+    last = partial(Store.delete_matching, filter=RED, rows=rows[2:], after=version)
+    (change,) = transaction(store, (20, lambda store, connection, seq: last(store, connection, seq=seq)))
+    assert (change.deleted, ids(store)) == (2, ["3", "4", "other"])
 
 
 def test_a_confirmed_document_that_is_deleted_holds_back_what_is_older_than_the_confirmation(store: Store) -> None:
@@ -202,6 +266,14 @@ def test_a_confirmed_document_that_is_deleted_holds_back_what_is_older_than_the_
     transaction(store, (5, delete_matching(RED)))
     assert transaction(store, (3, put("a", colour="blue")))[0].outcome == "superseded"
     assert ids(store) == []
+
+
+def test_a_confirmed_document_that_is_deleted_does_not_hold_back_what_is_newer_than_the_confirmation(
+    store: Store,
+) -> None:
+    transaction(store, (1, put("a", colour="red")), (2, confirm("a", colour="red")), (4, delete_matching(RED)))
+    assert transaction(store, (3, put("a", colour="blue")))[0].outcome == "created"
+    assert ids(store) == ["a"]
 
 
 def test_a_confirmation_that_was_accepted_later_keeps_the_document(store: Store) -> None:
