@@ -31,7 +31,7 @@ from faults.workload import Workload
 ROOT = Path(__file__).parents[2]
 _KILLS_A_ROUND = 8
 _WRITES = ("ingest", "delete")
-_PHASES = ("opening", *_WRITES, *STEPS, *STEPS)
+_PHASES = ("opening", *_WRITES, *STEPS)
 
 
 def worker_command(*arguments: object) -> list[str]:
@@ -55,10 +55,13 @@ class Aim:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> "Aim":
-        """Delays from ten microseconds to ten milliseconds, each magnitude as likely as the next."""
+        """Delays from ten microseconds to ten milliseconds, ten times that in the background's long work.
+
+        Each magnitude is as likely as the next.
+        """
         phase = str(rng.choice(_PHASES))
-        nth = int(rng.integers(1, 80 if phase in _WRITES else 3))
-        return cls(phase, 1 if phase == "opening" else nth, float(10 ** rng.uniform(-5, -2)))
+        nth = int(rng.integers(1, 80)) if phase in _WRITES else 1
+        return cls(phase, nth, float(10 ** rng.uniform(-5, -1 if phase in STEPS else -2)))
 
     def is_met_by(self, line: str) -> bool:
         """Whether that line of a journal begins the phase."""

@@ -6,9 +6,9 @@ part of what is tested. ``began``/``ended`` name a phase, ``intent N``/``acked N
 
 import argparse
 import os
+import queue
 import sqlite3
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -18,6 +18,7 @@ from faults.collection_under_test import STEPS, CollectionUnderTest
 from faults.workload import Workload
 from indexes.errors import IndexesError
 
+_PATIENCE_S = 60.0
 REFUSED = 3  # exit status: the data directory could not be opened, and an IndexesError said why
 # What the background does, over and over: mostly what falls due, now and then what an operator asks for.
 _ROUND = ("maintain", "snapshot", "maintain", "rebuild", "maintain")
@@ -36,8 +37,7 @@ class Worker:
         self._workload = workload
         self._options = options
         self._serials = range(options.first, options.first + options.operations)
-        self._due = threading.Semaphore(0)
-        self._stopped = threading.Event()
+        self._due: queue.Queue[bool] = queue.Queue(1)  # so that writers do not run far ahead of the maintenance
         self._steps = [name for name in _ROUND if name in STEPS]
         self._step = options.first  # so that workers that follow one another begin anywhere in the round
 
@@ -51,8 +51,7 @@ class Worker:
             maintaining = pool.submit(self._maintain)
             for finished in as_completed([pool.submit(self._write, thread) for thread in range(threads)]):
                 finished.result()
-            self._stopped.set()
-            self._due.release()
+            self._due.put(False, timeout=_PATIENCE_S)
             maintaining.result()
 
     def _write(self, thread: int) -> None:
@@ -61,7 +60,7 @@ class Worker:
                 continue
             self._do(serial)
             if serial % self._options.step_every == 0:
-                self._maintain_once() if self._workload.threads == 1 else self._due.release()
+                self._maintain_once() if self._workload.threads == 1 else self._due.put(True, timeout=_PATIENCE_S)
 
     def _do(self, serial: int) -> None:
         operation = self._workload.operation(serial)
@@ -80,8 +79,7 @@ class Worker:
             say("acked", serial, outcome)
 
     def _maintain(self) -> None:
-        while not self._stopped.is_set():
-            self._due.acquire(timeout=60)
+        while self._due.get(timeout=_PATIENCE_S):
             self._maintain_once()
 
     def _maintain_once(self) -> None:
