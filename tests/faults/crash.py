@@ -152,7 +152,7 @@ class Tally:
 
     @property
     def passed(self) -> bool:
-        """Nothing lost, invented, doubled, and no worker ended but by its kill."""
+        """Nothing lost, invented or doubled, and no worker met an error or missed what it had just written."""
         return not self.found.faults and not self.errors
 
     def summary(self) -> dict[str, object]:
@@ -194,17 +194,17 @@ class Round:
                 return
 
     def _kill_one(self, tally: Tally) -> None:
-        options = ("--seed", self._seed, "--first", self._ledger.next_serial, *self._arguments)
+        options = ("--read-back", "--seed", self._seed, "--first", self._ledger.next_serial, *self._arguments)
         journal, errors = self._nursery.kill_one((self._folder / "data", *options), Aim.drawn(self._rng))
         self._ledger.read(journal)
         tally.phases.update(open_phases(journal))
-        tally.errors += [line for line in journal if line.startswith(("failed", "refused"))]
+        tally.errors += [line for line in journal if line.startswith(("failed", "refused", "missed"))]
         tally.errors += [errors] if errors else []
 
     def _check(self, tally: Tally) -> None:
         """Open the directory, or a copy: then the next worker meets it just as this one left it."""
         data_dir = self._folder / "data"
-        if copied := self._rng.random() < 0.5:
+        if copied := self._rng.random() < 0.5 and data_dir.is_dir():
             data_dir = Path(shutil.copytree(data_dir, self._folder / "copy"))
         with closing(CollectionUnderTest(data_dir)) as subject:
             tally.add(self._ledger.check(subject))

@@ -1,7 +1,8 @@
 """A process that writes to a collection and says on its standard output what it does, until it is killed.
 
 Its journal has a line for each event, written with writev: faults are injected into write, and the journal is no
-part of what is tested. ``began``/``ended`` name a phase, ``intent N``/``acked N`` a write by its serial number.
+part of what is tested. ``began``/``ended`` name a phase, ``intent N``/``acked N`` a write by its serial number,
+``missed N`` one that the next search did not find.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.collection_under_test import STEPS, CollectionUnderTest
-from faults.workload import Workload
+from faults.workload import Content, Workload
 from indexes.errors import IndexesError
 
 _PATIENCE_S = 60.0
@@ -77,6 +78,14 @@ class Worker:
             say("acked" if self._options.ack_failures else "failed", serial, type(error).__name__, error)
         else:
             say("acked", serial, outcome)
+            if self._options.read_back and operation.content is not None:
+                self._read_back(serial, operation.content)
+
+    def _read_back(self, serial: int, content: Content) -> None:
+        """Nobody else writes to this document, so the search that follows its write finds it."""
+        hits = self._subject.search(content.vectors[0], top_k=1)
+        if [hit.chunk for hit in hits] != [content.chunks[0]]:
+            say("missed", serial, *hits)
 
     def _maintain(self) -> None:
         while self._due.get(timeout=_PATIENCE_S):
@@ -115,6 +124,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--ids", type=int, default=40)
     parser.add_argument("--chunks", type=int, default=24)
     parser.add_argument("--step-every", type=int, default=10, help="operations between two steps of maintenance")
+    parser.add_argument("--read-back", action="store_true", help="search for each document when it was written")
     parser.add_argument("--lie-every", type=int, default=0, help="acknowledge such operations without doing them")
     parser.add_argument("--ack-failures", action="store_true", help="acknowledge what failed")
     parser.add_argument("--synchronous-off", action="store_true")
