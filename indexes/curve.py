@@ -21,6 +21,8 @@ from indexes.ivf_pq import IvfPqIndex
 _NEIGHBOURS = 10
 _REFINES = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32)
 
+# One to ask with and one to find.
+_FEWEST_LIVE = 2
 _MOST_QUERIES = 1000
 _FEWEST_QUERIES = 100
 # Rows times queries: bounds the exact scan that the truth takes.
@@ -105,19 +107,23 @@ def search_cost(index: IvfPqIndex, nprobe: int, refine: int) -> float:
     return centroids + rows * (8 + _LOOKUP * params.m) + candidates * (_HEAP + _GATHER * 4 * d)
 
 
-def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float) -> RecallCurve:
+def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float, live: Mask | None = None) -> RecallCurve:
     """Sweep nprobe and refine.
 
     Args:
         vectors: ``(n, dimension)``: the rows of the index, by position.
         target: recall@10 wanted.
+        live: ``(n,)``: which of them a search may return; None is all of them.
 
     Raises:
-        ValueError: the index holds another number of rows.
+        ValueError: the index holds another number of rows, or fewer than two of them are live.
     """
     if index.size != len(vectors):
         raise ValueError(f"the index holds {index.size} rows, not {len(vectors)}")
-    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)))
+    live = np.ones(index.size, dtype=bool) if live is None else live
+    if np.count_nonzero(live) < _FEWEST_LIVE:
+        raise ValueError(f"the index holds {np.count_nonzero(live)} live rows; the least are {_FEWEST_LIVE}")
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)), live)
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
@@ -164,18 +170,21 @@ class _Questions:
     """
 
     rows: ExactRows
+    live: Mask
     positions: Positions
     neighbours: int
     lowest: NDArray[np.float32]
 
     @classmethod
-    def held_out(cls, rows: ExactRows) -> "_Questions":
+    def held_out(cls, rows: ExactRows, live: Mask) -> "_Questions":
         positions = query_rows(len(rows.vectors))
-        neighbours = min(_NEIGHBOURS, len(rows.vectors) - 1)
-        everything = np.ones(len(rows.vectors), dtype=bool)
-        scores, found = range_top_k(rows, rows.vectors[positions], 0, everything, neighbours + 1)
+        positions = positions[live[positions]]
+        if not len(positions):
+            positions = np.flatnonzero(live)[:_FEWEST_QUERIES]
+        neighbours = min(_NEIGHBOURS, int(np.count_nonzero(live)) - 1)
+        scores, found = range_top_k(rows, rows.vectors[positions], 0, live, neighbours + 1)
         scores, _ = best(np.where(found == positions[:, None], -np.inf, scores), found, neighbours)
-        return cls(rows, positions, neighbours, scores[:, -1])
+        return cls(rows, live, positions, neighbours, scores[:, -1])
 
     def recalls(self, index: IvfPqIndex, nprobe: int) -> Iterator[tuple[int, float]]:
         """(refine, recall) for each refine, from the prefixes of one list of candidates."""
@@ -189,7 +198,7 @@ class _Questions:
             yield refine, float(np.minimum(right[:, last], self.neighbours).mean() / self.neighbours)
 
     def _neighbours(self, scores: Scores, found: Positions) -> Mask:
-        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None])
+        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None]) & self.live[found]
         return right
 
 

@@ -47,6 +47,11 @@ class SqliteDatabase:
         """Its file."""
         return self._path
 
+    @property
+    def is_closed(self) -> bool:
+        """``close`` was called."""
+        return self._closed
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for one short read; give it back at once, an open read keeps the WAL from shrinking.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
-from indexes.document_rows import insert, passing, remove, remove_older
+from indexes.document_rows import ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
 
@@ -142,6 +142,11 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
 
+    @property
+    def is_closed(self) -> bool:
+        """It was closed; nothing can be read any more."""
+        return self.database.is_closed
+
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
@@ -178,6 +183,11 @@ class Store:
         removed = remove(connection, document_id)
         version = log(connection, seq, "delete", document_id)
         return Change("absent" if removed is None else "deleted", version, removed or ())
+
+    def ids_matching(self, filter: Filter) -> list[str]:
+        """Ids of the documents that pass now, by id."""
+        with self.snapshot() as snapshot:
+            return ids_of(snapshot.connection, list(passing(snapshot.connection, filter)))
 
     def matching(self, filter: Filter) -> tuple[list[int], int]:
         """Rows of the documents that pass, and the version at which they did; writes go on meanwhile."""

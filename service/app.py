@@ -117,7 +117,7 @@ async def _construct(
     )
     cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
     embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache) for loaded in models.embedders])
-    library = Library(catalog, embedders.infos(), settings.chunking)
+    library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
     maintenance = await stack.enter_async_context(Maintenance())
     document_embedder, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
     ingestor = stack.enter_context(

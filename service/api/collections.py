@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Response
 
@@ -83,7 +84,10 @@ async def reembed(
 
 
 def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
-    return CollectionOptions(body.embedding_model, body.chunking.size, body.chunking.overlap)
+    options = CollectionOptions(body.embedding_model, body.chunking.size, body.chunking.overlap)
+    if isinstance(body, CollectionBody):
+        return replace(options, metric=body.metric, target_recall=body.target_recall)
+    return options
 
 
 async def _reply(name: str, services: Services) -> CollectionReply:
@@ -95,6 +99,7 @@ async def _reply(name: str, services: Services) -> CollectionReply:
         embedding_model=spec.embedding_model,
         dimension=spec.dimension,
         metric=spec.metric,
+        target_recall=spec.target_recall,
         chunking=_chunking(spec),
         documents=state.documents,
         chunks=state.chunks,
