@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt peers bench-gpu clean
+.PHONY: help run test check fmt peers leak-test bench-gpu clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
@@ -42,6 +42,9 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 
 peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load; ARGS=--help lists its options
 	$(BIN)/python -m loadtests.peers $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL)) $(ARGS)
+
+leak-test: $(VENV)/run.stamp ## Search with FILTERS=100000 random filters; no hit may fail its filter
+	$(BIN)/quarry bench search --rows 20000 --leaks $(or $(FILTERS),100000) $(ARGS)
 
 bench-gpu: ## Measure the embedding engine on a GPU, with a PYTHON that has .[cuda]; writes docs/benchmarks/gpu.md
 	QUARRY_EMBEDDING__DEVICE=cuda:0 $(PYTHON) -m service bench shapes --texts 8192 --out docs/benchmarks/gpu.md $(ARGS)
