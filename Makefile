@@ -6,12 +6,17 @@ TORCH_INDEX_URL ?=
 VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
+KILLS ?= 1000
+CUTS ?= 1000
+FLIPS ?= 1000
+EXAMPLES ?= 10000
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt peers bench-gpu clean
+.PHONY: help run test crash-test fault-test flip-test power-test property-test check fmt peers bench-gpu clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
@@ -29,6 +34,21 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 
 test: $(VENV)/dev.stamp ## Run the test suite
 	$(BIN)/python -m pytest
+
+crash-test: $(VENV)/dev.stamp ## Kill a writing process KILLS times and look for lost rows; SEED resumes
+	PYTHONPATH=.:tests $(BIN)/python -m faults.crash --kills $(KILLS) --seed $(SEED)
+
+fault-test: $(VENV)/dev.stamp ## Let every write, fsync and rename of a run fail in turn; needs strace
+	PYTHONPATH=.:tests $(BIN)/python -m faults.injection
+
+flip-test: $(VENV)/dev.stamp ## Change a byte of an index file FLIPS times and look whether it is noticed and made good
+	PYTHONPATH=.:tests $(BIN)/python -m faults.byte_flip --flips $(FLIPS) --seed $(SEED)
+
+power-test: $(VENV)/dev.stamp ## Cut the power CUTS times in recorded runs and look for lost rows; needs strace; SEED resumes
+	PYTHONPATH=.:tests $(BIN)/python -m faults.power_cut --cuts $(CUTS) --seed $(SEED)
+
+property-test: $(VENV)/dev.stamp ## Compare EXAMPLES sequences of operations with a dict and NumPy; SEED chooses them
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --timeout=0 --hypothesis-seed=$(SEED) tests/faults/test_any_sequence.py
 
 check: $(VENV)/dev.stamp ## Format, lint, types and the directions of the architecture
 	$(BIN)/ruff format --check .

@@ -1,14 +1,14 @@
 """The nouns of this room and the conventions every index keeps.
 
-Vectors are ``(n, dimension)`` float32; for the cosine metric they have unit norm. A higher score is better. Positions
-are 0..n-1 inside one index and never reused; row ids are the store's and never reused either. Results are ``(queries,
-k)`` arrays, best first; missing results have position -1 and score -inf. An index holds every row it was given: which
-of them are visible is the caller's knowledge, handed in as ``Visibility``.
+Vectors are ``(n, dimension)`` float32; for the cosine metric they have unit norm. A higher score is better: the inner
+product, or for ``l2`` the negative squared distance. Positions are 0..n-1 inside one table of rows and never reused;
+row ids are the store's and never reused either. Results are best first; missing ones have position -1 and score -inf.
+An index holds every row it was given: which of them a search may return is decided outside of it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ Scores = NDArray[np.float32]
 Positions = NDArray[np.int64]
 RowIds = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+# How vectors are compared; a higher score is always better: cosine (inner product of unit vectors), inner product,
+# or the squared distance, negated.
+Metric = Literal["cosine", "ip", "l2"]
 
 TextFormat = Literal["text", "markdown"]
 
@@ -67,7 +71,7 @@ class Hit:
 
     Attributes:
         score: what the hits are ordered by.
-        scores: the parts of it, by retriever: ``vector`` is the cosine.
+        scores: by retriever; ``vector`` is the cosine, whatever the metric.
     """
 
     chunk: Chunk
@@ -84,9 +88,10 @@ class SearchParams:
     Attributes:
         top_k: hits wanted.
         score_threshold: lowest cosine of a hit; None keeps all.
-        nprobe: inverted lists to visit in each IVF-PQ index; None takes the index's own.
-        refine: candidates rescored exactly for each hit wanted; None takes the index's own.
-        filter: what the metadata of a hit's document must pass; None passes all.
+        nprobe: inverted lists to visit; None takes what the recall curve chose.
+        refine: candidates rescored exactly for each hit wanted; None takes what the recall curve chose.
+        filter: what the metadata of a hit's document must match.
+        explain: also say which candidates were dropped, and why.
     """
 
     top_k: int = 10
@@ -94,33 +99,4 @@ class SearchParams:
     nprobe: int | None = None
     refine: int | None = None
     filter: Filter | None = None
-
-
-class Visibility(Protocol):
-    """Which rows of one index a search may return."""
-
-    def mask(self) -> Mask:
-        """``(n,)``: every row of the index."""
-
-    def at(self, positions: Positions) -> Mask:
-        """The shape of ``positions``; position -1 is never visible."""
-
-
-class VectorIndex(Protocol):
-    """Nearest rows by inner product."""
-
-    @property
-    def size(self) -> int:
-        """Rows held, visible or not."""
-
-    @property
-    def vectors(self) -> Vectors:
-        """``(size, dimension)``: the exact vectors, by position."""
-
-    def search(
-        self, queries: Vectors, top_k: int, visible: Visibility, params: SearchParams
-    ) -> tuple[Scores, Positions]:
-        """The ``top_k`` best visible rows of each query; as many as there are when fewer are visible."""
-
-    def describe(self) -> dict[str, object]:
-        """Kind and parameters, for the status page."""
+    explain: bool = False

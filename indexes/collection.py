@@ -1,77 +1,60 @@
-"""Collection: a store and the segments derived from it. Upsert, delete, search, seal, rebuild."""
+"""Collection: a store and what is derived from it. Upsert, delete, search."""
 
 import itertools
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
-from indexes.errors import DocumentNotFoundError, InvalidVectorError, StoreUnavailableError
+from indexes.errors import DocumentNotFoundError, InvalidVectorError, SnapshotError, UnknownRowError
 from indexes.filters import Filter
-from indexes.segment import Segment
+from indexes.generation import read_store
+from indexes.live_view import LiveView
+from indexes.nearest import Dropped, Found, nearest
+from indexes.plan import Plan
+from indexes.saved_index import unpacked
+from indexes.snapshot import Snapshots
+from indexes.spec import CollectionSpec
+from indexes.state import CollectionState, state_of
 from indexes.store import Change, Store, StoredChunk
+from indexes.upkeep import IndexPolicy, Upkeep
+from indexes.view import View
 from indexes.writer import GroupCommitWriter
 
-Metric = Literal["cosine"]
-
-# Memory follows a commit within microseconds; a search waits this long at most.
-_CATCH_UP_S = 10.0
+# Vectors that are so near to unit vectors are kept as they came.
+_UNIT_TOLERANCE = 1e-6
 # Documents in one transaction: a commit of hundreds of megabytes would hold every other write up for many seconds.
 _DELETED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionSpec:
-    """What makes a collection itself: vectors made otherwise cannot be compared with those in it.
+class DroppedChunk:
+    """A candidate that is no hit, by its chunk; ``chunk`` is None where the store no longer has it."""
 
-    Attributes:
-        embedding_model: served name of the embedder.
-        fingerprint: of its weights and tokenizer.
-        dimension: length of its vectors.
-        chunk_size: longest chunk, in the embedder's tokens.
-        chunk_overlap: tokens that neighbouring chunks share at most.
-    """
-
-    embedding_model: str
-    fingerprint: str
-    dimension: int
-    chunk_size: int
-    chunk_overlap: int
-    metric: Metric = "cosine"
-
-    def differences(self, other: "CollectionSpec") -> dict[str, tuple[object, object]]:
-        """Field -> (mine, other's) where the two differ."""
-        mine, theirs = asdict(self), asdict(other)
-        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+    chunk: str | None
+    score: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What a search works on, swapped as one.
+class Searched:
+    """Hits, and how they were found.
 
     Attributes:
-        version: last version whose changes the segments hold.
-        since: oldest version they can be searched at: a seal drops the rows that were dead by then.
+        version: of the collection that was searched.
+        plan: how the sealed rows were searched; None where there are none.
+        tail_rows: rows that were searched exactly.
+        dropped: candidates that are no hits, if the search asked to be explained.
     """
 
-    segments: tuple[Segment, ...]
+    hits: Sequence[Hit]
     version: int
-    since: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionState:
-    """A collection as an operator sees it; ``segments`` in the order of their rows."""
-
-    documents: int
-    chunks: int
-    index_version: int
-    seal_rows: int
-    segments: Sequence[Mapping[str, object]]
+    plan: Plan | None
+    tail_rows: int
+    dropped: Sequence[DroppedChunk] = ()
 
 
 class Collection:
@@ -79,26 +62,28 @@ class Collection:
 
     Args:
         spec: identity.
-        store: the truth; its vectors are read into segments here.
+        store: the truth; its vectors are read into memory here.
         writer: the thread that commits.
-        seal_rows: rows after which a segment stops growing and waits to be sealed as IVF-PQ.
+        folder: where snapshots of the index are kept.
+        policy: when rows are sealed.
     """
 
-    def __init__(self, spec: CollectionSpec, store: Store, writer: GroupCommitWriter, seal_rows: int) -> None:
+    def __init__(
+        self, spec: CollectionSpec, store: Store, writer: GroupCommitWriter, folder: Path, policy: IndexPolicy
+    ) -> None:
         self.spec = spec
         self._store = store
         self._writer = writer
-        self._seal_rows = seal_rows
-        self._swap = threading.Condition()  # held by whoever replaces the view: a commit, or the end of a seal
-        self._sealing = threading.Lock()
-        self._view = View((Segment.growing(spec.dimension),), store.version())
+        snapshots = Snapshots(folder)
+        view, damage = _opened(spec, store, snapshots)
+        self._live = LiveView(view)
+        self.upkeep = Upkeep(spec, store, self._live, snapshots, policy, damage)
         self._seq = itertools.count(store.last_seq() + 1)
-        self._rebuild()
 
     @property
     def version(self) -> int:
         """Version a search that starts now is answered at."""
-        return self._view.version
+        return self._live.now.version
 
     def accept(self) -> int:
         """A sequence number for a write that is accepted now; of two writes to one id the later accepted one wins."""
@@ -108,20 +93,19 @@ class Collection:
         """Insert or replace a document; durable and visible to the next search when this returns.
 
         Args:
-            vectors: ``(len(chunks), dimension)``.
+            vectors: ``(len(chunks), dimension)``; of any length, for cosine they are stored as unit vectors.
             seq: from ``accept``.
 
         Raises:
-            InvalidVectorError: ``vectors`` has another shape, or a component that is not finite.
+            InvalidVectorError: ``vectors`` has another shape, a component that is not finite, or a row of zeros.
             StoreUnavailableError: nothing was promised.
         """
         expected = (len(chunks), self.spec.dimension)
         if vectors.shape != expected:
             raise InvalidVectorError(f"vectors have the shape {vectors.shape}, not {expected}")
-        if not np.isfinite(vectors).all():
-            raise InvalidVectorError("vectors have components that are not finite")
+        vectors = self._checked(vectors, "vector")
         work = partial(self._store.put, document=document, chunks=chunks, vectors=vectors, seq=seq)
-        return self._writer.write(self._store.database, work, self._apply)
+        return self._writer.write(self._store.database, work, self._live.apply)
 
     def confirm(self, document_id: str, content_hash: bytes, seq: int) -> bool:
         """True when the document already has this content; it then counts as written at ``seq``."""
@@ -133,7 +117,7 @@ class Collection:
     def delete(self, document_id: str, seq: int) -> Change:
         """Remove a document; invisible to every search that starts after this returns."""
         work = partial(self._store.delete, document_id=document_id, seq=seq)
-        return self._writer.write(self._store.database, work, self._apply)
+        return self._writer.write(self._store.database, work, self._live.apply)
 
     def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
         """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.
@@ -148,9 +132,9 @@ class Collection:
         while len(rows) > _DELETED_AT_ONCE:
             step, rows = rows[:_DELETED_AT_ONCE], rows[_DELETED_AT_ONCE:]
             work = partial(self._store.delete_rows, documents=step, seq=seq)
-            deleted += self._writer.write(self._store.database, work, self._apply).deleted
+            deleted += self._writer.write(self._store.database, work, self._live.apply).deleted
         work = partial(self._store.delete_matching, filter=filter, seq=seq, rows=rows, after=version)
-        change = self._writer.write(self._store.database, work, self._apply)
+        change = self._writer.write(self._store.database, work, self._live.apply)
         return deleted + change.deleted, change.version
 
     def document(self, document_id: str) -> Document:
@@ -168,115 +152,82 @@ class Collection:
         """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""
         return self._store.documents(after, limit)
 
-    def search(self, query: Vectors, params: SearchParams) -> list[Hit]:
-        """The ``top_k`` best chunks for a ``(dimension,)`` vector, best first.
+    def search(self, query: Vectors, params: SearchParams) -> Sequence[Hit]:
+        """The hits of ``searched``."""
+        return self.searched(query, params).hits
+
+    def searched(self, query: Vectors, params: SearchParams) -> Searched:
+        """The ``top_k`` best chunks for a ``(dimension,)`` vector, best first, and how they were found.
 
         Raises:
-            InvalidVectorError: the query has another shape, or a component that is not finite.
+            InvalidVectorError: the query has another shape, a component that is not finite, or is all zeros.
             StoreUnavailableError: the store cannot be read.
         """
         if query.shape != (self.spec.dimension,):
             raise InvalidVectorError(f"the query has the shape {query.shape}, not ({self.spec.dimension},)")
-        if not np.isfinite(query).all():
-            raise InvalidVectorError("the query has components that are not finite")
+        query = self._checked(query[None], "query")[0]
         while True:
             # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
             with self._store.snapshot() as snapshot:
-                view = self._view_at(snapshot.version)
+                view = self._live.at(snapshot.version)
                 if view.since > snapshot.version:
-                    continue  # a seal ended just now; a fresh snapshot is newer than it
-                found = self._nearest(view, snapshot.version, query, params)
-                stored = snapshot.chunks([row for row, _ in found])
-            # Whatever an index claims, text that the store no longer has is never returned.
-            return [_hit(stored[row], score) for row, score in found if row in stored]
-
-    @property
-    def needs_seal(self) -> bool:
-        """A full segment is waiting to be sealed."""
-        return any(segment.is_sealable for segment in self._view.segments[:-1])
-
-    def seal(self) -> bool:
-        """Build IVF-PQ over the oldest full segment while it goes on being searched exactly, then swap.
-
-        Returns:
-            Whether there was one.
-        """
-        with self._sealing:
-            full = next((segment for segment in self._view.segments[:-1] if segment.is_sealable), None)
-            if full is None:
-                return False
-            sealed, kept = full.sealed()
-            with self._swap:
-                sealed.take_deaths(full, kept)
-                segments = tuple(sealed if segment is full else segment for segment in self._view.segments)
-                self._view = replace(self._view, segments=segments, since=self._view.version)
-            return True
+                    continue  # a rebuild ended just now; a fresh snapshot is newer than it
+                found = nearest(view, snapshot.version, query, params)
+                wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.dropped)]
+                stored = snapshot.chunks(wanted)
+            self.upkeep.shadow.offer(view, snapshot.version, query, params, found.rows)
+            return _searched(found, stored, snapshot.version)
 
     def describe(self) -> CollectionState:
-        """Counts and the state of every segment, for the status page."""
-        documents, chunks = self._store.counts()
-        view = self._view
-        segments = [{"tier": self._tier(segment, view), **segment.describe()} for segment in view.segments]
-        return CollectionState(documents, chunks, view.version, self._seal_rows, segments)
-
-    def _tier(self, segment: Segment, view: View) -> str:
-        """How a segment is searched, and why."""
-        if segment is view.segments[-1]:
-            return f"growing: exact below {self._seal_rows} rows"
-        if segment.is_sealable:
-            return "full: exact until IVF-PQ is built"
-        return "sealed" if segment.is_sealed else "full: exact, as too few rows live for IVF-PQ"
+        """Counts and the state of the index, for the status page."""
+        return state_of(self._live.now, self.upkeep, self._store.counts())
 
     def close(self) -> None:
         """Close the store; later calls raise StoreUnavailableError. On the writer thread, or after it has ended."""
         self._store.close()
 
-    def _view_at(self, version: int) -> View:
-        """The view, once it has followed the store to ``version``: a commit is on disk a moment before it is here."""
-        view = self._view
-        if view.version >= version:
-            return view
-        with self._swap:
-            if not self._swap.wait_for(lambda: self._view.version >= version, timeout=_CATCH_UP_S):
-                raise StoreUnavailableError(f"the index is at version {self._view.version}, the store at {version}")
-            return self._view
-
-    @staticmethod
-    def _nearest(view: View, version: int, query: Vectors, params: SearchParams) -> list[tuple[int, float]]:
-        """(row id, score) of the best rows over all segments that are visible at ``version``."""
-        results = [segment.search(query, version, params) for segment in view.segments]
-        scores = np.concatenate([scores for scores, _ in results])
-        rows = np.concatenate([rows for _, rows in results])
-        order = np.lexsort((rows, -scores))[: params.top_k]
-        floor = -np.inf if params.score_threshold is None else params.score_threshold
-        return [(int(rows[i]), float(scores[i])) for i in order if scores[i] >= floor]
-
-    def _apply(self, change: Change) -> None:
-        """Follow a committed change in memory; on the writer thread."""
-        with self._swap:
-            segments = self._view.segments
-            if len(change.removed):
-                for segment in segments:
-                    segment.kill(change.removed, change.version)
-            if change.vectors is not None:
-                segments = self._grow(segments, change)
-            self._view = replace(self._view, segments=segments, version=change.version)
-            self._swap.notify_all()
-
-    def _grow(self, segments: tuple[Segment, ...], change: Change) -> tuple[Segment, ...]:
-        assert change.vectors is not None  # noqa: S101  narrows the type for the reader and the checker
-        segments[-1].append(change.added, change.vectors, change.version)
-        if segments[-1].rows >= self._seal_rows:
-            return (*segments, Segment.growing(self.spec.dimension))
-        return segments
-
-    def _rebuild(self) -> None:
-        """Read every stored vector into segments; full ones are searched exactly until they are sealed."""
-        view = self._view
-        for rows, _, vectors in self._store.scan(self.spec.dimension, block=min(self._seal_rows, 8192)):
-            change = Change("created", view.version, added=rows, vectors=vectors)
-            self._view = View(self._grow(self._view.segments, change), view.version)
+    def _checked(self, vectors: Vectors, noun: str) -> Vectors:
+        if not np.isfinite(vectors).all():
+            raise InvalidVectorError(f"a {noun} has components that are not finite")
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not norms.all():
+            raise InvalidVectorError(f"a {noun} is all zeros, which is near to nothing")
+        if self.spec.metric == "cosine" and np.abs(norms - 1).max(initial=0) > _UNIT_TOLERANCE:
+            vectors = vectors / norms
+        return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
-def _hit(stored: StoredChunk, score: float) -> Hit:
-    return Hit(chunk=stored.chunk, title=stored.title, url=stored.url, score=score, scores={"vector": score})
+def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[View, list[str]]:
+    """The newest good snapshot with what was written since; else every row in the tail, and what was wrong."""
+    damage: list[str] = []
+    loaded = snapshots.load(damage.append)
+    version = store.version()
+    if loaded is not None:
+        try:
+            saved = unpacked(loaded, spec)
+            generation = read_store(store, spec, saved.ids)
+            return View(generation.rows, generation.attributes, saved.sealed, version), damage
+        except (SnapshotError, UnknownRowError) as error:
+            damage.append(str(error))
+    generation = read_store(store, spec)
+    return View(generation.rows, generation.attributes, None, version), damage
+
+
+def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> Searched:
+    """Whatever an index claims, text that the store no longer has is never returned."""
+    rows, scores, cosines = found.rows.tolist(), found.scores.tolist(), found.cosines.tolist()
+    hits = [
+        _hit(stored[row], score, cosine)
+        for row, score, cosine in zip(rows, scores, cosines, strict=True)
+        if row in stored
+    ]
+    dropped = [_dropped(candidate, stored.get(candidate.row)) for candidate in found.dropped]
+    return Searched(hits, version, found.plan, found.tail_rows, dropped)
+
+
+def _hit(stored: StoredChunk, score: float, cosine: float) -> Hit:
+    return Hit(chunk=stored.chunk, title=stored.title, url=stored.url, score=score, scores={"vector": cosine})
+
+
+def _dropped(candidate: Dropped, stored: StoredChunk | None) -> DroppedChunk:
+    return DroppedChunk(stored.chunk.id if stored else None, candidate.score, candidate.reason)

@@ -2,11 +2,14 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from indexes.errors import DataDirectoryError, StoreUnavailableError
+from indexes.migration import migrate
+
+_NO_MIGRATIONS: Mapping[int, str] = {}
 
 
 class SqliteDatabase:
@@ -16,13 +19,15 @@ class SqliteDatabase:
         path: the database file; created when absent.
         schema: DDL for a new file.
         version: the schema's version, kept in ``PRAGMA user_version``.
+        migrations: scripts for files of older versions, see ``migrate``.
 
     Raises:
         DataDirectoryError: the file was written by a newer program.
+        MigrationError: it was written by an older one and cannot be migrated.
         StoreUnavailableError: SQLite cannot open it.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, schema: str, version: int, migrations: Mapping[int, str] = _NO_MIGRATIONS) -> None:
         self._path = path
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
@@ -30,12 +35,17 @@ class SqliteDatabase:
         try:
             self.write_connection = self._connect()
             try:
-                self._prepare(schema, version)
+                self._prepare(schema, version, migrations)
             except BaseException:
                 self.write_connection.close()
                 raise
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"cannot open {path.name}: {error}") from error
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._path
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -73,12 +83,14 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _prepare(self, schema: str, version: int) -> None:
+    def _prepare(self, schema: str, version: int, migrations: Mapping[int, str]) -> None:
         found = int(self.write_connection.execute("PRAGMA user_version").fetchone()[0])
         if found > version:
             raise DataDirectoryError(f"{self._path.name} has schema version {found}; this program knows {version}")
         if found == 0:
             self.write_connection.executescript(f"BEGIN; {schema} PRAGMA user_version={version}; COMMIT;")
+        elif found < version:
+            migrate(self.write_connection, self._path, version, migrations)
 
     def _take(self) -> sqlite3.Connection:
         with self._lock:

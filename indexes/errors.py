@@ -2,13 +2,23 @@
 
 IndexesError
 ├── CollectionNotFoundError  no collection of that name
+├── AliasNotFoundError       no alias of that name
 ├── DocumentNotFoundError    no document of that id in the collection
-├── CollectionConflictError  the collection exists with another model, metric or chunking
+├── CollectionConflictError  the collection exists with another model, metric or chunking, or its name is in use
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
+├── InsufficientMemoryError  an index would not fit beside the one it replaces
+├── UnknownRowError          an index does not know a row of its store
 ├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
 ├── DataDirectoryError       locked by another process, or written by a newer program
+├── SnapshotError            a snapshot could not be written or removed
+├── BackupError              a backup could not be made, verified or restored
+│   └── BackupConflictError  the place it should go to is taken
+├── ErasureError             what was deleted could not be removed from the files
+├── IndexFileError           the bytes of an index are damaged, or those of another index
+├── SelfTestError            FAISS answers otherwise than NumPy
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
+    └── MigrationError       data of an older program could not be brought to this one's schema
 """
 
 
@@ -23,6 +33,13 @@ class CollectionNotFoundError(IndexesError):
         super().__init__(f"there is no collection {name!r}")
 
 
+class AliasNotFoundError(IndexesError):
+    """No alias of that name exists."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no alias {name!r}")
+
+
 class DocumentNotFoundError(IndexesError):
     """No document of that id exists in the collection."""
 
@@ -31,7 +48,7 @@ class DocumentNotFoundError(IndexesError):
 
 
 class CollectionConflictError(IndexesError):
-    """The collection exists with another identity than the one asked for."""
+    """The collection exists with another identity than the one asked for, or its name or its state is in the way."""
 
 
 class InvalidVectorError(IndexesError):
@@ -40,6 +57,17 @@ class InvalidVectorError(IndexesError):
 
 class InvalidNameError(IndexesError):
     """A collection name or document id is empty, too long or has characters that are not allowed."""
+
+
+class InsufficientMemoryError(IndexesError):
+    """What would be built does not fit beside what it replaces."""
+
+
+class UnknownRowError(IndexesError):
+    """An index was saved from another store, or is not what was saved."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row} of the store is not in the index")
 
 
 class InvalidFilterError(IndexesError):
@@ -62,3 +90,31 @@ class DataDirectoryError(IndexesError):
 
 class StoreUnavailableError(IndexesError):
     """The store could not read, or could not promise that a write is durable."""
+
+
+class MigrationError(StoreUnavailableError):
+    """A file of an older schema could not be migrated; it is as it was."""
+
+
+class SnapshotError(IndexesError):
+    """A snapshot of an index could not be written, verified or removed; the store is untouched by that."""
+
+
+class IndexFileError(IndexesError):
+    """The bytes of an index cannot be read, or belong to another index."""
+
+
+class SelfTestError(IndexesError):
+    """This build of FAISS, or the device it runs on, gives answers that NumPy does not."""
+
+
+class BackupError(IndexesError):
+    """A backup could not be made, is damaged, or could not be restored; nothing half done is left."""
+
+
+class BackupConflictError(BackupError):
+    """The folder for a backup, or the data directory for a restore, has something in it."""
+
+
+class ErasureError(IndexesError):
+    """Deleted bytes could not be removed from the files of a collection; it can be tried again."""

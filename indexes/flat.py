@@ -1,57 +1,8 @@
-"""Exact search: the growing segment's index, and the oracle every other index is tested against."""
+"""Exact search."""
 
 import numpy as np
 
-from indexes.base import Mask, Positions, Scores, SearchParams, Vectors, Visibility
-from indexes.growable import GrowableArray
-
-
-class FlatIndex:
-    """Inner product with every row. One thread appends while others search."""
-
-    def __init__(self, dimension: int) -> None:
-        self._rows: GrowableArray[np.float32] = GrowableArray(np.float32, dimension)
-
-    @property
-    def size(self) -> int:
-        """Rows appended so far."""
-        return len(self._rows)
-
-    @property
-    def vectors(self) -> Vectors:
-        """``(size, dimension)``."""
-        return self._rows.view()
-
-    def append(self, vectors: Vectors) -> None:
-        """Add ``(n, dimension)`` rows at the next positions."""
-        self._rows.append(vectors)
-
-    def search(
-        self, queries: Vectors, top_k: int, visible: Visibility, params: SearchParams
-    ) -> tuple[Scores, Positions]:
-        """Exact; ``params`` holds nothing that concerns it."""
-        mask = visible.mask()
-        return exact_top_k(self._rows.view(len(mask)), queries, mask, top_k)
-
-    def describe(self) -> dict[str, object]:
-        """Kind."""
-        return {"index": "flat"}
-
-
-def exact_top_k(vectors: Vectors, queries: Vectors, mask: Mask, top_k: int) -> tuple[Scores, Positions]:
-    """The ``top_k`` rows of ``vectors`` with the highest inner product among those that ``mask`` lets through.
-
-    Args:
-        vectors: ``(n, dimension)``.
-        queries: ``(queries, dimension)``.
-        mask: ``(n,)``.
-
-    Returns:
-        ``(queries, top_k)`` scores and positions, padded with -inf and -1.
-    """
-    scores = queries @ vectors.T
-    scores[:, ~mask] = -np.inf
-    return best(scores, np.broadcast_to(np.arange(len(vectors)), scores.shape), top_k)
+from indexes.base import Positions, Scores
 
 
 def best(scores: Scores, positions: Positions, top_k: int) -> tuple[Scores, Positions]:

@@ -1,22 +1,29 @@
-"""IVF-PQ with exact refine: FAISS finds candidates in compressed lists, we rescore them with the exact vectors.
+"""IVF-PQ: an index of compressed rows that proposes candidates; whoever asks rescores them with the exact vectors.
 
 FAISS never hears of deletes or filters: GPU indexes ignore its IDSelector without a word, so candidates are
-over-fetched and masked here, in one place for every backend.
+over-fetched and masked by the caller, in one place for every backend.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
-from indexes.base import Positions, Scores, SearchParams, Vectors, Visibility
-from indexes.flat import best, exact_top_k
+from indexes import faiss_file, faiss_training
+from indexes.base import Metric, Positions, Scores, Vectors
+from indexes.faiss_training import MIN_ROWS
 
-# 8-bit codes need this many training rows: one a centroid.
-MIN_ROWS = 256
-_BITS = 8
-_MAX_POINTS_PER_LIST = 256
+__all__ = ["MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqParams", "search_on_one_thread"]
+
 _MIN_POINTS_PER_LIST = 39  # FAISS's own bound (Clustering.h, min_points_per_centroid)
+# Code lengths that FAISS's classic GPU kernels exist for (impl/IVFPQ.cu); others run on the CPU and cuVS only.
+_CLASSIC_GPU_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
+# Rows cloned or added at once: bounds what a rotation or an assignment to lists copies.
+_BLOCK_ROWS = 65_536
 
 
 def search_on_one_thread() -> None:
@@ -33,38 +40,82 @@ class IvfPqParams:
         m: bytes a row's code takes; divides the dimension.
         nprobe: lists visited by a search that names no other number.
         refine: candidates rescored for each hit wanted, likewise.
+        rotated: vectors are rotated (OPQ) before they are compressed.
     """
 
     nlist: int
     m: int
     nprobe: int
     refine: int = 10
+    rotated: bool = False
 
     @classmethod
     def for_rows(cls, rows: int, dimension: int) -> "IvfPqParams":
         """About 4 sqrt(n) lists, each with enough training rows; an eighth of the dimension in bytes.
 
-        A quarter of the lists is visited, 16 at the least: on small segments a probe costs next to nothing.
+        A quarter of the lists is visited, 16 at the least, until a measured curve says better.
         """
         nlist = max(1, min(int(4 * rows**0.5), rows // _MIN_POINTS_PER_LIST))
-        m = next(m for m in range(max(1, dimension // 8), 0, -1) if dimension % m == 0)
-        return cls(nlist=nlist, m=m, nprobe=min(nlist, max(16, nlist // 4)))
+        return cls(nlist=nlist, m=code_bytes(dimension), nprobe=min(nlist, max(16, nlist // 4)))
+
+
+def code_bytes(dimension: int) -> int:
+    """Bytes of a code: the largest divisor of the dimension up to an eighth of it.
+
+    A length that the classic GPU kernels take is preferred when it is at least half of that.
+    """
+    divisors = [m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0]
+    longest = divisors[-1]
+    classic = max(m for m in divisors if m in _CLASSIC_GPU_BYTES)
+    return classic if 2 * classic >= longest else longest
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """What is known of an index beside its bytes; kept in the manifest of a snapshot.
+
+    Attributes:
+        rows: rows held.
+        trained_rows: rows held when it was trained.
+        trained_imbalance: ``IvfPqIndex.imbalance`` then.
+        residual: mean squared error of the codes then, relative to the mean squared norm of the rows.
+    """
+
+    dimension: int
+    metric: Metric
+    rows: int
+    trained_rows: int
+    trained_imbalance: float
+    residual: float
+    params: IvfPqParams
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; ``from_json`` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "IndexFacts":
+        """Inverse of ``to_json``.
+
+        Raises:
+            TypeError: a value is missing or unknown.
+        """
+        return cls(**{**raw, "params": IvfPqParams(**raw["params"])})
 
 
 class IvfPqIndex:
-    """An immutable index over ``(n, dimension)`` vectors, built once with ``build``. Thread-safe on the CPU."""
+    """An immutable index over rows 0..n-1, from ``train``, ``extended`` or ``from_bytes``. Thread-safe on the CPU."""
 
-    def __init__(self, index: faiss.IndexIVFPQ, vectors: Vectors, params: IvfPqParams) -> None:
+    def __init__(self, index: faiss.Index, facts: IndexFacts) -> None:
         self._index = index
-        self._vectors = vectors
-        self.params = params
+        self.facts = facts
 
     @classmethod
-    def build(cls, vectors: Vectors, params: IvfPqParams | None = None) -> "IvfPqIndex":
-        """Train on the rows and add them.
+    def train(cls, vectors: Vectors, metric: Metric, params: IvfPqParams | None = None) -> "IvfPqIndex":
+        """Train on the rows and add them, at positions 0..n-1. Uses every core of the calling thread's OpenMP.
 
         Args:
-            vectors: ``(n, dimension)``, kept by reference for the refine step.
+            vectors: ``(n, dimension)``, of unit norm for cosine. Not kept.
             params: None derives them from the shape.
 
         Raises:
@@ -74,58 +125,130 @@ class IvfPqIndex:
         if rows < MIN_ROWS:
             raise ValueError(f"IVF-PQ needs at least {MIN_ROWS} rows to train on, not {rows}")
         params = params or IvfPqParams.for_rows(rows, dimension)
-        quantizer = faiss.IndexFlatIP(dimension)
-        index = faiss.IndexIVFPQ(quantizer, dimension, params.nlist, params.m, _BITS, faiss.METRIC_INNER_PRODUCT)
-        index.cp.min_points_per_centroid = 1
-        index.pq.cp.min_points_per_centroid = 1
-        sample = np.random.default_rng(0).permutation(rows)[: max(65_536, params.nlist * _MAX_POINTS_PER_LIST)]
-        index.train(vectors[np.sort(sample)])
-        index.add(vectors)
-        return cls(index, vectors, params)
+        index = faiss_training.trained(vectors, metric, params.nlist, params.m, params.rotated)
+        index = _with_rows(index, vectors)
+        imbalance = faiss_file.imbalance_of(index)
+        residual = _residual(index, vectors[faiss_training.held_out(rows)])
+        return cls(index, IndexFacts(dimension, metric, rows, rows, imbalance, residual, params))
+
+    def extended(self, vectors: Vectors) -> "IvfPqIndex":
+        """A new index with these rows at the next positions; this one can be searched meanwhile and stays as it is.
+
+        Args:
+            vectors: ``(n, dimension)``; compressed by the quantizers trained once, which are not changed.
+        """
+        index = _with_rows(faiss.clone_index(self._index), vectors)
+        return IvfPqIndex(index, replace(self.facts, rows=self.size + len(vectors)))
+
+    def tuned(self, nprobe: int, refine: int) -> "IvfPqIndex":
+        """The same index with other defaults."""
+        params = replace(self.params, nprobe=nprobe, refine=refine)
+        return IvfPqIndex(self._index, replace(self.facts, params=params))
+
+    def candidates(self, queries: Vectors, count: int, nprobe: int) -> tuple[Scores, Positions]:
+        """Rows that are near each query as far as their codes tell.
+
+        Args:
+            queries: ``(queries, dimension)``.
+            count: candidates wanted; at most ``size`` come.
+            nprobe: lists visited; at most ``params.nlist`` are.
+
+        Returns:
+            ``(queries, min(count, size))`` approximate scores and positions, best first, padded with -inf and -1.
+        """
+        visit = faiss.SearchParametersIVF()
+        visit.nprobe = max(1, min(nprobe, self.params.nlist))
+        asked: faiss.SearchParameters = visit
+        if self.params.rotated:
+            asked = faiss.SearchParametersPreTransform()
+            asked.index_params = visit
+        wanted = max(1, min(count, self.size))
+        scores, positions = self._index.search(queries, wanted, params=asked)
+        if self.metric == "l2":
+            scores = -scores
+        return np.where(positions < 0, -np.inf, scores).astype(np.float32), positions
+
+    def residual_of(self, vectors: Vectors) -> float:
+        """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm."""
+        return _residual(self._index, vectors)
+
+    def quantizers(self) -> tuple[Vectors, NDArray[np.float32]]:
+        """``(nlist, dimension)`` centroids and ``(m, 256, dimension / m)`` codebooks, after any rotation."""
+        ivf_pq = faiss_file.ivf_pq_of(self._index)
+        centroids = ivf_pq.quantizer.reconstruct_n(0, ivf_pq.nlist)
+        return centroids, faiss.vector_to_array(ivf_pq.pq.centroids).reshape(ivf_pq.pq.M, ivf_pq.pq.ksub, -1)
+
+    def to_bytes(self) -> NDArray[np.uint8]:
+        """FAISS's own format. It has no checksum: whoever keeps it adds one. ``facts`` belong beside it."""
+        serialized: NDArray[np.uint8] = faiss.serialize_index(self._index)
+        return serialized
+
+    @classmethod
+    def from_bytes(cls, buffer: faiss_file.Buffer, facts: IndexFacts) -> "IvfPqIndex":
+        """Inverse of ``to_bytes``.
+
+        Raises:
+            IndexFileError: the bytes are not an index, or not the one of ``facts``; names what differs.
+        """
+        params = facts.params
+        shape = faiss_file.Shape(facts.dimension, facts.metric, facts.rows, params.nlist, params.m, params.rotated)
+        return cls(faiss_file.read(buffer, shape), facts)
+
+    @property
+    def params(self) -> IvfPqParams:
+        """Shape and defaults."""
+        return self.facts.params
+
+    @property
+    def metric(self) -> Metric:
+        """What its scores are."""
+        return self.facts.metric
+
+    @property
+    def dimension(self) -> int:
+        """Of its vectors."""
+        return self.facts.dimension
 
     @property
     def size(self) -> int:
         """Rows held."""
-        return len(self._vectors)
+        return self.facts.rows
 
     @property
-    def vectors(self) -> Vectors:
-        """``(size, dimension)``: the exact vectors."""
-        return self._vectors
+    def trained_rows(self) -> int:
+        """Rows held when it was trained."""
+        return self.facts.trained_rows
 
-    def search(
-        self, queries: Vectors, top_k: int, visible: Visibility, params: SearchParams
-    ) -> tuple[Scores, Positions]:
-        """Candidates from the lists, masked, rescored exactly.
+    @property
+    def residual(self) -> float:
+        """``residual_of`` rows that were not trained on, when it was trained."""
+        return self.facts.residual
 
-        Where fewer candidates survive the mask than rows are visible, the query is answered by an exact masked scan:
-        ``top_k`` results come back whenever ``top_k`` rows are visible.
-        """
-        used = self._params(params)
-        wanted = min(top_k * used.refine, self.size)
-        search = faiss.SearchParametersIVF()
-        search.nprobe = min(used.nprobe, used.nlist)
-        _, positions = self._index.search(queries, wanted, params=search)
-        scores = self._refined(queries, positions, visible)
-        found, kept = best(scores, positions, top_k)
-        short = (kept < 0).any(axis=1)
-        if short.any():
-            mask = visible.mask()
-            if (np.isfinite(found).sum(axis=1) < min(top_k, int(mask.sum()))).any():
-                found[short], kept[short] = exact_top_k(self._vectors, queries[short], mask, top_k)
-        return found, kept
+    @cached_property
+    def imbalance(self) -> float:
+        """How much longer a visited list is than if all had one length: 1 when they have; FAISS's imbalance factor."""
+        return faiss_file.imbalance_of(self._index)
 
-    def describe(self) -> dict[str, object]:
-        """Kind and parameters."""
-        used = self.params
-        return {"index": "ivf_pq", "nlist": used.nlist, "m": used.m, "nprobe": used.nprobe, "refine": used.refine}
+    @property
+    def bytes_per_vector(self) -> float:
+        """Codes, ids, centroids, codebooks and rotation, for each row held. Exact vectors are the caller's."""
+        shared = faiss_training.shared_bytes(self.dimension, self.params.nlist, self.params.rotated)
+        return self.params.m + faiss_training.ID_BYTES + shared / self.size
 
-    def _params(self, asked: SearchParams) -> IvfPqParams:
-        return replace(
-            self.params, nprobe=asked.nprobe or self.params.nprobe, refine=asked.refine or self.params.refine
-        )
 
-    def _refined(self, queries: Vectors, positions: Positions, visible: Visibility) -> Scores:
-        """Exact inner products at ``positions``, -inf where a row is absent or not visible."""
-        exact = np.matmul(self._vectors[positions], queries[:, :, None])[:, :, 0]
-        return np.where(visible.at(positions), exact, -np.inf).astype(np.float32)
+def _with_rows(index: faiss.Index, vectors: Vectors) -> faiss.Index:
+    """``index`` with rows added, its lists without room to spare.
+
+    Lists grow like std::vector, up to twice what they hold; a copy takes what is held and no more.
+    """
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        index.add(np.ascontiguousarray(vectors[start : start + _BLOCK_ROWS], dtype=np.float32))
+    return faiss.clone_index(index)
+
+
+def _residual(index: faiss.Index, vectors: Vectors) -> float:
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    decoded = index.sa_decode(index.sa_encode(vectors))
+    error = float(np.square(vectors - decoded).sum(dtype=np.float64))
+    norms = float(np.square(vectors).sum(dtype=np.float64))
+    return error / norms if norms > 0 else 0.0

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
@@ -107,12 +107,40 @@ class Snapshot:
             for row, id_, ordinal, text, start, end, path, page, title, url in found
         }
 
+    def row_ids(self) -> RowIds:
+        """Every chunk row, ascending."""
+        rows = self.connection.execute("SELECT row FROM chunks ORDER BY row").fetchall()
+        return np.array([row for (row,) in rows], dtype=np.int64)
+
+    def vectors(self, rows: Sequence[int], dimension: int) -> Vectors:
+        """``(len(rows), dimension)``: the vectors of rows that exist."""
+        found = (
+            self.connection.execute("SELECT vector FROM vectors WHERE chunk = ?", (row,)).fetchone() for row in rows
+        )
+        return np.frombuffer(b"".join(vector for (vector,) in found), dtype="<f4").reshape(len(rows), dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of rows, and what the filters of a search need to know of their documents.
+
+    Attributes:
+        ids: ``(n,)`` chunk rows, ascending.
+        vectors: ``(n, dimension)``.
+        documents: ``(n,)`` index of each row's document in ``metadata``.
+    """
+
+    ids: RowIds
+    vectors: Vectors
+    documents: NDArray[np.int64]
+    metadata: Sequence[Mapping[str, object]]
+
 
 class Store:
     """One collection's SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION)
+        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
 
     def close(self) -> None:
         """Close every connection."""
@@ -217,6 +245,16 @@ class Store:
             ).fetchall()
         return [(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
 
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file, a sentence each; and chunks that have no vector."""
+        with self.database.reading() as connection:
+            said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check").fetchall()]
+            bare = connection.execute(
+                "SELECT count(*) FROM chunks WHERE row NOT IN (SELECT chunk FROM vectors)"
+            ).fetchone()[0]
+        problems = [] if said == ["ok"] else [f"the store: {sentence}" for sentence in said]
+        return problems + ([f"{bare} chunks have no vector"] if bare else [])
+
     def counts(self) -> tuple[int, int]:
         """Documents and chunks."""
         with self.database.reading() as connection:
@@ -234,41 +272,35 @@ class Store:
             finally:
                 connection.execute("ROLLBACK")
 
-    def scan(self, dimension: int, block: int = 8192) -> Iterator[tuple[RowIds, RowIds, Vectors]]:
-        """Every chunk's row, its document's row and its vector, in the order of both, in blocks.
-
-        Each block is read in a short transaction of its own, so what is written meanwhile may or may not be seen.
-        """
-        document, chunk = 0, 0
+    def scan(self, dimension: int, rows: int = 8192) -> Iterator[Block]:
+        """Every row in the order of the ids, in blocks, each read in a short transaction of its own."""
+        last = 0
         while True:
             with self.database.reading() as connection:
-                rows = connection.execute(
-                    "SELECT c.row, c.document, v.vector FROM chunks c INDEXED BY chunks_by_document "
-                    "JOIN vectors v ON v.chunk = c.row WHERE (c.document, c.row) > (?, ?) "
-                    "ORDER BY c.document, c.row LIMIT ?",
-                    (document, chunk, block),
-                ).fetchall()
-            if not rows:
+                connection.execute("BEGIN")
+                try:
+                    block = _block(connection, dimension, last, rows)
+                finally:
+                    connection.execute("ROLLBACK")
+            if block is None:
                 return
-            chunks, documents = (np.fromiter(map(itemgetter(i), rows), np.int64, len(rows)) for i in (0, 1))
-            vectors = np.frombuffer(b"".join(row[2] for row in rows), dtype="<f4").reshape(len(rows), dimension)
-            yield chunks, documents, vectors
-            chunk, document, _ = rows[-1]
+            yield block
+            last = int(block.ids[-1])
 
-    def scan_documents(self, block: int = 8192) -> Iterator[list[tuple[int, str]]]:
-        """(row, metadata as JSON) of every document that has metadata, in blocks; equal metadata one after another.
 
-        Each block is read in a short transaction of its own, so what is written meanwhile may or may not be seen.
-        """
-        metadata, row = "", 0
-        while True:
-            with self.database.reading() as connection:
-                rows = connection.execute(
-                    "SELECT row, metadata FROM documents INDEXED BY documents_by_metadata "
-                    "WHERE metadata <> '{}' AND (metadata, row) > (?, ?) ORDER BY metadata, row LIMIT ?",
-                    (metadata, row, block),
-                ).fetchall()
-            if not rows:
-                return
-            yield rows
-            row, metadata = rows[-1]
+def _block(connection: sqlite3.Connection, dimension: int, last: int, rows: int) -> Block | None:
+    """The rows behind ``last`` with the metadata of their documents, both of one moment."""
+    found = connection.execute(
+        "SELECT v.chunk, c.document, v.vector FROM vectors v JOIN chunks c ON c.row = v.chunk "
+        "WHERE v.chunk > ? ORDER BY v.chunk LIMIT ?",
+        (last, rows),
+    ).fetchall()
+    if not found:
+        return None
+    numbers, documents = np.unique([row[1] for row in found], return_inverse=True)
+    metadata = [
+        orjson.loads(connection.execute("SELECT metadata FROM documents WHERE row = ?", (number,)).fetchone()[0])
+        for number in numbers.tolist()
+    ]
+    vectors = np.frombuffer(b"".join(row[2] for row in found), dtype="<f4").reshape(len(found), dimension)
+    return Block(np.array([row[0] for row in found], dtype=np.int64), vectors, documents, metadata)

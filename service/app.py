@@ -12,10 +12,23 @@ from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
 from indexes.catalog import Catalog
+from indexes.crossover import measure_crossover
 from indexes.ivf_pq import search_on_one_thread
+from indexes.upkeep import IndexPolicy
 from models.base import Embedder
 from service.admission import EngineLimits
-from service.api import batch, collections, documents, embeddings, operations, problems, question, rerank
+from service.api import (
+    admin,
+    aliases,
+    batch,
+    collections,
+    documents,
+    embeddings,
+    operations,
+    problems,
+    question,
+    rerank,
+)
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
@@ -25,14 +38,17 @@ from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
+from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
+from service.ingest.mirror import Mirror
 from service.library import Library
 from service.loaded_models import LoadedModels
+from service.maintenance import Maintenance
 from service.query_cache import QueryCache
 from service.rag import Rag
+from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
-from service.sealer import Sealer
-from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
+from service.settings import EXTRACTIVE, EmbeddingSettings, IndexSettings, Settings
 from service.telemetry.metrics import Metrics
 
 _READER_THREADS = 4
@@ -72,7 +88,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, operations):
+    for module in (question, embeddings, rerank, documents, batch, collections, aliases, operations, admin):
         app.include_router(module.router)
     return app
 
@@ -81,7 +97,7 @@ async def _construct(
     stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics, on_lost: Callable[[], None]
 ) -> Services:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
-    catalog = await run_sync(Catalog, settings.data_dir, settings.index.seal_rows)
+    catalog = await run_sync(Catalog, settings.data_dir, _policy(settings.index))
     stack.callback(catalog.close)
     # The forward's workers are the only ones that should span the cores: each search stays on the thread it is made on.
     stack.enter_context(threadpool_limits(1, user_api="blas"))
@@ -102,8 +118,11 @@ async def _construct(
     cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
     embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache) for loaded in models.embedders])
     library = Library(catalog, embedders.infos(), settings.chunking)
-    sealer = await stack.enter_async_context(Sealer())
-    ingestor = stack.enter_context(Ingestor(library, embedders, settings.limits, metrics, sealer.notify))
+    maintenance = await stack.enter_async_context(Maintenance())
+    document_embedder, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
+    ingestor = stack.enter_context(
+        Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
+    )
     readers = stack.enter_context(
         ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
     )
@@ -112,7 +131,9 @@ async def _construct(
     for generator in generators.values():
         stack.push_async_callback(generator.close)
     for name in catalog.names():
-        sealer.notify(catalog.get(name))
+        for collection in catalog.route(name).collections:
+            maintenance.notify(collection)
+    reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
     return Services(
         settings=settings,
         metrics=metrics,
@@ -121,10 +142,15 @@ async def _construct(
         embedders=embedders,
         reranker=RerankBatcher(models.reranker.model, engine) if models.reranker else None,
         generators=generators,
-        rag=Rag(library, embedders, generators, readers, settings),
+        rag=Rag(library, embedders, generators, readers, settings, maintenance.notify),
         ingestor=ingestor,
-        sealer=sealer,
+        maintenance=maintenance,
+        reembedder=reembedder,
     )
+
+
+def _policy(settings: IndexSettings) -> IndexPolicy:
+    return IndexPolicy(settings.seal_rows, settings.shadow_share, measure_crossover)
 
 
 def _limits(settings: EmbeddingSettings) -> EngineLimits:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,8 @@ from functools import partial
 from typing import Literal
 
 from indexes.base import Hit, SearchParams, Vectors
-from indexes.collection import Collection
+from indexes.collection import Collection, Searched
+from indexes.errors import StoreUnavailableError
 from models.base import TextKind
 from service.batching import Asker
 from service.budget import Deadline
@@ -58,12 +59,21 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What the collection knows about a question: hits best first, and the question's ``(dimension,)`` vector."""
+    """What the collection knows about a question, and the question's ``(dimension,)`` vector."""
 
     collection: Collection
-    hits: Sequence[Hit]
+    searched: Searched
     vector: Vectors
-    index_version: int
+
+    @property
+    def hits(self) -> Sequence[Hit]:
+        """Best first."""
+        return self.searched.hits
+
+    @property
+    def index_version(self) -> int:
+        """Of the collection as it was searched."""
+        return self.searched.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,7 @@ class Rag:
     Args:
         generators: by name; ``extractive`` is one of them.
         readers: threads for index searches and reads of text.
+        on_search: called with the collection after every search of it.
     """
 
     def __init__(
@@ -116,12 +127,14 @@ class Rag:
         generators: Mapping[str, Generator],
         readers: Executor,
         settings: Settings,
+        on_search: Callable[[Collection], None],
     ) -> None:
         self._library = library
         self._embedders = embedders
         self._generators = generators
         self._readers = readers
         self._settings = settings
+        self._on_search = on_search
 
     async def retrieve(self, question: Question) -> Retrieval:
         """Embed the question, search its collection.
@@ -130,7 +143,15 @@ class Rag:
             CollectionNotFoundError, CollectionConflictError, OverloadedError, EmbedderUnavailableError,
             DeadlineExceededError: naming the stage.
         """
-        collection = self._library.get(question.collection)
+        while True:
+            collection = self._library.get(question.collection)
+            try:
+                return await self._retrieved(question, collection)
+            except StoreUnavailableError:
+                if self._library.find(question.collection) is collection:
+                    raise  # else the name moved, and what it led to is gone
+
+    async def _retrieved(self, question: Question, collection: Collection) -> Retrieval:
         self._generator_name(question)
         timings = question.timings
         async with question.deadline.enforced("embed"):
@@ -138,20 +159,21 @@ class Rag:
             embedded = await embedder.embed_query(question.text, Asker(question.caller, question.deadline))
         timings.add("queue", embedded.queue_s)
         timings.add("embed", embedded.forward_s)
-        vector, version = embedded.vectors[0], collection.version
+        vector = embedded.vectors[0]
         search = partial(self._search, collection, vector, question.params)
         async with question.deadline.enforced("search"):
             with timings.stage("search"):
-                hits = await asyncio.get_running_loop().run_in_executor(self._readers, search)
-        return Retrieval(collection, hits, vector, version)
+                searched = await asyncio.get_running_loop().run_in_executor(self._readers, search)
+        self._on_search(collection)
+        return Retrieval(collection, searched, vector)
 
-    def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> list[Hit]:
+    def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> Searched:
         """On a reader thread."""
         penalty = self._settings.retrieval.repeat_penalty
         if not penalty:
-            return collection.search(vector, params)
-        wide = collection.search(vector, replace(params, top_k=OVERFETCH * params.top_k))
-        return diversified(wide, params.top_k, penalty)
+            return collection.searched(vector, params)
+        wide = collection.searched(vector, replace(params, top_k=OVERFETCH * params.top_k))
+        return replace(wide, hits=diversified(wide.hits, params.top_k, penalty))
 
     async def stream(self, question: Question, retrieval: Retrieval) -> AsyncGenerator[Delta | Citation | Answer, None]:
         """The answer as it is written; the last item is the whole of it.

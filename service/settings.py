@@ -79,11 +79,19 @@ class RerankSettings(_Group):
 
 
 class IndexSettings(_Group):
-    """When a segment becomes IVF-PQ, and how it is searched; None keeps what the index chose for itself."""
+    """When rows become IVF-PQ, and how they are searched.
 
-    seal_rows: int = Field(50_000, ge=256)
+    Attributes:
+        seal_rows: rows searched exactly before they are sealed; None measures where exact and IVF-PQ take equally long.
+        nprobe: inverted lists visited; None takes what the recall curve of the index chose.
+        refine: candidates rescored for each hit wanted; None likewise.
+        shadow_share: of the searches that are made again exactly, to know the recall that users get.
+    """
+
+    seal_rows: int | None = Field(None, ge=256)
     nprobe: int | None = Field(None, ge=1)
     refine: int | None = Field(None, ge=1, le=1000)
+    shadow_share: float = Field(0.01, ge=0, le=1, allow_inf_nan=False)
 
 
 class ChunkingSettings(_Group):

@@ -49,8 +49,10 @@ _STORE_DOWN = Kind("vector_store_unavailable", 503, retryable=True)
 # The first row whose type matches counts, so a subclass stands before its base.
 TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.CollectionNotFoundError, NOT_FOUND),
+    (indexes.AliasNotFoundError, NOT_FOUND),
     (indexes.DocumentNotFoundError, NOT_FOUND),
     (indexes.CollectionConflictError, Kind("conflict", 409)),
+    (indexes.BackupConflictError, Kind("conflict", 409)),
     (indexes.InvalidNameError, INVALID),
     (indexes.InvalidFilterError, Kind("invalid_request", 422, param="filters")),
     (indexes.IndexesError, _STORE_DOWN),

@@ -319,6 +319,32 @@ class ChunkingReply(BaseModel):
     overlap: int
 
 
+class ReembedBody(_Request):
+    """What to do; the collection keeps of itself what ``start`` leaves out, and the other actions take nothing more."""
+
+    action: Literal["start", "rollback", "finish"] = "start"
+    embedding_model: str | None = None
+    chunking: ChunkingBody = ChunkingBody()
+
+
+class ReembeddingTarget(BaseModel):
+    """What a collection is being made into."""
+
+    embedding_model: str
+    dimension: int
+    chunking: ChunkingReply
+
+
+class ReembeddingReply(BaseModel):
+    """How far it is; ``target`` is None where its files are damaged."""
+
+    state: Literal["building", "switched", "rolling_back", "rolled_back"]
+    target: ReembeddingTarget | None
+    done: int
+    total: int
+    error: str | None
+
+
 class CollectionReply(BaseModel):
     """A collection's identity and extent."""
 
@@ -330,6 +356,32 @@ class CollectionReply(BaseModel):
     documents: int
     chunks: int
     index_version: int
+    reembedding: ReembeddingReply | None
+
+
+class AliasBody(_Request):
+    """What an alias is to name."""
+
+    collection: str
+
+
+class AliasReply(BaseModel):
+    """An alias and its collection."""
+
+    name: str
+    collection: str
+
+
+class AliasList(BaseModel):
+    """Every alias, by name."""
+
+    data: list[AliasReply]
+
+
+class DeletedAlias(BaseModel):
+    """The name that is free again."""
+
+    deleted: str
 
 
 class CollectionList(BaseModel):

@@ -11,9 +11,10 @@ from service.engine import Engine
 from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
+from service.maintenance import Maintenance
 from service.rag import Rag
+from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
-from service.sealer import Sealer
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
@@ -31,7 +32,8 @@ class Services:
     generators: Mapping[str, Generator]
     rag: Rag
     ingestor: Ingestor
-    sealer: Sealer
+    maintenance: Maintenance
+    reembedder: Reembedder
 
 
 async def _services(request: Request) -> Services:

@@ -6,31 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes.base import Chunk, Document, Mask, Positions, Vectors
+from indexes.base import Chunk, Document, Vectors
 from indexes.catalog import Catalog
-from indexes.collection import Collection, CollectionSpec
+from indexes.collection import Collection
+from indexes.spec import CollectionSpec
+from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
 DIMENSION = 16
 SEAL_ROWS = 256
-
-
-class Masked:
-    """A ``Visibility`` over a plain mask."""
-
-    def __init__(self, mask: Mask) -> None:
-        self._mask = mask
-
-    def mask(self) -> Mask:
-        return self._mask
-
-    def at(self, positions: Positions) -> Mask:
-        return (positions >= 0) & self._mask[positions]
-
-
-@pytest.fixture
-def masked() -> type[Masked]:
-    return Masked
 
 
 @pytest.fixture
@@ -75,7 +59,7 @@ def open_catalog(tmp_path: Path) -> Iterator[Callable[[], Catalog]]:
     def reopen() -> Catalog:
         if opened:
             opened.pop().close()
-        opened.append(Catalog(tmp_path / "data", SEAL_ROWS))
+        opened.append(Catalog(tmp_path / "data", IndexPolicy(SEAL_ROWS, shadow_share=0)))
         return opened[0]
 
     yield reopen

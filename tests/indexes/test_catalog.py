@@ -12,7 +12,6 @@ import pytest
 
 from indexes.base import SearchParams, Vectors
 from indexes.catalog import Catalog
-from indexes.collection import CollectionSpec
 from indexes.errors import (
     CollectionConflictError,
     CollectionNotFoundError,
@@ -20,6 +19,8 @@ from indexes.errors import (
     InvalidNameError,
     StoreUnavailableError,
 )
+from indexes.spec import CollectionSpec
+from indexes.upkeep import IndexPolicy
 
 Open = Callable[[], Catalog]
 Put = Callable[..., str]
@@ -29,9 +30,10 @@ OPEN_ELSEWHERE = """
 import sys
 from pathlib import Path
 from indexes.catalog import Catalog
+from indexes.upkeep import IndexPolicy
 from indexes.errors import DataDirectoryError
 try:
-    Catalog(Path(sys.argv[1]), 256).close()
+    Catalog(Path(sys.argv[1]), IndexPolicy(256)).close()
     print("opened")
 except DataDirectoryError as error:
     print(error)
@@ -63,7 +65,7 @@ def data_dir(tmp_path: Path) -> Path:
 def test_a_second_catalog_in_this_process_is_refused(open_catalog: Open, data_dir: Path) -> None:
     open_catalog()
     with pytest.raises(DataDirectoryError, match="in use by another process"):
-        Catalog(data_dir, 256)
+        Catalog(data_dir, IndexPolicy(256))
 
 
 def test_another_process_is_refused_until_the_catalog_is_closed(open_catalog: Open, data_dir: Path) -> None:
@@ -204,15 +206,15 @@ def test_dropping_a_collection_that_is_being_written_to_fails_its_writers_only(
             start.wait(timeout=30)
             catalog.drop("docs")
             assert all(isinstance(job.exception(timeout=60), StoreUnavailableError) for job in writing)
-    assert put(catalog.ensure("docs", spec)[0], "a", ["x"], np.zeros((1, 16), dtype=np.float32)) == "created"
+    assert put(catalog.ensure("docs", spec)[0], "a", ["x"], np.ones((1, 16), dtype=np.float32)) == "created"
 
 
 def test_data_of_a_newer_program_is_refused_and_lets_go_of_the_directory(open_catalog: Open, data_dir: Path) -> None:
     open_catalog().close()
     edit(data_dir, "PRAGMA user_version=99")
     with pytest.raises(DataDirectoryError, match=r"catalog\.db has schema version 99"):
-        Catalog(data_dir, 256)
-    edit(data_dir, "PRAGMA user_version=1")
+        Catalog(data_dir, IndexPolicy(256))
+    edit(data_dir, "PRAGMA user_version=2")
     open_catalog()
 
 
@@ -253,4 +255,4 @@ def test_a_damaged_collection_can_be_dropped(open_catalog: Open, spec: Collectio
 def test_a_data_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataDirectoryError, match="cannot create"):
-        Catalog(tmp_path / "file", 256)
+        Catalog(tmp_path / "file", IndexPolicy(256))

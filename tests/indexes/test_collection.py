@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from indexes import collection as collection_module
-from indexes.base import Chunk, Document, Hit, Positions, SearchParams, Vectors
-from indexes.collection import Collection, CollectionSpec, View
+from indexes import upkeep as upkeeping
+from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
+from indexes.collection import Collection
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, StoreUnavailableError
 from indexes.filters import parse_filter
-from indexes.segment import Segment
+from indexes.spec import CollectionSpec
 from indexes.store import Change
+from indexes.view import View
 
 Open = Callable[[], Collection]
 Put = Callable[..., str]
@@ -99,7 +102,7 @@ def test_a_deleted_document_is_gone_from_sealed_segments_too(
 ) -> None:
     collection = open_collection()
     vectors = fill(collection, put, clustered, 40)
-    assert collection.seal()
+    assert collection.upkeep.step()
     collection.delete("f0", collection.accept())
     hits = collection.search(vectors[0], replace(EXACT, top_k=400))
     assert len(hits) == 39 * 8
@@ -118,7 +121,8 @@ def test_a_document_without_chunks_is_stored_and_never_found(
 def test_a_score_threshold_keeps_the_hits_at_or_above_it(open_collection: Open, put: Put) -> None:
     collection = open_collection()
     vectors = np.zeros((3, DIMENSION), dtype=np.float32)
-    vectors[[0, 1, 2], 0] = [1.0, 0.5, 0.25]
+    vectors[:, 0] = [1.0, 0.5, 0.25]
+    vectors[[0, 1, 2], [1, 2, 3]] = [0.0, 0.75**0.5, 0.9375**0.5]
     put(collection, "a", ["x", "y", "z"], vectors)
     query = np.eye(1, DIMENSION, dtype=np.float32)[0]
     assert ids(collection.search(query, SearchParams(score_threshold=0.5))) == ["a#0", "a#1"]
@@ -127,53 +131,108 @@ def test_a_score_threshold_keeps_the_hits_at_or_above_it(open_collection: Open, 
 def test_search_parameters_reach_the_sealed_index(open_collection: Open, put: Put, clustered: Clustered) -> None:
     collection = open_collection()
     vectors = fill(collection, put, clustered, 32)
-    collection.seal()
+    collection.upkeep.step()
     exact = [ids(collection.search(v, EXACT)) for v in vectors[:60]]
     narrow = [ids(collection.search(v, SearchParams(nprobe=1, refine=1))) for v in vectors[:60]]
     assert exact != narrow
 
 
-def test_describe_counts_documents_and_names_the_tier_of_each_segment(
+def test_describe_counts_documents_and_names_the_tier_of_every_row(
     open_collection: Open, put: Put, clustered: Clustered
 ) -> None:
     collection = open_collection()
-    fill(collection, put, clustered, 70)
-    collection.seal()
-    state = collection.describe()
-    assert (state.documents, state.chunks, state.index_version, state.seal_rows) == (70, 560, 70, 256)
-    assert [(s["index"], s["rows"]) for s in state.segments] == [("ivf_pq", 256), ("flat", 256), ("flat", 48)]
-    tiers = [str(segment["tier"]).split(":")[0] for segment in state.segments]
-    assert tiers == ["sealed", "full", "growing"]
-
-
-def test_describe_tells_a_segment_of_too_few_live_rows_apart(
-    open_collection: Open, put: Put, clustered: Clustered
-) -> None:
-    collection = open_collection()
-    fill(collection, put, clustered, 32)
+    fill(collection, put, clustered, 34)
+    assert [str(tier["tier"]).split(":")[0] for tier in collection.describe().segments] == ["full"]
+    collection.upkeep.step()
+    put(collection, "later", ["x"] * 8, clustered(8, DIMENSION, 5))
     collection.delete("f0", collection.accept())
-    assert collection.seal()
-    assert not collection.needs_seal
-    assert "too few rows" in str(collection.describe().segments[0]["tier"])
+    state = collection.describe()
+    assert (state.documents, state.chunks, state.index_version, state.seal_rows) == (34, 272, 36, 256)
+    assert [(s["index"], s["rows"], s["live_rows"]) for s in state.segments] == [("ivf_pq", 272, 264), ("flat", 8, 8)]
+    assert [str(tier["tier"]).split(":")[0] for tier in state.segments] == ["sealed", "growing"]
+    assert state.dead_rows == 8
 
 
-def test_sealing_without_a_full_segment_does_nothing(open_collection: Open, put: Put, clustered: Clustered) -> None:
+def test_nothing_is_due_before_the_tail_is_full(open_collection: Open, put: Put, clustered: Clustered) -> None:
     collection = open_collection()
     fill(collection, put, clustered, 31)
-    assert not collection.needs_seal
-    assert not collection.seal()
+    assert not collection.upkeep.is_due
+    assert collection.upkeep.step() is None
     fill(collection, put, clustered, 32)
-    assert collection.needs_seal
+    assert collection.upkeep.is_due
 
 
-def test_a_full_collection_can_be_sealed_again_after_reopening(
+def test_an_index_is_sealed_saved_extended_and_saved_again(
     open_collection: Open, put: Put, clustered: Clustered
 ) -> None:
+    collection = open_collection()
+    vectors = fill(collection, put, clustered, 40)
+    assert [collection.upkeep.step() for _ in range(3)] == ["sealed", "saved", None]
+    for i in range(32):
+        put(collection, f"g{i}", list("abcdefgh"), vectors[8 * i : 8 * i + 8])
+    assert [collection.upkeep.step() for _ in range(3)] == ["sealed", "saved", None]
+    assert not collection.upkeep.is_due
+    assert [segment["rows"] for segment in collection.describe().segments] == [576, 0]
+    sealed = collection._live.now.sealed
+    assert sealed is not None
+    assert sealed.index.trained_rows == 320
+    assert set(ids(collection.search(vectors[0], EXACT))[:2]) == {"f0#0", "g0#0"}
+
+
+def test_a_start_takes_up_the_saved_index_and_what_was_written_since(
+    open_collection: Open, put: Put, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = open_collection()
+    vectors = fill(collection, put, clustered, 40)
+    while collection.upkeep.step():
+        pass
+    collection.delete("f3", collection.accept())
+    put(collection, "later", ["x", "y"], vectors[:2])
+    put(collection, "f5", ["replaced"], vectors[40:41])
+    before = [ids(collection.search(vector, replace(EXACT, top_k=400))) for vector in vectors[::40]]
+    monkeypatch.setattr(upkeeping, "train_for", None)  # nothing is trained again
+    collection = open_collection()
+    assert [(s["index"], s["rows"], s["live_rows"]) for s in collection.describe().segments] == [
+        ("ivf_pq", 320, 304), ("flat", 3, 3)
+    ]  # fmt: skip
+    assert [ids(collection.search(vector, replace(EXACT, top_k=400))) for vector in vectors[::40]] == before
+    assert not collection.upkeep.is_due
+
+
+def test_rows_that_died_are_dropped_when_a_quarter_is_dead(
+    open_collection: Open, put: Put, clustered: Clustered
+) -> None:
+    collection = open_collection()
+    vectors = fill(collection, put, clustered, 64)
+    while collection.upkeep.step():
+        pass
+    for i in range(16):
+        collection.delete(f"f{i}", collection.accept())
+    assert not collection.upkeep.is_due
+    collection.delete("f16", collection.accept())
+    assert collection.upkeep.step() == "rebuilt"
+    state = collection.describe()
+    assert (state.dead_rows, [segment["rows"] for segment in state.segments]) == (0, [376, 0])
+    assert len(collection.search(vectors[0], replace(EXACT, top_k=1000))) == 376
+
+
+def test_the_last_row_of_an_index_may_be_dropped_with_it(open_collection: Open, put: Put, clustered: Clustered) -> None:
+    collection = open_collection()
+    fill(collection, put, clustered, 40)
+    while collection.upkeep.step():
+        pass
+    for i in range(40):
+        collection.delete(f"f{i}", collection.accept())
+    assert [collection.upkeep.step() for _ in range(3)] == ["rebuilt", "saved", None]
+    assert [segment["rows"] for segment in open_collection().describe().segments] == [0]
+
+
+def test_a_full_collection_is_sealed_after_reopening(open_collection: Open, put: Put, clustered: Clustered) -> None:
     collection = open_collection()
     vectors = fill(collection, put, clustered, 70)
     before = ids(collection.search(vectors[3], EXACT))
     collection = open_collection()
-    assert [collection.seal() for _ in range(3)] == [True, True, False]
+    assert collection.upkeep.step() == "sealed"
     assert ids(collection.search(vectors[3], EXACT)) == before
 
 
@@ -201,6 +260,16 @@ def test_vectors_that_are_not_finite_are_refused(
     with pytest.raises(InvalidVectorError, match="not finite"):
         collection.search(bad[0], SearchParams())
     assert ids(collection.search(vectors[0], SearchParams())) == ["a#0"]
+
+
+def test_a_vector_of_zeros_is_refused(open_collection: Open, put: Put, clustered: Clustered) -> None:
+    collection, vectors = open_collection(), clustered(2, DIMENSION, 1)
+    vectors[1] = 0
+    with pytest.raises(InvalidVectorError, match="a vector is all zeros"):
+        put(collection, "a", ["x", "y"], vectors)
+    with pytest.raises(InvalidVectorError, match="a query is all zeros"):
+        collection.search(vectors[1], SearchParams())
+    assert collection.documents("", 10) == []
 
 
 @pytest.mark.parametrize("shape", [(DIMENSION - 1,), (DIMENSION + 1,), (1, DIMENSION)])
@@ -306,7 +375,7 @@ class Model:
 
     def scores(self, query: Vectors) -> dict[str, float]:
         return {
-            chunk.id: float(np.float64(vector) @ np.float64(query))
+            chunk.id: float(np.float64(vector) @ np.float64(query) / np.linalg.norm(vector) / np.linalg.norm(query))
             for _, chunks, vectors in self.documents.values()
             for chunk, vector in zip(chunks, vectors, strict=True)
         }
@@ -345,7 +414,7 @@ def test_any_sequence_of_operations_agrees_with_a_dict(open_collection: Open, pu
     collection, model, sealed = open_collection(), Model(), 0
     for step in range(400):
         operation = choose.choices(["put", "delete", "search", "seal", "reopen"], [55, 12, 25, 6, 2])[0]
-        document_id = f"d{choose.randrange(60)}"
+        document_id = f"d{choose.randrange(90)}"
         if operation == "put":
             pieces = [f"{document_id} step {step} piece {i} é👩‍🚀 " for i in range(choose.randint(0, 9))]
             vectors = numbers.normal(size=(len(pieces), DIMENSION)).astype(np.float32)
@@ -359,7 +428,8 @@ def test_any_sequence_of_operations_agrees_with_a_dict(open_collection: Open, pu
             query = numbers.normal(size=DIMENSION).astype(np.float32)
             check_search(collection, model, query, choose.choice([1, 10, 50, 2000]))
         elif operation == "seal":
-            sealed += collection.seal()
+            collection.upkeep.step()
+            sealed += len(collection.describe().segments) > 1
         else:
             collection = open_collection()
             check_documents(collection, model)
@@ -391,8 +461,8 @@ def test_a_search_sees_exactly_one_version_of_a_document_that_is_being_replaced(
         try:
             for version in range(1, 201):
                 put(collection, "a", [f"{version:03}"] * 4, vectors)
-                if collection.needs_seal:
-                    collection.seal()
+                if collection.upkeep.is_due:
+                    collection.upkeep.step()
         finally:
             finished.set()
         seen = sum((search.result() for search in searches), Counter())
@@ -406,7 +476,8 @@ def test_a_search_between_a_commit_and_its_application_waits_for_the_latter(
 ) -> None:
     collection, vectors = open_collection(), clustered(1, DIMENSION, 1)
     put(collection, "a", ["old"], vectors)
-    apply, view_at, looking = collection._apply, collection._view_at, threading.Event()
+    live = collection._live
+    apply, view_at, looking = live.apply, live.at, threading.Event()
     searches: list[Future[list[Hit]]] = []
 
     def announced(version: int) -> View:
@@ -420,8 +491,8 @@ def test_a_search_between_a_commit_and_its_application_waits_for_the_latter(
             assert looking.wait(timeout=30)
             apply(change)
 
-        monkeypatch.setattr(collection, "_view_at", announced)
-        monkeypatch.setattr(collection, "_apply", apply_late)
+        monkeypatch.setattr(live, "at", announced)
+        monkeypatch.setattr(live, "apply", apply_late)
         put(collection, "a", ["new"], vectors)
         assert [hit.chunk.text for hit in searches[0].result(timeout=30)] == ["new"]
 
@@ -429,43 +500,51 @@ def test_a_search_between_a_commit_and_its_application_waits_for_the_latter(
 def test_a_search_that_is_overtaken_by_a_replacement_and_a_seal_starts_again(
     open_collection: Open, put: Put, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sealed segment no longer holds the rows that the search's snapshot asks for."""
+    """What was rebuilt no longer holds the rows that the search's snapshot asks for."""
     collection = open_collection()
     vectors = fill(collection, put, clustered, 31)
     put(collection, "last", ["x"] * 40, clustered(40, DIMENSION, 8))
-    view_at, asked = collection._view_at, []
+    view_at, asked = collection._live.at, []
 
     def overtaken(version: int) -> View:
         asked.append(version)
         if len(asked) == 1:
             put(collection, "f0", ["new"], vectors[:1])
-            assert collection.seal()
+            collection.upkeep.rebuild()
         return view_at(version)
 
-    monkeypatch.setattr(collection, "_view_at", overtaken)
+    monkeypatch.setattr(collection._live, "at", overtaken)
     hits = collection.search(vectors[0], replace(EXACT, top_k=400))
     assert [hit.chunk.text for hit in hits if hit.chunk.document_id == "f0"] == ["new"]
     assert len(hits) == 30 * 8 + 40 + 1
     assert asked == [32, 33]
 
 
-def test_a_document_deleted_while_its_segment_is_being_sealed_stays_deleted(
-    open_collection: Open, put: Put, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("building", ["seal", "rebuild"])
+def test_what_is_written_while_an_index_is_built_is_in_it(
+    open_collection: Open, put: Put, clustered: Clustered, monkeypatch: pytest.MonkeyPatch, building: str
 ) -> None:
     collection = open_collection()
     vectors = fill(collection, put, clustered, 40)
-    sealed = Segment.sealed
+    train_for = upkeeping.train_for
 
-    def sealed_before_a_delete(segment: Segment) -> tuple[Segment, Positions]:
-        copy = sealed(segment)
+    def trained_beside_writes(*given: Any) -> Any:  # noqa: ANN401
+        trained = train_for(*given)
         collection.delete("f0", collection.accept())
-        return copy
+        put(collection, "f1", ["replaced"], vectors[8:9])
+        put(collection, "new", ["x"] * 3, vectors[:3])
+        put(collection, "short-lived", ["x"], vectors[:1])
+        collection.delete("short-lived", collection.accept())
+        return trained
 
-    monkeypatch.setattr(Segment, "sealed", sealed_before_a_delete)
-    assert collection.seal()
+    monkeypatch.setattr(upkeeping, "train_for", trained_beside_writes)
+    if building == "seal":
+        assert collection.upkeep.step() == "sealed"
+    else:
+        collection.upkeep.rebuild()
     hits = collection.search(vectors[0], replace(EXACT, top_k=400))
-    assert "f0" not in {hit.chunk.document_id for hit in hits}
-    assert len(hits) == 39 * 8
+    expected = {f"f{i}#{j}" for i in range(2, 40) for j in range(8)} | {"f1#0", "new#0", "new#1", "new#2"}
+    assert sorted(ids(hits)) == sorted(expected)
 
 
 def test_sealing_while_others_write_loses_nothing(open_collection: Open, put: Put, clustered: Clustered) -> None:
@@ -479,7 +558,7 @@ def test_sealing_while_others_write_loses_nothing(open_collection: Open, put: Pu
             put(collection, f"{thread}-{i % 40}", [f"{i:02}"] * 8, vectors[at : at + 8])
             if i % 4 == 3:
                 collection.delete(f"{thread}-{i % 40}", collection.accept())
-            sealed += collection.needs_seal and collection.seal()
+            sealed += collection.upkeep.step() == "sealed"
         return sealed
 
     with ThreadPoolExecutor(3) as threads:

@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from indexes.base import Chunk, Document
 from indexes.catalog import Catalog
-from indexes.collection import CollectionSpec
+from indexes.spec import CollectionSpec
+from indexes.upkeep import IndexPolicy
 
 spec = CollectionSpec("test-model", "test-fingerprint", 16, chunk_size=100, chunk_overlap=0)
-collection, _ = Catalog(Path(sys.argv[1]), 256).ensure("docs", spec)
+collection, _ = Catalog(Path(sys.argv[1]), IndexPolicy(256)).ensure("docs", spec)
 saying = threading.Lock()
 
 def write(thread):
@@ -35,7 +36,7 @@ def write(thread):
         collection.put(document, chunks, rng.normal(size=(3, 16)).astype(np.float32), collection.accept())
         with saying:
             print(document.id, flush=True)
-        collection.seal()
+        collection.upkeep.step()
 
 for thread in range(4):
     threading.Thread(target=write, args=(thread,)).start()

@@ -93,7 +93,7 @@ def test_replacing_removes_every_old_row_and_never_reuses_one(store: Store, put:
     assert list(second.removed) == first.added.tolist()
     assert second.added.min() > first.added.max()
     assert store.counts() == (1, 1)
-    assert [rows.tolist() for rows, _, _ in store.scan(DIMENSION)] == [second.added.tolist()]
+    assert [block.ids.tolist() for block in store.scan(DIMENSION)] == [second.added.tolist()]
 
 
 def test_rows_of_a_deleted_document_are_not_reused_after_reopening(
@@ -170,21 +170,22 @@ def test_chunks_of_no_rows_are_none(store: Store) -> None:
         assert snapshot.chunks([]) == {}
 
 
-@pytest.mark.parametrize("block", [1, 3, 7, 100])
-def test_a_scan_gives_every_vector_once_in_row_order(
-    store: Store, writer: GroupCommitWriter, cut: Cut, clustered: Clustered, block: int
+@pytest.mark.parametrize("rows", [1, 3, 7, 100])
+def test_a_scan_gives_every_row_once_in_order_with_the_metadata_of_its_document(
+    store: Store, writer: GroupCommitWriter, cut: Cut, clustered: Clustered, rows: int
 ) -> None:
     vectors = clustered(21, DIMENSION, 5)
     for i in range(7):
         document, chunks = cut(f"d{i}", ["a", "b", "c"])
+        document = replace(document, metadata={"number": i})
         work = partial(store.put, document=document, chunks=chunks, vectors=vectors[3 * i : 3 * i + 3], seq=i + 1)
         writer.write(store.database, work)
-    blocks = list(store.scan(DIMENSION, block))
-    assert all(len(rows) == len(documents) == len(part) <= block for rows, documents, part in blocks)
-    rows, documents, scanned = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    assert rows.tolist() == list(range(1, 22))
-    assert documents.tolist() == [document for document in range(1, 8) for _ in range(3)]
-    np.testing.assert_array_equal(scanned, vectors)
+    blocks = list(store.scan(DIMENSION, rows))
+    assert all(len(block.ids) == len(block.vectors) == len(block.documents) <= rows for block in blocks)
+    assert np.concatenate([block.ids for block in blocks]).tolist() == list(range(1, 22))
+    np.testing.assert_array_equal(np.concatenate([block.vectors for block in blocks]), vectors)
+    numbers = [block.metadata[document]["number"] for block in blocks for document in block.documents]
+    assert numbers == [row // 3 for row in range(21)]
 
 
 def test_a_scan_of_an_empty_store_gives_no_block(store: Store) -> None:

@@ -99,7 +99,7 @@ def test_every_matching_document_goes_with_its_chunks_in_one_change(store: Store
     assert sorted(change.removed) == [*a.added.tolist(), *c.added.tolist()]
     assert change.version == store.version()
     assert (ids(store), store.counts()) == (["b", "d"], (2, 2))
-    assert np.concatenate([vectors for _, _, vectors in store.scan(DIMENSION)])[:, 0].tolist() == [2, 4]
+    assert np.concatenate([block.vectors for block in store.scan(DIMENSION)])[:, 0].tolist() == [2, 4]
 
 
 def test_no_match_is_an_operation_all_the_same(store: Store) -> None:
@@ -286,48 +286,17 @@ def test_a_put_carries_its_metadata(store: Store) -> None:
     assert [change.metadata for change in (created, updated, gone)] == [{"n": 1}, {}, None]
 
 
-@pytest.mark.parametrize("block", [1, 2, 3, 100])
-def test_a_scan_of_documents_gives_those_with_metadata_once(store: Store, block: int) -> None:
-    metadata = [{}, {"a": 1}, {"b": "ü\0"}, {}, {"a": 1}, {"a": 1}, {"c": [{}]}]
-    transaction(store, *((i + 1, put(str(i), 2, **each)) for i, each in enumerate(metadata)))
-    blocks = list(store.scan_documents(block))
-    assert all(len(rows) <= block for rows in blocks)
-    scanned = [(row, orjson.loads(text)) for rows in blocks for row, text in rows]
-    assert sorted(scanned, key=lambda each: each[0]) == [(i + 1, each) for i, each in enumerate(metadata) if each]
-    assert [each for _, each in scanned] == [{"a": 1}] * 3 + [{"b": "ü\0"}, {"c": [{}]}]
-
-
-def test_scans_go_on_over_what_is_written_between_two_blocks(store: Store) -> None:
+def test_a_scan_goes_on_over_what_is_written_between_two_blocks(store: Store) -> None:
     transaction(store, *((i, put(str(i), 2, n=i)) for i in range(1, 5)))
-    chunks, documents = store.scan(DIMENSION, block=3), store.scan_documents(block=3)
-    seen = [row for row, _ in next(documents)]
-    rows, parents, _ = next(chunks)
+    blocks = store.scan(DIMENSION, rows=3)
+    first = next(blocks)
     transaction(store, (5, delete("4")), (6, put("3", 2, n=3)), (7, put("new", 1, n=0)), (8, put("4", 1, n=9)))
-    assert (rows.tolist(), parents.tolist(), seen) == ([1, 2, 3], [1, 1, 2], [1, 2, 3])
-    rows, parents, vectors = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    assert rows.tolist() == [4, 9, 10, 11, 12]
-    assert vectors[:, 0].tolist() == [2, 6, 6, 7, 8]
-    assert len(set(parents.tolist())) == 4
-    # A document's row is not given to another one: what was read of it before cannot be taken for the new one's.
-    assert not set(parents.tolist()[1:]) & {1, 2, 3, 4}
-    assert set(seen) | {row for rows in documents for row, _ in rows} >= set(parents.tolist()[1:3])
-
-
-def test_both_scans_agree_on_the_rows_of_documents(store: Store) -> None:
-    for seq, order in enumerate(permutations("abc"), start=1):
-        for i, document_id in enumerate(order):
-            transaction(store, (10 * seq + i, put(document_id, i + 1, id=document_id)))
-        transaction(store, (10 * seq + 9, delete(order[0])))
-    ((rows, documents, vectors),) = store.scan(DIMENSION)
-    ((*pairs,),) = store.scan_documents()
-    assert sorted(row for row, _ in pairs) == sorted(set(documents.tolist()))
-    assert rows.tolist() == sorted(rows.tolist())
-    assert documents.tolist() == sorted(documents.tolist())
-    with store.snapshot() as snapshot:
-        owners = {row: found.chunk.document_id for row, found in snapshot.chunks(rows.tolist()).items()}
-    names = {row: orjson.loads(text)["id"] for row, text in pairs}
-    assert [owners[row] for row in rows.tolist()] == [names[document] for document in documents.tolist()]
-    assert len(vectors) == len(rows)
+    scanned = [first, *blocks]
+    assert np.concatenate([block.ids for block in scanned]).tolist() == [1, 2, 3, 4, 9, 10, 11, 12]
+    assert np.concatenate([block.vectors for block in scanned])[:, 0].tolist() == [1, 1, 2, 2, 6, 6, 7, 8]
+    # What a row's document says is never taken from another one that came in its place.
+    numbers = [block.metadata[document]["n"] for block in scanned for document in block.documents]
+    assert numbers == [1, 1, 2, 2, 3, 3, 0, 9]
 
 
 def test_the_migration_leads_to_the_schema_of_a_new_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from indexes.catalog import Catalog
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidNameError
+from indexes.upkeep import IndexPolicy
 from models.hashing import HashingEmbedder
 from service.errors import InvalidRequestError
 from service.library import CollectionOptions, Library
@@ -16,7 +17,7 @@ from service.settings import ChunkingSettings
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(tmp_path / "data", 256)
+    catalog = Catalog(tmp_path / "data", IndexPolicy(256))
     yield catalog
     catalog.close()
 

@@ -1,4 +1,4 @@
-"""Sealer: the background task that turns full segments into IVF-PQ."""
+"""Maintenance: the background task that keeps the indexes of all collections in shape."""
 
 import asyncio
 import logging
@@ -8,19 +8,19 @@ from typing import Self
 from indexes.collection import Collection
 from indexes.errors import IndexesError
 
-_log = logging.getLogger("quarry.sealer")
+_log = logging.getLogger("quarry.maintenance")
 
 
-class Sealer:
-    """Seals one segment at a time on a thread of its own; an async context manager that the lifespan owns."""
+class Maintenance:
+    """One step at a time, on a thread of its own; an async context manager that the lifespan owns."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, Collection] = {}
         self._work = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarry-sealer")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarry-maintenance")
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="sealer")
+        self._task = asyncio.create_task(self._run(), name="maintenance")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -34,8 +34,8 @@ class Sealer:
         return not self._task.done()
 
     def notify(self, collection: Collection) -> None:
-        """Seal what is full in the collection, soon."""
-        if collection.needs_seal:
+        """Do what is due in the collection, soon."""
+        if collection.upkeep.is_due:
             self._waiting[id(collection)] = collection
             self._work.set()
 
@@ -47,8 +47,8 @@ class Sealer:
             while self._waiting:
                 _, collection = self._waiting.popitem()
                 try:
-                    while await loop.run_in_executor(self._thread, collection.seal):
-                        _log.info("segment sealed", extra={"index_version": collection.version})
+                    while done := await loop.run_in_executor(self._thread, collection.upkeep.step):
+                        _log.info(f"index {done}", extra={"index_version": collection.version})
                 except (IndexesError, RuntimeError, ValueError, MemoryError):
-                    # The segment stays exact, which is slower and never wrong; the next write tries again.
-                    _log.exception("a segment could not be sealed")
+                    # What is there stays, which may be slower and is never wrong; upkeep says when it tries again.
+                    _log.exception("an index could not be kept in shape")

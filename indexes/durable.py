@@ -1,0 +1,106 @@
+"""Files that survive a power cut: what is written is on the disk before anything names it."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """Length in bytes and SHA-256 of a file, as a manifest keeps them."""
+
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, data: "Buffer") -> "Checksum":
+        """Of bytes in memory, which must be contiguous."""
+        view = memoryview(data).cast("B")
+        return cls(view.nbytes, hashlib.sha256(view).hexdigest())
+
+    @classmethod
+    def of_file(cls, path: Path) -> "Checksum":
+        """Of a file, read in blocks."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return cls(file.tell(), digest.hexdigest())
+
+    @classmethod
+    def from_json(cls, raw: Any) -> "Checksum":  # noqa: ANN401  what JSON holds
+        """From what ``dataclasses.asdict`` made.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(int(raw["bytes"]), str(raw["sha256"]))
+
+
+def write_synced(path: Path, data: "Buffer") -> None:
+    """Write a file that is on the disk when this returns; its name is only once ``sync`` was called on its folder."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(memoryview(data).cast("B"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def copy_synced(source: Path, target: Path) -> Checksum:
+    """Copy a file in blocks; on the disk when this returns.
+
+    Returns:
+        Of the bytes that were written.
+    """
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while block := reading.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += writing.write(block)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return Checksum(size, digest.hexdigest())
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file or folder its name, replacing a file that has it; on the disk when this returns."""
+    os.replace(source, target)
+    sync(target.parent)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder as far as that is possible, after a failure that is about to be reported."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and the parents it lacks; their names survive a power cut: SQLite syncs only the names in it.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)

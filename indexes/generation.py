@@ -1,0 +1,44 @@
+"""Rows and attributes as the store holds them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexes.attributes import Attributes
+from indexes.base import RowIds
+from indexes.rows import Rows
+from indexes.spec import CollectionSpec
+from indexes.store import Store
+
+NO_ROWS: RowIds = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What is derived from the store at one time."""
+
+    rows: Rows
+    attributes: Attributes
+
+
+def read_store(store: Store, spec: CollectionSpec, indexed: RowIds = NO_ROWS) -> Generation:
+    """Every stored row: those of an index at the positions it gave them, the others after them.
+
+    Args:
+        indexed: ``(n,)`` ids by position, ascending. Those that the store does not have any more are dead.
+
+    Raises:
+        UnknownRowError: the store has a row between them that the index does not know.
+    """
+    rows, attributes = Rows(spec.dimension, spec.metric, capacity=len(indexed) + 256), Attributes()
+    rows.append_dead(indexed)
+    last = int(indexed[-1]) if len(indexed) else 0
+    for block in store.scan(spec.dimension):
+        first = attributes.size
+        for metadata in block.metadata:
+            attributes.append(metadata)
+        known = int(np.searchsorted(block.ids, last, side="right"))
+        ordinals = first + block.documents
+        rows.revive(block.ids[:known], ordinals[:known], block.vectors[:known])
+        rows.append(block.ids[known:], ordinals[known:], block.vectors[known:], version=0)
+    return Generation(rows, attributes)

@@ -1,0 +1,178 @@
+"""The nearest visible rows of a view: IVF-PQ candidates rescored exactly, and the tail scanned exactly.
+
+FAISS never hears of deletes or filters: GPU indexes ignore its IDSelector without a word, so candidates are
+over-fetched and masked here, in one place for every backend. A search makes two index calls at most.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from indexes.base import Positions, RowIds, Scores, SearchParams, Vectors
+from indexes.exact import range_top_k, scores_at
+from indexes.flat import best
+from indexes.generation import NO_ROWS
+from indexes.plan import Plan, plan
+from indexes.rows import VisibleAt
+from indexes.view import Sealed, View
+
+NO_SCORES: Scores = np.empty(0, dtype=np.float32)
+_SHOWN_DROPPED = 100
+
+Reason = Literal["deleted", "filter", "threshold", "outranked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A candidate that is no hit.
+
+    Attributes:
+        score: its exact score.
+        reason: it was ``deleted`` before the version of the search, its document fails the ``filter``, its cosine is
+            below the ``threshold``, or it is ``outranked`` by others.
+    """
+
+    row: int
+    score: float
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The nearest rows, best first.
+
+    Attributes:
+        rows: ``(n,)`` the store's ids.
+        scores: ``(n,)`` by the collection's metric.
+        cosines: ``(n,)``.
+        plan: how the sealed rows were searched; None where there are none.
+        tail_rows: rows that were searched exactly.
+        dropped: the best candidates of the sealed rows that are no hits, if the search asked to be explained.
+    """
+
+    rows: RowIds
+    scores: Scores
+    cosines: Scores
+    plan: Plan | None
+    tail_rows: int
+    dropped: Sequence[Dropped] = ()
+
+
+def nearest(view: View, version: int, query: Vectors, params: SearchParams) -> Found:
+    """The ``top_k`` best rows for a ``(dimension,)`` query that are visible at ``version``."""
+    search = _Search(view, version, query, params)
+    return search.found()
+
+
+def nearest_exactly(view: View, version: int, query: Vectors, params: SearchParams) -> RowIds:
+    """The same by a scan of every row: the truth that recall is measured against."""
+    search = _Search(view, version, query, params)
+    positions, scores = search.scanned(0, search.size)
+    return view.rows.ids(search.size)[search.best(positions, scores)[0]]
+
+
+class _Search:
+    """One query on one view."""
+
+    def __init__(self, view: View, version: int, query: Vectors, params: SearchParams) -> None:
+        self._view = view
+        self._query = query
+        self._params = params
+        # In this order: the attributes hold every document that these rows are of.
+        self.size = view.rows.size
+        self._kept = None if params.filter is None else view.attributes.mask(params.filter, view.attributes.size)
+        self._visible: VisibleAt = view.rows.visible(self.size, version, self._kept)
+        self._rows = view.rows.exact(self.size)
+
+    def found(self) -> Found:
+        view = self._view
+        positions, scores = self.scanned(view.sealed_rows, self.size)
+        candidates, exact, used = self._candidates()
+        seen = self._visible.at(candidates)
+        positions, scores = np.append(candidates[seen], positions), np.append(exact[seen], scores)
+        positions, scores = self.best(positions, scores)
+        cosines = self._cosines(positions, scores)
+        if self._params.score_threshold is not None:
+            near = cosines >= self._params.score_threshold
+            positions, scores, cosines = positions[near], scores[near], cosines[near]
+        dropped = self._dropped(candidates, exact, positions) if self._params.explain else ()
+        rows = view.rows.ids(self.size)[positions]
+        return Found(rows, scores, cosines, used, self.size - view.sealed_rows, dropped)
+
+    def best(self, positions: Positions, scores: Scores) -> tuple[Positions, Scores]:
+        """The ``top_k`` highest, best first, equal scores by position."""
+        found, kept = best(scores[None], positions[None], self._params.top_k)
+        present = kept[0] >= 0
+        return kept[0][present], found[0][present]
+
+    def scanned(self, start: int, stop: int) -> tuple[Positions, Scores]:
+        """The best visible rows of a run of positions, in no order."""
+        mask = self._visible.mask(start, stop)
+        visible = int(np.count_nonzero(mask))
+        if 2 * visible < len(mask):
+            positions = np.flatnonzero(mask) + start
+            return positions, self._scores_at(positions)
+        if not visible:
+            return NO_ROWS, NO_SCORES
+        scores, found = range_top_k(self._rows, self._query[None], start, mask, min(self._params.top_k, visible))
+        return found[0], scores[0]
+
+    def _candidates(self) -> tuple[Positions, Scores, Plan | None]:
+        """Rows of the sealed part with their exact scores, whether they are visible or not."""
+        sealed = self._view.sealed
+        if sealed is None:
+            return NO_ROWS, NO_SCORES, None
+        used = plan(sealed, self._params, self._selectivity(sealed))
+        if used.way == "lists":
+            _, found = sealed.index.candidates(self._query[None], used.candidates, used.nprobe)
+            positions = found[0][found[0] >= 0]
+            visible = int(np.count_nonzero(self._visible.at(positions)))
+            wanted = self._params.top_k
+            # As many results as there are: where too few candidates are visible, nothing but a scan can tell.
+            if visible >= wanted or visible == np.count_nonzero(self._visible.mask(0, sealed.index.size)):
+                return positions, self._scores_at(positions), used
+            used = used.as_scan()
+        positions, scores = self.scanned(0, sealed.index.size)
+        return positions, scores, used
+
+    def _selectivity(self, sealed: Sealed) -> float:
+        """Share of the sealed rows that are visible, as far as it is known without looking at each."""
+        rows = self._view.rows
+        live = rows.live / max(1, rows.size)
+        return live if self._kept is None else live * float(self._kept.mean()) if len(self._kept) else 0.0
+
+    def _scores_at(self, positions: Positions) -> Scores:
+        return scores_at(self._rows.vectors, self._query, positions, self._rows.metric)
+
+    def _cosines(self, positions: Positions, scores: Scores) -> Scores:
+        if self._rows.metric == "cosine":
+            return scores
+        vectors = self._rows.vectors[positions]
+        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(self._query)
+        cosines: Scores = (vectors @ self._query) / np.maximum(norms, np.finfo(np.float32).tiny)
+        return cosines
+
+    def _dropped(self, candidates: Positions, exact: Scores, hits: Positions) -> list[Dropped]:
+        order = np.lexsort((candidates, -exact))
+        ids, alive, visible = (
+            self._view.rows.ids(self.size),
+            self._visible.alive(candidates),
+            self._visible.at(candidates),
+        )
+        is_hit = np.isin(candidates, hits)
+        lost = [i for i in order[: _SHOWN_DROPPED + len(hits)] if not is_hit[i]][:_SHOWN_DROPPED]
+        threshold = self._params.score_threshold
+        cosines = self._cosines(candidates, exact) if threshold is not None else exact
+        reasons: dict[int, Reason] = {
+            i: "deleted"
+            if not alive[i]
+            else "filter"
+            if not visible[i]
+            else "threshold"
+            if threshold is not None and cosines[i] < threshold
+            else "outranked"
+            for i in lost
+        }
+        return [Dropped(int(ids[candidates[i]]), float(exact[i]), reason) for i, reason in reasons.items()]

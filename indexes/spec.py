@@ -1,0 +1,35 @@
+"""What makes a collection itself."""
+
+from dataclasses import asdict, dataclass
+
+from indexes.base import Metric
+
+DEFAULT_TARGET_RECALL = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """Vectors made otherwise cannot be compared with those in the collection.
+
+    Attributes:
+        embedding_model: served name of the embedder.
+        fingerprint: of its weights and tokenizer.
+        dimension: length of its vectors.
+        chunk_size: longest chunk, in the embedder's tokens.
+        chunk_overlap: tokens that neighbouring chunks share at most.
+        metric: cosine and ip rank by inner product, the first of vectors made unit vectors; l2 by distance.
+        target_recall: share of the exact ten nearest that a search should find, 0..1.
+    """
+
+    embedding_model: str
+    fingerprint: str
+    dimension: int
+    chunk_size: int
+    chunk_overlap: int
+    metric: Metric = "cosine"
+    target_recall: float = DEFAULT_TARGET_RECALL
+
+    def differences(self, other: "CollectionSpec") -> dict[str, tuple[object, object]]:
+        """Field -> (mine, other's) where the two differ."""
+        mine, theirs = asdict(self), asdict(other)
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}

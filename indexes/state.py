@@ -1,0 +1,73 @@
+"""A collection as an operator sees it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from indexes.recall import RecallEstimate
+from indexes.upkeep import Upkeep
+from indexes.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionState:
+    """A collection as an operator sees it.
+
+    Attributes:
+        index_version: counts the changes.
+        seal_rows: size of the tail at which it is sealed.
+        segments: the sealed rows, if there are some, and the tail.
+        dead_rows: held by the index, and no longer in the collection.
+        recall: of live searches, measured on a sample.
+        working_on: what is being built in the background.
+        trouble: why something that is due is not done, or was built again.
+    """
+
+    documents: int
+    chunks: int
+    index_version: int
+    seal_rows: int
+    segments: Sequence[Mapping[str, object]]
+    dead_rows: int
+    recall: RecallEstimate
+    working_on: str | None
+    trouble: Sequence[str]
+
+
+def state_of(view: View, upkeep: Upkeep, counts: tuple[int, int]) -> CollectionState:
+    """The state of a collection of ``counts`` documents and chunks."""
+    documents, chunks = counts
+    return CollectionState(
+        documents=documents,
+        chunks=chunks,
+        index_version=view.version,
+        seal_rows=upkeep.seal_rows,
+        segments=[*_sealed_state(view), _tail_state(view, upkeep.seal_rows)],
+        dead_rows=view.rows.dead,
+        recall=upkeep.shadow.estimate,
+        working_on=upkeep.working_on,
+        trouble=upkeep.trouble,
+    )
+
+
+def _sealed_state(view: View) -> list[Mapping[str, object]]:
+    if view.sealed is None:
+        return []
+    index = view.sealed.index
+    state = {
+        "tier": f"sealed: IVF-PQ with exact refine over {index.size} rows",
+        "index": "ivf_pq",
+        "rows": index.size,
+        "live_rows": view.rows.live_in(0, index.size),
+        **asdict(index.params),
+        "bytes_per_vector": round(index.bytes_per_vector, 1),
+        "expected_recall": view.sealed.curve.chosen.recall,
+    }
+    return [state]
+
+
+def _tail_state(view: View, seal_rows: int) -> Mapping[str, object]:
+    tier = f"growing: exact below {seal_rows} rows"
+    if view.tail_rows >= seal_rows:
+        tier = "full: exact until it is sealed"
+    live = view.rows.live_in(view.sealed_rows, view.rows.size)
+    return {"tier": tier, "index": "flat", "rows": view.tail_rows, "live_rows": live}

@@ -1,0 +1,48 @@
+"""What a search works on: rows, their documents' attributes and the index over their prefix, swapped as one."""
+
+from dataclasses import dataclass
+
+from indexes.attributes import Attributes
+from indexes.curve import RecallCurve
+from indexes.ivf_pq import IvfPqIndex
+from indexes.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """IVF-PQ over the rows at positions 0..index.size-1.
+
+    Attributes:
+        index: its ``params`` say how searches use it.
+        curve: recall and cost of other settings, measured when it was trained.
+    """
+
+    index: IvfPqIndex
+    curve: RecallCurve
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A collection at one moment.
+
+    Attributes:
+        sealed: None while every row is searched exactly.
+        version: last version whose changes are in it.
+        since: oldest version it can be searched at: a rebuild drops the rows that were dead by then.
+    """
+
+    rows: Rows
+    attributes: Attributes
+    sealed: Sealed | None
+    version: int
+    since: int = 0
+
+    @property
+    def sealed_rows(self) -> int:
+        """Rows that IVF-PQ covers; the others are the tail, searched exactly."""
+        return self.sealed.index.size if self.sealed else 0
+
+    @property
+    def tail_rows(self) -> int:
+        """Rows that are searched exactly."""
+        return self.rows.size - self.sealed_rows

@@ -1,0 +1,103 @@
+"""The background task that keeps indexes in shape."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from indexes.errors import StoreUnavailableError
+from service.maintenance import Maintenance
+
+PATIENCE_S = 20.0
+
+
+class Collection:
+    """As much of a collection as maintenance sees: a number of steps that are due, and what happens at each."""
+
+    version = 1
+
+    def __init__(self, due: int, failures: int = 0, error: Callable[[], Exception] = lambda: ValueError("no")) -> None:
+        self.upkeep = self
+        self.due = due
+        self.failures = failures
+        self.error = error
+        self.done = 0
+        self.threads: set[str] = set()
+        self.calls = threading.Semaphore(0)
+
+    @property
+    def is_due(self) -> bool:
+        return self.due > 0
+
+    def step(self) -> str | None:
+        self.threads.add(threading.current_thread().name)
+        self.calls.release()
+        if self.failures:
+            self.failures -= 1
+            raise self.error()
+        if not self.due:
+            return None
+        self.due -= 1
+        self.done += 1
+        return "sealed"
+
+    async def called(self, times: int) -> None:
+        for _ in range(times):
+            assert await asyncio.to_thread(self.calls.acquire, timeout=PATIENCE_S)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
+
+
+def notify(maintenance: Maintenance, collection: Collection) -> None:
+    maintenance.notify(collection)  # type: ignore[arg-type]
+
+
+def test_every_step_that_is_due_is_taken_off_the_loop() -> None:
+    one, two, none = Collection(2), Collection(1), Collection(0)
+
+    async def scenario() -> None:
+        async with Maintenance() as maintenance:
+            for collection in (one, two, none):
+                notify(maintenance, collection)
+            await one.called(3)
+            await two.called(2)
+            assert maintenance.is_running
+
+    run(scenario())
+    assert (one.done, two.done, none.done) == (2, 1, 0)
+    assert none.threads == set()
+    assert all(name.startswith("quarry-maintenance") for name in one.threads | two.threads)
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, MemoryError, lambda: StoreUnavailableError("closed")])
+def test_a_step_that_fails_is_logged_and_the_next_write_tries_again(
+    error: Callable[[], Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    collection = Collection(1, failures=1, error=error)
+
+    async def scenario() -> None:
+        async with Maintenance() as maintenance:
+            notify(maintenance, collection)
+            await collection.called(1)
+            while "could not be kept in shape" not in caplog.text:  # noqa: ASYNC110  logging announces nothing
+                await asyncio.sleep(0)
+            assert maintenance.is_running
+            notify(maintenance, collection)
+            await collection.called(2)
+
+    with caplog.at_level("ERROR", "quarry.maintenance"):
+        run(scenario())
+    assert collection.done == 1
+
+
+def test_an_end_with_nothing_to_do() -> None:
+    async def scenario() -> None:
+        async with Maintenance() as maintenance:
+            assert maintenance.is_running
+        assert not maintenance.is_running
+
+    run(scenario())
