@@ -1,7 +1,8 @@
 """The recall of an index for what a search costs, measured on its own rows.
 
 Queries are rows that the index was not trained on, each without itself among its neighbours. Questions are texts unlike
-documents: what this promises for them, the live recall gauge has to confirm.
+documents and lie further from them than rows from each other, where an index finds less: noise moves the rows out
+there. What the curve promises for real questions, the live recall gauge has to confirm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.base import Mask, Positions, Scores, Vectors
+from indexes.base import Mask, Metric, Positions, Scores, Vectors
 from indexes.exact import ExactRows, norms_of, range_top_k, scores_at
 from indexes.faiss_training import held_out
 from indexes.flat import best
@@ -77,7 +78,7 @@ class RecallCurve:
         """Inverse of ``to_json``.
 
         Raises:
-            TypeError: a value is missing or unknown.
+            KeyError, TypeError: a value is missing or unknown.
         """
         points = tuple(CurvePoint(**point) for point in raw["points"])
         return cls(**{**raw, "points": points, "chosen": CurvePoint(**raw["chosen"])})
@@ -105,19 +106,20 @@ def search_cost(index: IvfPqIndex, nprobe: int, refine: int) -> float:
     return centroids + rows * (8 + _LOOKUP * params.m) + candidates * (_HEAP + _GATHER * 4 * d)
 
 
-def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float) -> RecallCurve:
+def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float, noise: float = 0.0) -> RecallCurve:
     """Sweep nprobe and refine.
 
     Args:
         vectors: ``(n, dimension)``: the rows of the index, by position.
         target: recall@10 wanted.
+        noise: length of the noise added to the rows it asks with, relative to theirs.
 
     Raises:
         ValueError: the index holds another number of rows.
     """
     if index.size != len(vectors):
         raise ValueError(f"the index holds {index.size} rows, not {len(vectors)}")
-    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)))
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)), noise)
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
@@ -156,6 +158,18 @@ def query_rows(rows: int) -> Positions:
     return held[:: -(-len(held) // wanted)]
 
 
+def disturbed(queries: Vectors, metric: Metric, noise: float) -> Vectors:
+    """``queries`` moved in random directions, each by ``noise`` times its norm; the same at each call.
+
+    Args:
+        queries: ``(queries, dimension)``; for cosine of unit norm, as what is returned.
+    """
+    directions = np.random.default_rng(0).standard_normal(queries.shape, dtype=np.float32)
+    directions *= (noise * norms_of(queries) / norms_of(directions))[:, None]
+    moved: Vectors = queries + directions
+    return moved / norms_of(moved)[:, None] if metric == "cosine" else moved
+
+
 @dataclass(frozen=True, slots=True)
 class _Questions:
     """Rows to ask with, and the score of the last neighbour each should find.
@@ -165,31 +179,32 @@ class _Questions:
 
     rows: ExactRows
     positions: Positions
+    queries: Vectors
     neighbours: int
     lowest: NDArray[np.float32]
 
     @classmethod
-    def held_out(cls, rows: ExactRows) -> "_Questions":
+    def held_out(cls, rows: ExactRows, noise: float) -> "_Questions":
         positions = query_rows(len(rows.vectors))
+        queries = disturbed(rows.vectors[positions], rows.metric, noise) if noise else rows.vectors[positions]
         neighbours = min(_NEIGHBOURS, len(rows.vectors) - 1)
         everything = np.ones(len(rows.vectors), dtype=bool)
-        scores, found = range_top_k(rows, rows.vectors[positions], 0, everything, neighbours + 1)
+        scores, found = range_top_k(rows, queries, 0, everything, neighbours + 1)
         scores, _ = best(np.where(found == positions[:, None], -np.inf, scores), found, neighbours)
-        return cls(rows, positions, neighbours, scores[:, -1])
+        return cls(rows, positions, queries, neighbours, scores[:, -1])
 
     def recalls(self, index: IvfPqIndex, nprobe: int) -> Iterator[tuple[int, float]]:
         """(refine, recall) for each refine, from the prefixes of one list of candidates."""
-        queries = self.rows.vectors[self.positions]
-        _, found = index.candidates(queries, _NEIGHBOURS * _REFINES[-1] + 1, nprobe)
+        _, found = index.candidates(self.queries, _NEIGHBOURS * _REFINES[-1] + 1, nprobe)
         found = _moved_last(found, found == self.positions[:, None])
-        scores = scores_at(self.rows.vectors, queries, found, self.rows.metric)
+        scores = scores_at(self.rows.vectors, self.queries, found, self.rows.metric)
         right = np.cumsum(self._neighbours(scores, found), axis=1)
         for refine in _REFINES:
             last = min(_NEIGHBOURS * refine, right.shape[1]) - 1
             yield refine, float(np.minimum(right[:, last], self.neighbours).mean() / self.neighbours)
 
     def _neighbours(self, scores: Scores, found: Positions) -> Mask:
-        right: Mask = (scores >= self.lowest[:, None]) & (found >= 0) & (found != self.positions[:, None])
+        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None])
         return right
 
 

@@ -22,7 +22,7 @@ __all__ = ["MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqParams", "search_on_one
 _MIN_POINTS_PER_LIST = 39  # FAISS's own bound (Clustering.h, min_points_per_centroid)
 # Code lengths that FAISS's classic GPU kernels exist for (impl/IVFPQ.cu); others run on the CPU and cuVS only.
 _CLASSIC_GPU_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
-# Rows cloned or added at once: bounds what a rotation or an assignment to lists copies.
+# Rows added at once: bounds what a rotation or an assignment to lists copies.
 _BLOCK_ROWS = 65_536
 
 
@@ -98,7 +98,7 @@ class IndexFacts:
         """Inverse of ``to_json``.
 
         Raises:
-            TypeError: a value is missing or unknown.
+            KeyError, TypeError: a value is missing or unknown.
         """
         return cls(**{**raw, "params": IvfPqParams(**raw["params"])})
 

@@ -1,23 +1,25 @@
 """A process that writes to a collection and says on its standard output what it does, until it is killed.
 
 Its journal has a line for each event, written with writev: faults are injected into write, and the journal is no
-part of what is tested. ``began``/``ended`` name a phase, ``intent N``/``acked N`` a write by its serial number.
+part of what is tested. ``began``/``ended`` name a phase, ``intent N``/``acked N`` a write by its serial number,
+``missed N`` one that the next search did not find.
 """
 
 import argparse
 import os
+import queue
 import sqlite3
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from faults.collection_under_test import STEPS, CollectionUnderTest
-from faults.workload import Workload
+from faults.workload import Content, Workload
 from indexes.errors import IndexesError
 
+_PATIENCE_S = 60.0
 REFUSED = 3  # exit status: the data directory could not be opened, and an IndexesError said why
 # What the background does, over and over: mostly what falls due, now and then what an operator asks for.
 _ROUND = ("maintain", "snapshot", "maintain", "rebuild", "maintain")
@@ -36,8 +38,7 @@ class Worker:
         self._workload = workload
         self._options = options
         self._serials = range(options.first, options.first + options.operations)
-        self._due = threading.Semaphore(0)
-        self._stopped = threading.Event()
+        self._due: queue.Queue[bool] = queue.Queue(1)  # so that writers do not run far ahead of the maintenance
         self._steps = [name for name in _ROUND if name in STEPS]
         self._step = options.first  # so that workers that follow one another begin anywhere in the round
 
@@ -51,8 +52,7 @@ class Worker:
             maintaining = pool.submit(self._maintain)
             for finished in as_completed([pool.submit(self._write, thread) for thread in range(threads)]):
                 finished.result()
-            self._stopped.set()
-            self._due.release()
+            self._due.put(False, timeout=_PATIENCE_S)
             maintaining.result()
 
     def _write(self, thread: int) -> None:
@@ -61,7 +61,7 @@ class Worker:
                 continue
             self._do(serial)
             if serial % self._options.step_every == 0:
-                self._maintain_once() if self._workload.threads == 1 else self._due.release()
+                self._maintain_once() if self._workload.threads == 1 else self._due.put(True, timeout=_PATIENCE_S)
 
     def _do(self, serial: int) -> None:
         operation = self._workload.operation(serial)
@@ -78,10 +78,17 @@ class Worker:
             say("acked" if self._options.ack_failures else "failed", serial, type(error).__name__, error)
         else:
             say("acked", serial, outcome)
+            if self._options.read_back and operation.content is not None:
+                self._read_back(serial, operation.content)
+
+    def _read_back(self, serial: int, content: Content) -> None:
+        """Nobody else writes to this document, so the search that follows its write finds it."""
+        hits = self._subject.search(content.vectors[0], top_k=1)
+        if [hit.chunk for hit in hits] != [content.chunks[0]]:
+            say("missed", serial, *hits)
 
     def _maintain(self) -> None:
-        while not self._stopped.is_set():
-            self._due.acquire(timeout=60)
+        while self._due.get(timeout=_PATIENCE_S):
             self._maintain_once()
 
     def _maintain_once(self) -> None:
@@ -117,6 +124,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--ids", type=int, default=40)
     parser.add_argument("--chunks", type=int, default=24)
     parser.add_argument("--step-every", type=int, default=10, help="operations between two steps of maintenance")
+    parser.add_argument("--read-back", action="store_true", help="search for each document when it was written")
     parser.add_argument("--lie-every", type=int, default=0, help="acknowledge such operations without doing them")
     parser.add_argument("--ack-failures", action="store_true", help="acknowledge what failed")
     parser.add_argument("--synchronous-off", action="store_true")

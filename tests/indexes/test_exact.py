@@ -81,10 +81,10 @@ def test_scores_at_positions_of_several_queries(metric: Metric) -> None:
 
 
 def test_scores_at_takes_views_of_positions_and_queries() -> None:
-    vectors, queries = integers(40, 9, 6), integers(6, 9, 7)
-    positions: Positions = np.arange(80, dtype=np.int64)[::2][:10] % 40
-    found = scores_at(vectors, queries[::2][1], positions, "ip")
-    np.testing.assert_array_equal(found, np.array(oracle(vectors, queries[2], "ip"))[positions])
+    vectors, wide = integers(40, 9, 6), integers(6, 18, 7)
+    positions: Positions = np.arange(40, dtype=np.int64)[::2]
+    expected = np.array(oracle(vectors, wide[2, ::2], "ip"))[positions]
+    np.testing.assert_array_equal(scores_at(vectors, wide[2, ::2], positions, "ip"), expected)
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 5)])

@@ -57,9 +57,10 @@ def test_any_shorter_run_of_the_bytes_is_refused(index: IvfPqIndex) -> None:
 def test_flipped_bits_are_refused_or_harmless(index: IvfPqIndex) -> None:
     rng = np.random.default_rng(2)
     queries = rng.standard_normal((5, DIMENSION), dtype=np.float32)
-    for at in [*range(120), *rng.integers(len(index.to_bytes()), size=80)]:
+    flips = [(at, bit) for at in range(64) for bit in range(8)]
+    for at, bit in [*flips, *zip(rng.integers(len(index.to_bytes()), size=80), rng.integers(8, size=80), strict=True)]:
         data = index.to_bytes()
-        data[at] ^= 1 << rng.integers(8)
+        data[at] ^= 1 << bit
         if not refused(data, index.facts):
             _, positions = IvfPqIndex.from_bytes(data, index.facts).candidates(queries, ROWS, 4)
             assert -1 <= positions.min() <= positions.max() < ROWS, f"byte {at}"
@@ -90,6 +91,14 @@ def test_another_index_is_refused_by_what_differs(index: IvfPqIndex, changed: di
         IvfPqIndex.from_bytes(index.to_bytes(), facts)
 
 
+def test_a_list_without_a_centroid_or_the_reverse_is_refused(index: IvfPqIndex) -> None:
+    wrong = faiss.deserialize_index(index.to_bytes())
+    quantizer = faiss.downcast_index(faiss.extract_index_ivf(wrong)).quantizer
+    quantizer.add(np.ones((1, DIMENSION), dtype=np.float32))
+    with pytest.raises(IndexFileError, match="centroids 5, not 4"):
+        IvfPqIndex.from_bytes(faiss.serialize_index(wrong), index.facts)
+
+
 def test_a_rotation_that_is_missing_or_unasked_for_is_refused(index: IvfPqIndex) -> None:
     rotated = index.params.rotated
     facts = replace(index.facts, params=replace(index.params, rotated=not rotated))
@@ -114,7 +123,9 @@ def test_a_length_that_the_bytes_cannot_hold_is_refused_before_it_is_allocated(i
 
 
 def test_the_limits_of_the_process_are_left_as_they_were(index: IvfPqIndex) -> None:
-    before = faiss.get_deserialization_loop_limit(), faiss.get_deserialization_vector_byte_limit()
+    faiss.set_deserialization_loop_limit(123_456)
+    faiss.set_deserialization_vector_byte_limit(2**39)
     IvfPqIndex.from_bytes(index.to_bytes(), index.facts)
     assert refused(b"", index.facts)
-    assert (faiss.get_deserialization_loop_limit(), faiss.get_deserialization_vector_byte_limit()) == before
+    assert faiss.get_deserialization_loop_limit() == 123_456
+    assert faiss.get_deserialization_vector_byte_limit() == 2**39
