@@ -1,7 +1,8 @@
 """The recall of an index for what a search costs, measured on its own rows.
 
 Queries are rows that the index was not trained on, each without itself among its neighbours. Questions are texts unlike
-documents: what this promises for them, the live recall gauge has to confirm.
+documents and lie further from them than rows from each other, where an index finds less: noise moves the rows out
+there. What the curve promises for real questions, the live recall gauge has to confirm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.base import Mask, Positions, Scores, Vectors
+from indexes.base import Mask, Metric, Positions, Scores, Vectors
 from indexes.exact import ExactRows, norms_of, range_top_k, scores_at
 from indexes.faiss_training import held_out
 from indexes.flat import best
@@ -107,12 +108,15 @@ def search_cost(index: IvfPqIndex, nprobe: int, refine: int) -> float:
     return centroids + rows * (8 + _LOOKUP * params.m) + candidates * (_HEAP + _GATHER * 4 * d)
 
 
-def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float, live: Mask | None = None) -> RecallCurve:
+def measure_curve(
+    index: IvfPqIndex, vectors: Vectors, target: float, noise: float = 0.0, live: Mask | None = None
+) -> RecallCurve:
     """Sweep nprobe and refine.
 
     Args:
         vectors: ``(n, dimension)``: the rows of the index, by position.
         target: recall@10 wanted.
+        noise: length of the noise added to the rows it asks with, relative to theirs.
         live: ``(n,)``: which of them a search may return; None is all of them.
 
     Raises:
@@ -123,7 +127,7 @@ def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float, live: Mask
     live = np.ones(index.size, dtype=bool) if live is None else live
     if np.count_nonzero(live) < _FEWEST_LIVE:
         raise ValueError(f"the index holds {np.count_nonzero(live)} live rows; the least are {_FEWEST_LIVE}")
-    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)), live)
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)), live, noise)
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
@@ -162,6 +166,18 @@ def query_rows(rows: int) -> Positions:
     return held[:: -(-len(held) // wanted)]
 
 
+def disturbed(queries: Vectors, metric: Metric, noise: float) -> Vectors:
+    """``queries`` moved in random directions, each by ``noise`` times its norm; the same at each call.
+
+    Args:
+        queries: ``(queries, dimension)``; for cosine of unit norm, as what is returned.
+    """
+    directions = np.random.default_rng(0).standard_normal(queries.shape, dtype=np.float32)
+    directions *= (noise * norms_of(queries) / norms_of(directions))[:, None]
+    moved: Vectors = queries + directions
+    return moved / norms_of(moved)[:, None] if metric == "cosine" else moved
+
+
 @dataclass(frozen=True, slots=True)
 class _Questions:
     """Rows to ask with, and the score of the last neighbour each should find.
@@ -172,26 +188,27 @@ class _Questions:
     rows: ExactRows
     live: Mask
     positions: Positions
+    queries: Vectors
     neighbours: int
     lowest: NDArray[np.float32]
 
     @classmethod
-    def held_out(cls, rows: ExactRows, live: Mask) -> "_Questions":
+    def held_out(cls, rows: ExactRows, live: Mask, noise: float) -> "_Questions":
         positions = query_rows(len(rows.vectors))
         positions = positions[live[positions]]
         if not len(positions):
             positions = np.flatnonzero(live)[:_FEWEST_QUERIES]
+        queries = disturbed(rows.vectors[positions], rows.metric, noise) if noise else rows.vectors[positions]
         neighbours = min(_NEIGHBOURS, int(np.count_nonzero(live)) - 1)
-        scores, found = range_top_k(rows, rows.vectors[positions], 0, live, neighbours + 1)
+        scores, found = range_top_k(rows, queries, 0, live, neighbours + 1)
         scores, _ = best(np.where(found == positions[:, None], -np.inf, scores), found, neighbours)
-        return cls(rows, live, positions, neighbours, scores[:, -1])
+        return cls(rows, live, positions, queries, neighbours, scores[:, -1])
 
     def recalls(self, index: IvfPqIndex, nprobe: int) -> Iterator[tuple[int, float]]:
         """(refine, recall) for each refine, from the prefixes of one list of candidates."""
-        queries = self.rows.vectors[self.positions]
-        _, found = index.candidates(queries, _NEIGHBOURS * _REFINES[-1] + 1, nprobe)
+        _, found = index.candidates(self.queries, _NEIGHBOURS * _REFINES[-1] + 1, nprobe)
         found = _moved_last(found, found == self.positions[:, None])
-        scores = scores_at(self.rows.vectors, queries, found, self.rows.metric)
+        scores = scores_at(self.rows.vectors, self.queries, found, self.rows.metric)
         right = np.cumsum(self._neighbours(scores, found), axis=1)
         for refine in _REFINES:
             last = min(_NEIGHBOURS * refine, right.shape[1]) - 1

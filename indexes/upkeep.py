@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from indexes.curve import RecallCurve, measure_curve
+from indexes.curve import RecallCurve
 from indexes.errors import IndexesError, NothingSealedError
 from indexes.generation import read_store
 from indexes.ivf_pq import MIN_ROWS
@@ -19,7 +19,7 @@ from indexes.shadow import ShadowSearches
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
 from indexes.store import Store
-from indexes.tuning import train_for
+from indexes.tuning import calibrated, train_for
 from indexes.view import Sealed, View
 from indexes.work import Progress, Work
 
@@ -160,9 +160,8 @@ class Upkeep:
                 raise NothingSealedError(f"{live.sum()} live rows are sealed; a curve takes {_LEAST_CALIBRATED}")
             with self._announced("calibrating"):
                 vectors, target = view.rows.vectors(view.sealed_rows), self._spec.target_recall
-                curve = measure_curve(sealed.index, vectors, target, live)
-            chosen = curve.chosen
-            self._live.seal(replace(sealed, index=sealed.index.tuned(chosen.nprobe, chosen.refine), curve=curve))
+                index, curve = calibrated(sealed.index, vectors, target, live)
+            self._live.seal(Sealed(index, curve))
             self.shadow.clear()
             self._save()
         return curve

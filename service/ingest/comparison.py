@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _PAGE = 64
 # Documents on their way at a time: enough for full batches, few beside those of callers.
-_CONCURRENT = 4
+_CONCURRENT = 8
 _CALLER = "reembedding"
 
 

@@ -109,8 +109,8 @@ class CollectionUnderTest:
         ]
 
     def delete_matching(self, raw: object) -> int:
-        """Delete by a filter as JSON has it; how many chunks went."""
-        return len(self._collection.delete_matching(parse_filter(raw), self.accept()).removed)
+        """Delete by a filter as JSON has it; how many documents went."""
+        return self._collection.delete_matching(parse_filter(raw), self.accept())[0]
 
     def close(self) -> None:
         """Close the catalogue."""

@@ -12,6 +12,7 @@ from indexes.curve import (
     CurvePoint,
     RecallCurve,
     choose,
+    disturbed,
     least_cost_with_better_codes,
     measure_curve,
     query_rows,
@@ -40,16 +41,17 @@ def make(metric: Metric, seed: int = 5) -> Vectors:
     return vectors.astype(np.float32)
 
 
-def slow_recall(index: IvfPqIndex, vectors: Vectors, nprobe: int, refine: int) -> float:
+def slow_recall(index: IvfPqIndex, vectors: Vectors, nprobe: int, refine: int, noise: float = 0.0) -> float:
     """One query at a time, by plain NumPy in double precision."""
     wide = vectors.astype(np.float64)
     found = []
-    for row in query_rows(len(vectors)):
-        scores = wide @ wide[row] if index.metric != "l2" else -np.square(wide - wide[row]).sum(axis=1)
+    positions = query_rows(len(vectors))
+    for row, query in zip(positions, disturbed(vectors[positions], index.metric, noise), strict=True):
+        scores = wide @ query if index.metric != "l2" else -np.square(wide - query).sum(axis=1)
         scores[row] = -np.inf
         truth = set(np.argsort(-scores)[:10].tolist())
-        _, positions = index.candidates(vectors[row : row + 1], 10 * refine + 1, nprobe)
-        candidates = [p for p in positions[0].tolist() if p not in (row, -1)][: 10 * refine]
+        _, near = index.candidates(query[None], 10 * refine + 1, nprobe)
+        candidates = [p for p in near[0].tolist() if p not in (row, -1)][: 10 * refine]
         found.append(len(truth & set(sorted(candidates, key=lambda p: -scores[p])[:10])) / 10)
     return float(np.mean(found))
 
@@ -69,6 +71,29 @@ def test_every_point_is_what_one_search_for_it_finds(
     point = next(p for p in curve.points if (p.nprobe, p.refine) == (nprobe, refine))
     assert point.recall == pytest.approx(slow_recall(index, vectors, nprobe, refine), abs=1e-9)
     assert point.cost == search_cost(index, nprobe, refine)
+
+
+def test_with_noise_the_questions_are_others(measured: tuple[IvfPqIndex, Vectors, RecallCurve]) -> None:
+    index, vectors, plain = measured
+    noisy = measure_curve(index, vectors, 1.0, noise=1.2)
+    for at in (5, 40, 80):
+        point = noisy.points[at]
+        expected = slow_recall(index, vectors, point.nprobe, point.refine, noise=1.2)
+        assert point.recall == pytest.approx(expected, abs=1e-9)
+    assert noisy.points[40].recall != plain.points[40].recall
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_noise_is_as_long_as_told_and_repeats(metric: Metric) -> None:
+    queries = make(metric)
+    moved = disturbed(queries, metric, 0.75)
+    np.testing.assert_array_equal(moved, disturbed(queries, metric, 0.75))
+    norms = np.linalg.norm(queries, axis=1)
+    if metric == "cosine":  # random directions are nearly at right angles
+        np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, rtol=1e-5)
+        assert np.einsum("nd,nd->n", moved, queries).mean() == pytest.approx(0.8, abs=0.02)
+    else:
+        np.testing.assert_allclose(np.linalg.norm(moved - queries, axis=1), 0.75 * norms, rtol=1e-4)
 
 
 def test_the_sweep_is_of_powers_of_two_their_middles_and_all_lists(

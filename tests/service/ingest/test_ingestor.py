@@ -276,7 +276,7 @@ def test_a_delete_by_filter_wins_over_a_put_under_way_that_it_matches(
         writing = asyncio.create_task(put(ingestor, "a", "The slow bees.", metadata={"tag": ["x", "y"]}))
         assert await asyncio.to_thread(embedder.entered.acquire, timeout=PATIENCE_S)
         tagged = parse_filter({"type": "eq", "key": "tag", "value": "x"})
-        deleted, version = await ingestor.delete_matching(catalog.get("docs"), tagged)
+        deleted, version = await ingestor.delete_matching("docs", tagged)
         embedder.gates["slow"].set()
         await writing
         return [deleted, version]
