@@ -194,6 +194,16 @@ class Collection:
         """What is being built or verified."""
         return self.upkeep.working_on or self._verifying
 
+    def rebuild(self) -> None:
+        """Build the index anew from the store, and save it.
+
+        Raises:
+            InsufficientMemoryError, StoreUnavailableError: the index that is there stays.
+            SnapshotError: the new one cannot be saved; it serves all the same.
+        """
+        self.upkeep.rebuild()
+        self.upkeep.save()
+
     def verify(self) -> Verification:
         """Compare the index with the store and check every file; reads and writes go on meanwhile.
 

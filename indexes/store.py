@@ -257,7 +257,7 @@ class Store:
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file, a sentence each; and chunks that have no vector."""
-        with self.database.reading() as connection:
+        with self.database.reading_afresh() as connection:
             said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check").fetchall()]
             bare = connection.execute(
                 "SELECT count(*) FROM chunks WHERE row NOT IN (SELECT chunk FROM vectors)"
@@ -282,11 +282,15 @@ class Store:
             finally:
                 connection.execute("ROLLBACK")
 
-    def scan(self, dimension: int, rows: int = 8192) -> Iterator[Block]:
-        """Every row in the order of the ids, in blocks, each read in a short transaction of its own."""
+    def scan(self, dimension: int, rows: int = 8192, *, afresh: bool = False) -> Iterator[Block]:
+        """Every row in the order of the ids, in blocks, each read in a short transaction of its own.
+
+        Args:
+            afresh: read what the file holds now, whatever SQLite has in its cache.
+        """
         last = 0
         while True:
-            with self.database.reading() as connection:
+            with self.database.reading_afresh() if afresh else self.database.reading() as connection:
                 connection.execute("BEGIN")
                 try:
                     block = _block(connection, dimension, last, rows)

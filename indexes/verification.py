@@ -78,7 +78,7 @@ def _differences(stored: RowIds, held: RowIds) -> list[str]:
 def _compared(store: Store, view: View, rows: int, progress: Progress) -> tuple[int, list[str]]:
     """How many vectors of the store are in the view too, and what is said of those that differ there."""
     compared, unequal = 0, []
-    for block in store.scan(view.rows.dimension):
+    for block in store.scan(view.rows.dimension, afresh=True):
         held, differing = _differing(view, block)
         compared += held
         unequal += differing

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
 from indexes.base import Hit, Metric
 from service.api.explanation import Explanation
+from service.api.index_replies import IndexReply
 from service.rag import Citation
 
 MAX_TOP_K = 1000
@@ -364,6 +365,7 @@ class CollectionReply(BaseModel):
     documents: int
     chunks: int
     index_version: int
+    index: IndexReply
     reembedding: ReembeddingReply | None
 
 
