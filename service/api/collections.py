@@ -7,7 +7,9 @@ from dataclasses import replace
 from fastapi import APIRouter, Depends, Response
 
 from indexes.errors import CollectionNotFoundError
+from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
+from indexes.state import CollectionState
 from service.api.index_replies import IndexReply
 from service.api.media_type import require_json
 from service.api.schemas import (
@@ -94,6 +96,11 @@ def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
 async def reply_of(name: str, services: Services) -> CollectionReply:
     """A collection as it is now, by its own name when it was asked for by an alias."""
     route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
+    return described(route, state, services.reembedder.describe(route))
+
+
+def described(route: Route, state: CollectionState, reembedding: ReembeddingState | None) -> CollectionReply:
+    """The wire form of a collection."""
     spec = route.primary.spec
     return CollectionReply(
         name=route.name,
@@ -106,7 +113,7 @@ async def reply_of(name: str, services: Services) -> CollectionReply:
         chunks=state.chunks,
         index_version=state.index_version,
         index=IndexReply.of(state),
-        reembedding=_reembedding(services.reembedder.describe(route)),
+        reembedding=_reembedding(reembedding),
     )
 
 

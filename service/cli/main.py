@@ -5,6 +5,7 @@ import typer
 from service.cli.ask import ask
 from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
+from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.serve import serve
 
@@ -19,6 +20,7 @@ app.command()(ingest)
 app.command()(ask)
 app.command()(backup)
 app.command()(restore)
+app.add_typer(index, name="index")
 app.add_typer(bench, name="bench")
 
 

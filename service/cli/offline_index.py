@@ -1,0 +1,80 @@
+"""The index of a collection in a data directory that no server is using."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from indexes.catalog import Catalog
+from indexes.crossover import measure_crossover
+from indexes.data_directory import CATALOG
+from indexes.errors import DataDirectoryError, IndexesError
+from indexes.filters import parse_filter
+from indexes.upkeep import IndexPolicy
+from service.api.collections import described
+from service.api.index_replies import CalibrateReply, PurgeReply, VerifyReply
+from service.cli.console import fail
+from service.ingest.mirror import Mirror
+from service.ingest.purger import Purger
+from service.reembedding import ReembeddingState
+from service.settings import IndexSettings
+
+
+class OfflineIndex:
+    """Does itself what a server would be asked for, and says it in the same shapes; no model is loaded."""
+
+    def __init__(self, catalog: Catalog, name: str) -> None:
+        self._catalog = catalog
+        self._name = name
+        self._collection = catalog.get(name)
+
+    def stats(self) -> dict[str, Any]:
+        """As GET /v1/collections/{c}."""
+        route = self._catalog.route(self._name)
+        link, target = route.reembedding, route.target
+        spec = target.spec if target else None
+        reembedding = ReembeddingState(link.state, spec, 0, 0, link.damage or None) if link else None
+        return described(route, self._collection.describe(), reembedding).model_dump()
+
+    def rebuild(self) -> dict[str, Any]:
+        """As POST :rebuild."""
+        self._collection.rebuild()
+        return self.stats()
+
+    def verify(self) -> dict[str, Any]:
+        """As POST :verify."""
+        return VerifyReply.of(self._collection.verify()).model_dump()
+
+    def calibrate(self) -> dict[str, Any]:
+        """As POST :calibrate."""
+        return CalibrateReply.of(self._collection.upkeep.calibrate()).model_dump()
+
+    def purge(self, ids: list[str], filters: dict[str, Any] | None) -> dict[str, Any]:
+        """As POST :purge."""
+        filter_ = None if filters is None else parse_filter(filters)
+        return PurgeReply.of(Purger(Mirror(self._catalog)).purge(self._name, ids, filter_)).model_dump()
+
+    def working_on(self) -> dict[str, Any] | None:
+        """What is being done now, and how far it is."""
+        work = self._collection.working_on
+        return asdict(work) if work else None
+
+
+@contextmanager
+def opened(data_dir: Path, name: str, settings: IndexSettings) -> Iterator[OfflineIndex]:
+    """The index of a collection, under the directory's lock; what goes wrong inside is said, and ends the command."""
+    if not (data_dir / CATALOG).is_file():
+        fail(f"{data_dir} has no data")
+    try:
+        catalog = Catalog(data_dir, IndexPolicy(settings.seal_rows, shadow_share=0.0, crossover=measure_crossover))
+    except DataDirectoryError as error:
+        fail(f"{error}; a server that is running is asked with --url")
+    except IndexesError as error:
+        fail(str(error))
+    try:
+        yield OfflineIndex(catalog, name)
+    except IndexesError as error:
+        fail(str(error))
+    finally:
+        catalog.close()
