@@ -13,7 +13,7 @@ EXAMPLES ?= 10000
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash-test fault-test flip-test power-test property-test check fmt peers bench-gpu clean
+.PHONY: help run test crash-test fault-test flip-test power-test property-test leak-test check fmt peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 
 peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load; ARGS=--help lists its options
 	$(BIN)/python -m loadtests.peers $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL)) $(ARGS)
+
+leak-test: $(VENV)/run.stamp ## Search with FILTERS=100000 random filters; no hit may fail its filter
+	$(BIN)/quarry bench search --rows 20000 --leaks $(or $(FILTERS),100000) $(ARGS)
 
 bench-gpu: ## Measure the embedding engine on a GPU, with a PYTHON that has .[cuda]; writes docs/benchmarks/gpu.md
 	QUARRY_EMBEDDING__DEVICE=cuda:0 $(PYTHON) -m service bench shapes --texts 8192 --out docs/benchmarks/gpu.md $(ARGS)

@@ -1,9 +1,9 @@
 """The nouns of this room and the conventions every index keeps.
 
 Vectors are ``(n, dimension)`` float32; for the cosine metric they have unit norm. A higher score is better: the inner
-product, or for ``l2`` the negative squared distance. Positions are 0..n-1 inside one table of rows and never reused; row
-ids are the store's and never reused either. Results are best first; missing ones have position -1 and score -inf. An
-index holds every row it was given: which of them a search may return is decided outside of it.
+product, or for ``l2`` the negative squared distance. Positions are 0..n-1 inside one table of rows and never reused;
+row ids are the store's and never reused either. Results are best first; missing ones have position -1 and score -inf.
+An index holds every row it was given: which of them a search may return is decided outside of it.
 """
 
 from collections.abc import Mapping

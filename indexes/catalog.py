@@ -1,20 +1,23 @@
 """Named collections of one data directory, which one process owns at a time."""
 
-import os
 import shutil
 import sqlite3
 import threading
 import uuid
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import orjson
-from filelock import FileLock, Timeout
 
+from indexes import aliases, reembeddings
+from indexes.aliases import Aliases
 from indexes.collection import Collection
+from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned
 from indexes.database import SqliteDatabase
+from indexes.durable import make_folder
 from indexes.errors import (
     CollectionConflictError,
     CollectionNotFoundError,
@@ -22,23 +25,27 @@ from indexes.errors import (
     StoreUnavailableError,
 )
 from indexes.names import check_collection_name
+from indexes.reembeddings import Reembedding, Route, State
 from indexes.spec import CollectionSpec
 from indexes.store import Store
 from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
+SCHEMA_VERSION = 2
+_SCHEMA = f"""
 CREATE TABLE collections (
     uuid TEXT PRIMARY KEY, name TEXT UNIQUE, spec TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+{aliases.TABLE} {reembeddings.TABLE}
 """
+_MIGRATIONS = {2: f"{aliases.TABLE} {reembeddings.TABLE}"}
 
 
 class Catalog:
     """Opens every collection of ``data_dir`` and holds its lock until ``close``.
 
     A collection lives in ``collections/<uuid>/``, so that a name can be given to a new one while files of the old one
-    are still being removed. A row whose name is NULL is a deletion to finish.
+    are still being removed. A row whose name is NULL is a deletion to finish, or the mirror in a reembedding. A name
+    is that of a collection or an alias, never both; where a collection is asked for by name, an alias will do.
 
     Args:
         data_dir: created when absent.
@@ -50,22 +57,24 @@ class Catalog:
     """
 
     def __init__(self, data_dir: Path, policy: IndexPolicy) -> None:
-        self._folder = data_dir / "collections"
+        self.data_dir = data_dir
+        self._folder = data_dir / COLLECTIONS
         self._policy = policy
         try:
-            _make_folder(self._folder)
+            make_folder(self._folder)
         except OSError as error:
             raise DataDirectoryError(f"cannot create {self._folder}: {error.strerror}") from error
         self._mutation = threading.Lock()
-        self._collections: dict[str, Collection] = {}
+        self._routes: dict[str, Route] = {}
         self._damaged: dict[str, str] = {}  # name -> why it could not be opened
         with ExitStack() as opened:
-            opened.callback(_locked(data_dir).release)
-            self._database = SqliteDatabase(data_dir / "catalog.db", _SCHEMA, SCHEMA_VERSION)
+            opened.enter_context(owned(data_dir))
+            self._database = SqliteDatabase(data_dir / CATALOG, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
             opened.callback(self._database.close)
             opened.callback(self._close_collections)
             self._writer = GroupCommitWriter()
             opened.callback(self._writer.close)
+            self._aliases = Aliases(self._database, self._writer)
             self._open_all()
             self._opened = opened.pop_all()
 
@@ -76,19 +85,33 @@ class Catalog:
             CollectionNotFoundError: there is none.
             StoreUnavailableError: its files are damaged.
         """
+        return self.route(name).primary
+
+    def route(self, name: str) -> Route:
+        """Where the name, or the collection that an alias names, leads now.
+
+        Raises:
+            CollectionNotFoundError, StoreUnavailableError: as ``get``.
+        """
+        name = self._aliases.resolved(name)
         if name in self._damaged:
             raise StoreUnavailableError(f"collection {name!r} could not be opened: {self._damaged[name]}")
         try:
-            return self._collections[name]
+            return self._routes[name]
         except KeyError:
             raise CollectionNotFoundError(name) from None
 
     def __contains__(self, name: str) -> bool:
-        return name in self._collections or name in self._damaged
+        name = self._aliases.resolved(name)
+        return name in self._routes or name in self._damaged
 
     def names(self) -> list[str]:
-        """Every name, sorted."""
-        return sorted([*self._collections, *self._damaged])
+        """The name of every collection, sorted."""
+        return sorted([*self._routes, *self._damaged])
+
+    def aliases(self) -> dict[str, str]:
+        """Alias -> collection, by alias."""
+        return self._aliases.mapping()
 
     def ensure(self, name: str, spec: CollectionSpec) -> tuple[Collection, bool]:
         """The collection of that name and identity, and whether it was created just now.
@@ -109,17 +132,117 @@ class Catalog:
         return existing, False
 
     def drop(self, name: str) -> None:
-        """Delete a collection and its files.
+        """Delete a collection and its files, those of its mirror too.
 
         Raises:
             CollectionNotFoundError: there is none of that name.
+            CollectionConflictError: an alias names it.
         """
         with self._mutation:
             if name not in self:
                 raise CollectionNotFoundError(name)
+            name = self._aliases.resolved(name)
+            named_by = ", ".join(map(repr, self._aliases.of(name)))
+            if named_by:
+                raise CollectionConflictError(f"collection {name!r} is named by the alias {named_by}: remove it first")
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
-            uid = self._writer.write(self._database, partial(_forget, name=name), lambda _: self._close(name))
-        self._purge(uid)
+            uids = self._writer.write(self._database, partial(_forget, name=name), lambda _: self._close(name))
+        for uid in uids:
+            self._purge(uid)
+
+    def set_alias(self, name: str, collection: str) -> bool:
+        """Make ``name`` an alias of a collection, or move it there; the next request follows it.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            InvalidNameError: as ``ensure``.
+            CollectionNotFoundError: there is no such collection.
+            CollectionConflictError: ``name`` is the name of a collection.
+        """
+        check_collection_name(name)
+        with self._mutation:
+            if name in self.names():
+                raise CollectionConflictError(f"{name!r} is the name of a collection, so it cannot be an alias")
+            if collection not in self:
+                raise CollectionNotFoundError(collection)
+            is_new = name not in self._aliases
+            self._aliases.set(name, self._aliases.resolved(collection))
+        return is_new
+
+    def remove_alias(self, name: str) -> None:
+        """Remove an alias; its collection stays.
+
+        Raises:
+            AliasNotFoundError: there is none of that name.
+        """
+        with self._mutation:
+            self._aliases.remove(name)
+
+    def link(self, name: str, spec: CollectionSpec) -> None:
+        """Give the collection an empty mirror of that identity, which is to take its name over.
+
+        Raises:
+            CollectionConflictError: it has a mirror already.
+        """
+        with self._mutation:
+            route = self.route(name)
+            if route.reembedding:
+                raise CollectionConflictError(f"collection {route.name!r} is being re-embedded already")
+            uid = uuid.uuid4().hex
+            self._writer.write(self._database, partial(_pair, uid=uid, name=route.name, spec=spec))
+            try:
+                mirror = self._open(uid, spec)
+            except BaseException:
+                self._writer.write(self._database, partial(reembeddings.unlink, name=route.name))
+                self._purge(uid)
+                raise
+            self._routes[route.name] = Route(route.name, route.primary, Reembedding("building", mirror))
+
+    def mark(self, name: str, state: State) -> None:
+        """Note a state of a reembedding that leaves the name where it is."""
+        with self._mutation:
+            route, link = self._linked(name)
+            self._writer.write(self._database, partial(reembeddings.mark, name=route.name, state=state))
+            self._routes[route.name] = replace(route, reembedding=replace(link, state=state))
+
+    def move(self, name: str, state: State) -> None:
+        """Give the name to the mirror, whose mirror the present primary becomes; both change at once."""
+        with self._mutation:
+            route, link = self._linked(name)
+            if link.mirror is None:
+                raise StoreUnavailableError(f"the mirror of {route.name!r} could not be opened: {link.damage}")
+            moved = Route(route.name, link.mirror, Reembedding(state, route.primary))
+            work = partial(reembeddings.move, name=route.name, state=state)
+            self._writer.write(self._database, work, lambda _: self._routes.update({route.name: moved}))
+
+    def unlink(self, name: str) -> None:
+        """Delete the mirror and its files."""
+        with self._mutation:
+            route, _ = self._linked(name)
+            alone = Route(route.name, route.primary)
+
+            def applied(_: str | None) -> None:
+                self._routes[route.name] = alone
+                if route.mirror:
+                    route.mirror.close()
+
+            uid = self._writer.write(self._database, partial(reembeddings.unlink, name=route.name), applied)
+        if uid is not None:
+            self._purge(uid)
+
+    def _linked(self, name: str) -> tuple[Route, Reembedding]:
+        route = self.route(name)
+        if route.reembedding is None:
+            raise CollectionConflictError(f"collection {route.name!r} is not being re-embedded")
+        return route, route.reembedding
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """While this is held no collection is created, dropped or renamed; reads and writes go on."""
+        with self._mutation:
+            yield
 
     def close(self) -> None:
         """Finish the writes that are queued, close every file, release the lock."""
@@ -127,45 +250,62 @@ class Catalog:
 
     def _close(self, name: str) -> None:
         if self._damaged.pop(name, None) is None:
-            self._collections.pop(name).close()
+            for collection in self._routes.pop(name).collections:
+                collection.close()
 
     def _close_collections(self) -> None:
-        for collection in self._collections.values():
-            collection.close()
+        for route in self._routes.values():
+            for collection in route.collections:
+                collection.close()
 
     def _open_all(self) -> None:
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT uuid, name, spec FROM collections").fetchall()
-        for uid, name, spec in rows:
-            if name is None:
-                self._purge(uid)
+            rows = connection.execute("SELECT uuid, name, spec FROM collections ORDER BY name IS NULL").fetchall()
+            mirrors = reembeddings.unnamed(connection)
+        for uid, name, stored in rows:
+            spec = CollectionSpec(**orjson.loads(stored))
+            if name is not None:
+                self._open_or_set_aside(name, uid, spec)
+            elif uid in mirrors:
+                self._open_mirror(*mirrors[uid], uid, spec)
             else:
-                self._open_or_set_aside(name, uid, CollectionSpec(**orjson.loads(spec)))
+                self._purge(uid)
 
     def _open_or_set_aside(self, name: str, uid: str, spec: CollectionSpec) -> None:
         """A damaged file costs one collection; its files stay as they are for whoever repairs them."""
         try:
-            self._collections[name] = self._open(uid, spec)
+            self._routes[name] = Route(name, self._open(uid, spec))
         except (StoreUnavailableError, ValueError) as error:
             self._damaged[name] = str(error)
+
+    def _open_mirror(self, name: str, state: State, uid: str, spec: CollectionSpec) -> None:
+        """After its primary, without which it is of no use; damaged, it costs nothing but itself."""
+        if name in self._damaged:
+            return
+        try:
+            link = Reembedding(state, self._open(uid, spec))
+        except (StoreUnavailableError, ValueError) as error:
+            link = Reembedding(state, None, damage=str(error))
+        self._routes[name] = replace(self._routes[name], reembedding=link)
 
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
         uid = uuid.uuid4().hex
         self._writer.write(self._database, partial(_remember, uid=uid, name=name, spec=spec))
         try:
-            self._collections[name] = self._open(uid, spec)
+            collection = self._open(uid, spec)
         except BaseException:
             self._purge(uid)  # or the name would be taken by nothing
             raise
-        return self._collections[name]
+        self._routes[name] = Route(name, collection)
+        return collection
 
     def _open(self, uid: str, spec: CollectionSpec) -> Collection:
         folder = self._folder / uid
         try:
-            _make_folder(folder)
+            make_folder(folder)
         except OSError as error:
             raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
-        store = Store(folder / "store.db")
+        store = Store(folder / STORE)
         try:
             return Collection(spec, store, self._writer, folder / "snapshots", self._policy)
         except BaseException:
@@ -178,39 +318,23 @@ class Catalog:
         self._writer.write(self._database, partial(_erase, uid=uid))
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder and the parents it lacks; their names survive a power cut: SQLite syncs only the names in it."""
-    if not folder.parent.exists():
-        _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _locked(data_dir: Path) -> FileLock:
-    lock = FileLock(data_dir / "lock", thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DataDirectoryError(f"{data_dir} is in use by another process") from None
-    except OSError as error:
-        raise DataDirectoryError(f"cannot lock {data_dir}: {error.strerror}") from error
-    return lock
-
-
-def _remember(connection: sqlite3.Connection, uid: str, name: str, spec: CollectionSpec) -> None:
+def _remember(connection: sqlite3.Connection, uid: str, name: str | None, spec: CollectionSpec) -> None:
     connection.execute(
         "INSERT INTO collections (uuid, name, spec) VALUES (?, ?, ?)", (uid, name, orjson.dumps(asdict(spec)).decode())
     )
 
 
-def _forget(connection: sqlite3.Connection, name: str) -> str:
-    uid = connection.execute("SELECT uuid FROM collections WHERE name = ?", (name,)).fetchone()[0]
+def _pair(connection: sqlite3.Connection, uid: str, name: str, spec: CollectionSpec) -> None:
+    _remember(connection, uid, None, spec)
+    reembeddings.link(connection, name, uid)
+
+
+def _forget(connection: sqlite3.Connection, name: str) -> list[str]:
+    """The deletions to finish: the collection, and its mirror where it has one."""
+    mirror = reembeddings.unlink(connection, name)
+    (uid,) = connection.execute("SELECT uuid FROM collections WHERE name = ?", (name,)).fetchone()
     connection.execute("UPDATE collections SET name = NULL WHERE uuid = ?", (uid,))
-    return str(uid)
+    return [uid, mirror] if mirror else [uid]
 
 
 def _erase(connection: sqlite3.Connection, uid: str) -> None:

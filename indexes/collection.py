@@ -15,7 +15,7 @@ from indexes.generation import read_store
 from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
 from indexes.plan import Plan
-from indexes.saved_index import SavedIndex, unpacked
+from indexes.saved_index import unpacked
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState, state_of
@@ -26,6 +26,8 @@ from indexes.writer import GroupCommitWriter
 
 # Vectors that are so near to unit vectors are kept as they came.
 _UNIT_TOLERANCE = 1e-6
+# Documents in one transaction: a commit of hundreds of megabytes would hold every other write up for many seconds.
+_DELETED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,23 @@ class Collection:
         work = partial(self._store.delete, document_id=document_id, seq=seq)
         return self._writer.write(self._store.database, work, self._live.apply)
 
-    def delete_matching(self, wanted: Filter, seq: int) -> Change:
-        """Remove every document whose metadata matches; invisible to every search that starts after this returns."""
-        work = partial(self._store.delete_matching, wanted=wanted, seq=seq)
-        return self._writer.write(self._store.database, work, self._live.apply)
+    def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
+        """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.
+
+        Many are removed in steps, between which others write; a search meanwhile may find those of the steps to come.
+
+        Returns:
+            How many there were, and the version without them.
+        """
+        rows, version = self._store.matching(filter)
+        deleted = 0
+        while len(rows) > _DELETED_AT_ONCE:
+            step, rows = rows[:_DELETED_AT_ONCE], rows[_DELETED_AT_ONCE:]
+            work = partial(self._store.delete_rows, documents=step, seq=seq)
+            deleted += self._writer.write(self._store.database, work, self._live.apply).deleted
+        work = partial(self._store.delete_matching, filter=filter, seq=seq, rows=rows, after=version)
+        change = self._writer.write(self._store.database, work, self._live.apply)
+        return deleted + change.deleted, change.version
 
     def document(self, document_id: str) -> Document:
         """The document with its text.

@@ -1,7 +1,8 @@
 """The recall of an index for what a search costs, measured on its own rows.
 
 Queries are rows that the index was not trained on, each without itself among its neighbours. Questions are texts unlike
-documents: what this promises for them, the live recall gauge has to confirm.
+documents and lie further from them than rows from each other, where an index finds less: noise moves the rows out
+there. What the curve promises for real questions, the live recall gauge has to confirm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.base import Mask, Positions, Scores, Vectors
-from indexes.exact import ExactRows, range_top_k, scores_at
+from indexes.base import Mask, Metric, Positions, Scores, Vectors
+from indexes.exact import ExactRows, norms_of, range_top_k, scores_at
 from indexes.faiss_training import held_out
 from indexes.flat import best
 from indexes.ivf_pq import IvfPqIndex
@@ -68,11 +69,6 @@ class RecallCurve:
         """The chosen point reaches the target and its margin."""
         return self.chosen.recall >= wanted_recall(self.target)
 
-    def dearer(self, nprobe: int, refine: int) -> CurvePoint | None:
-        """The cheapest point that visits more lists and refines no less; None where there is none."""
-        further = [point for point in self.points if point.nprobe > nprobe and point.refine >= refine]
-        return min(further, key=lambda point: point.cost, default=None)
-
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``from_json`` reads them back."""
         return asdict(self)
@@ -82,7 +78,7 @@ class RecallCurve:
         """Inverse of ``to_json``.
 
         Raises:
-            TypeError: a value is missing or unknown.
+            KeyError, TypeError: a value is missing or unknown.
         """
         points = tuple(CurvePoint(**point) for point in raw["points"])
         return cls(**{**raw, "points": points, "chosen": CurvePoint(**raw["chosen"])})
@@ -110,19 +106,20 @@ def search_cost(index: IvfPqIndex, nprobe: int, refine: int) -> float:
     return centroids + rows * (8 + _LOOKUP * params.m) + candidates * (_HEAP + _GATHER * 4 * d)
 
 
-def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float) -> RecallCurve:
+def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float, noise: float = 0.0) -> RecallCurve:
     """Sweep nprobe and refine.
 
     Args:
         vectors: ``(n, dimension)``: the rows of the index, by position.
         target: recall@10 wanted.
+        noise: length of the noise added to the rows it asks with, relative to theirs.
 
     Raises:
         ValueError: the index holds another number of rows.
     """
     if index.size != len(vectors):
         raise ValueError(f"the index holds {index.size} rows, not {len(vectors)}")
-    questions = _Questions.held_out(ExactRows.of(vectors, index.metric))
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)), noise)
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
@@ -141,11 +138,36 @@ def choose(points: list[CurvePoint], target: float) -> CurvePoint:
     return min(points, key=lambda point: (-point.recall, point.cost))
 
 
+def least_cost_with_better_codes(index: IvfPqIndex, curve: RecallCurve) -> float:
+    """Cost that no rotation of ``index`` can undercut at the target.
+
+    Codes decide how many candidates are needed, not in which lists the neighbours are: the lists that reach the target
+    with the largest refine have to be visited with any codes. 0 when no number of lists reached it.
+    """
+    wanted = wanted_recall(curve.target)
+    nprobes = [point.nprobe for point in curve.points if point.recall >= wanted]
+    if not nprobes:
+        return 0.0
+    return search_cost(index, min(nprobes), _REFINES[0]) + 4 * index.dimension**2
+
+
 def query_rows(rows: int) -> Positions:
     """Positions of the rows to ask with: those held out from training, fewer of them where there are many rows."""
     held = held_out(rows)
     wanted = max(_FEWEST_QUERIES, min(_MOST_QUERIES, _MOST_COMPARISONS // rows))
     return held[:: -(-len(held) // wanted)]
+
+
+def disturbed(queries: Vectors, metric: Metric, noise: float) -> Vectors:
+    """``queries`` moved in random directions, each by ``noise`` times its norm; the same at each call.
+
+    Args:
+        queries: ``(queries, dimension)``; for cosine of unit norm, as what is returned.
+    """
+    directions = np.random.default_rng(0).standard_normal(queries.shape, dtype=np.float32)
+    directions *= (noise * norms_of(queries) / norms_of(directions))[:, None]
+    moved: Vectors = queries + directions
+    return moved / norms_of(moved)[:, None] if metric == "cosine" else moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,31 +179,33 @@ class _Questions:
 
     rows: ExactRows
     positions: Positions
+    queries: Vectors
     neighbours: int
     lowest: NDArray[np.float32]
 
     @classmethod
-    def held_out(cls, rows: ExactRows) -> "_Questions":
+    def held_out(cls, rows: ExactRows, noise: float) -> "_Questions":
         positions = query_rows(len(rows.vectors))
+        queries = disturbed(rows.vectors[positions], rows.metric, noise) if noise else rows.vectors[positions]
         neighbours = min(_NEIGHBOURS, len(rows.vectors) - 1)
         everything = np.ones(len(rows.vectors), dtype=bool)
-        scores, found = range_top_k(rows, rows.vectors[positions], 0, everything, neighbours + 1)
+        scores, found = range_top_k(rows, queries, 0, everything, neighbours + 1)
         scores, _ = best(np.where(found == positions[:, None], -np.inf, scores), found, neighbours)
-        return cls(rows, positions, neighbours, scores[:, -1])
+        return cls(rows, positions, queries, neighbours, scores[:, -1])
 
     def recalls(self, index: IvfPqIndex, nprobe: int) -> Iterator[tuple[int, float]]:
         """(refine, recall) for each refine, from the prefixes of one list of candidates."""
-        queries = self.rows.vectors[self.positions]
-        _, found = index.candidates(queries, _NEIGHBOURS * _REFINES[-1] + 1, nprobe)
+        _, found = index.candidates(self.queries, _NEIGHBOURS * _REFINES[-1] + 1, nprobe)
         found = _moved_last(found, found == self.positions[:, None])
-        scores = scores_at(self.rows.vectors, queries, found, self.rows.metric)
+        scores = scores_at(self.rows.vectors, self.queries, found, self.rows.metric)
         right = np.cumsum(self._neighbours(scores, found), axis=1)
         for refine in _REFINES:
             last = min(_NEIGHBOURS * refine, right.shape[1]) - 1
             yield refine, float(np.minimum(right[:, last], self.neighbours).mean() / self.neighbours)
 
     def _neighbours(self, scores: Scores, found: Positions) -> Mask:
-        return (scores >= self.lowest[:, None]) & (found >= 0) & (found != self.positions[:, None])
+        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None])
+        return right
 
 
 def _moved_last(found: Positions, mask: Mask) -> Positions:
@@ -190,5 +214,6 @@ def _moved_last(found: Positions, mask: Mask) -> Positions:
 
 
 def _nprobes(nlist: int) -> list[int]:
-    """Powers of two below ``nlist``, and ``nlist``."""
-    return [2**power for power in range(nlist.bit_length()) if 2**power < nlist] + [nlist]
+    """Powers of two and the middles between them, as far as they are below ``nlist``, and ``nlist``."""
+    steps = {step for power in range(nlist.bit_length()) for step in (2**power, 3 * 2**power // 2)}
+    return [*sorted(step for step in steps if step < nlist), nlist]

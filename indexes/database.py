@@ -42,6 +42,11 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"cannot open {path.name}: {error}") from error
 
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._path
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for one short read; give it back at once, an open read keeps the WAL from shrinking.

@@ -92,3 +92,15 @@ def discard(path: Path) -> None:
             path.unlink(missing_ok=True)
         except OSError:
             return
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and the parents it lacks; their names survive a power cut: SQLite syncs only the names in it.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)

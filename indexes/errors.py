@@ -2,8 +2,9 @@
 
 IndexesError
 ├── CollectionNotFoundError  no collection of that name
+├── AliasNotFoundError       no alias of that name
 ├── DocumentNotFoundError    no document of that id in the collection
-├── CollectionConflictError  the collection exists with another model, metric or chunking
+├── CollectionConflictError  the collection exists with another model, metric or chunking, or its name is in use
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
@@ -32,6 +33,13 @@ class CollectionNotFoundError(IndexesError):
         super().__init__(f"there is no collection {name!r}")
 
 
+class AliasNotFoundError(IndexesError):
+    """No alias of that name exists."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no alias {name!r}")
+
+
 class DocumentNotFoundError(IndexesError):
     """No document of that id exists in the collection."""
 
@@ -40,7 +48,7 @@ class DocumentNotFoundError(IndexesError):
 
 
 class CollectionConflictError(IndexesError):
-    """The collection exists with another identity than the one asked for."""
+    """The collection exists with another identity than the one asked for, or its name or its state is in the way."""
 
 
 class InvalidVectorError(IndexesError):

@@ -13,27 +13,26 @@ Norms = NDArray[np.float32]
 
 # Scores held at once: 16 MiB of them, however many rows there are.
 _BLOCK_SCORES = 4_194_304
-# Rows kept beyond those wanted: the matrix product and the row by row scores round differently.
+# Rows kept beyond those wanted: a matrix product and the scores by position round differently.
 _SPARE = 16
+# Missing in FAISS's stubs.
+_INNER_PRODUCT = faiss.fvec_inner_products_by_idx  # type: ignore[attr-defined]
+_L2 = faiss.fvec_L2sqr_by_idx  # type: ignore[attr-defined]
+_L2_TO_ALL = faiss.fvec_L2sqr_ny  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class ExactRows:
-    """Rows and what it takes to score them.
+    """Rows and how they are compared.
 
     Attributes:
         vectors: ``(n, dimension)``, C-contiguous float32; of unit norm for cosine.
-        norms: ``(n,)``: their Euclidean norms; needed for l2 only.
+        norms: ``(n,)``: their Euclidean norms, for ``range_top_k`` by l2 with many queries; see ``exact_scores``.
     """
 
     vectors: Vectors
     metric: Metric
     norms: Norms | None = None
-
-    @classmethod
-    def of(cls, vectors: Vectors, metric: Metric) -> "ExactRows":
-        """With the norms computed where the metric needs them."""
-        return cls(vectors, metric, norms_of(vectors) if metric == "l2" else None)
 
 
 def norms_of(vectors: Vectors) -> Norms:
@@ -43,25 +42,36 @@ def norms_of(vectors: Vectors) -> Norms:
 
 
 def exact_scores(vectors: Vectors, norms: Norms | None, queries: Vectors, metric: Metric) -> Scores:
-    """Scores of every row by one matrix product.
-
-    For l2 the rounding is that of the squared norms, not that of the distance: rank by it, then score by ``scores_at``.
+    """Scores of every row.
 
     Args:
-        vectors: ``(n, dimension)``; of unit norm for cosine, as the queries are.
-        norms: ``(n,)``; None computes them. l2 alone uses them.
+        vectors: ``(n, dimension)``, C-contiguous float32; of unit norm for cosine, as the queries are.
+        norms: ``(n,)``: of the vectors. l2 alone uses them: with them it is one matrix product, three times as fast for
+            many queries, whose rounding is that of the squared norms; without them each distance is rounded for itself.
         queries: ``(queries, dimension)``.
 
     Returns:
         ``(queries, n)``: inner products, or squared distances negated.
     """
+    if metric == "l2" and norms is None:
+        return _distances(vectors, queries)
     scores: Scores = queries @ vectors.T
-    if metric == "l2":
+    if norms is not None and metric == "l2":
         scores *= 2
-        scores -= np.square(norms_of(vectors) if norms is None else norms)
+        scores -= np.square(norms)
         scores -= np.square(norms_of(queries))[:, None]
         np.minimum(scores, 0, out=scores)
     return scores
+
+
+def _distances(vectors: Vectors, queries: Vectors) -> Scores:
+    scores = np.empty((len(queries), len(vectors)), dtype=np.float32)
+    if scores.size:
+        _check(vectors, queries, np.zeros((len(queries), 1), dtype=np.int64))
+        rows = faiss.swig_ptr(vectors)
+        for query, row in zip(np.ascontiguousarray(queries, dtype=np.float32), scores, strict=True):
+            _L2_TO_ALL(faiss.swig_ptr(row), faiss.swig_ptr(query), rows, vectors.shape[1], len(vectors))
+    return np.negative(scores, out=scores)
 
 
 def scores_at(vectors: Vectors, queries: Vectors, positions: Positions, metric: Metric) -> Scores:
@@ -85,8 +95,8 @@ def scores_at(vectors: Vectors, queries: Vectors, positions: Positions, metric: 
     _check(vectors, queries, positions)
     asked = np.ascontiguousarray(queries, dtype=np.float32)
     ids = np.ascontiguousarray(positions, dtype=np.int64)
-    score = faiss.fvec_L2sqr_by_idx if metric == "l2" else faiss.fvec_inner_products_by_idx
-    score(
+    by_position = _L2 if metric == "l2" else _INNER_PRODUCT
+    by_position(
         faiss.swig_ptr(scores),
         faiss.swig_ptr(asked),
         faiss.swig_ptr(vectors),
@@ -107,7 +117,7 @@ def range_top_k(rows: ExactRows, queries: Vectors, start: int, mask: Mask, top_k
         mask: ``(length of the range,)``.
 
     Returns:
-        ``(queries, top_k)`` scores, the same as ``scores_at`` gives, and positions in ``rows``; padded with -inf and -1.
+        ``(queries, top_k)`` scores, those of ``scores_at``, and positions in ``rows``, padded with -inf and -1.
     """
     found = _no_results(len(queries), top_k + _SPARE)
     step = max(1, _BLOCK_SCORES // max(1, len(queries)))
@@ -115,13 +125,13 @@ def range_top_k(rows: ExactRows, queries: Vectors, start: int, mask: Mask, top_k
         part = mask[first : first + step]
         if part.any():
             block = _block_top_k(rows, queries, start + first, part, top_k + _SPARE)
-            scores, positions = (np.concatenate(pair, axis=1) for pair in zip(found, block, strict=True))
-            found = best(scores, positions, top_k + _SPARE)
+            scores = np.concatenate((found[0], block[0]), axis=1)
+            found = best(scores, np.concatenate((found[1], block[1]), axis=1), top_k + _SPARE)
     return best(scores_at(rows.vectors, queries, found[1], rows.metric), found[1], top_k)
 
 
 def _block_top_k(rows: ExactRows, queries: Vectors, start: int, mask: Mask, top_k: int) -> tuple[Scores, Positions]:
-    """``range_top_k`` by the matrix product alone."""
+    """``range_top_k`` by ``exact_scores`` alone."""
     stop = start + len(mask)
     norms = None if rows.norms is None else rows.norms[start:stop]
     scores = exact_scores(rows.vectors[start:stop], norms, queries, rows.metric)

@@ -79,6 +79,7 @@ def _rotation(sample: Vectors, m: int) -> faiss.OPQMatrix:
     dimension = sample.shape[1]
     rotation = faiss.OPQMatrix(dimension, m)
     rotation.niter = _ROTATION_ROUNDS
+    rotation.niter_pq_0 = _ROUNDS
     rotation.max_train_points = _ROTATION_POINTS
     codes = faiss.ProductQuantizer(dimension, m, _BITS)
     codes.cp.min_points_per_centroid = 1

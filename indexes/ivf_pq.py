@@ -22,7 +22,7 @@ __all__ = ["MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqParams", "search_on_one
 _MIN_POINTS_PER_LIST = 39  # FAISS's own bound (Clustering.h, min_points_per_centroid)
 # Code lengths that FAISS's classic GPU kernels exist for (impl/IVFPQ.cu); others run on the CPU and cuVS only.
 _CLASSIC_GPU_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
-# Rows cloned or added at once: bounds what a rotation or an assignment to lists copies.
+# Rows added at once: bounds what a rotation or an assignment to lists copies.
 _BLOCK_ROWS = 65_536
 
 
@@ -98,7 +98,7 @@ class IndexFacts:
         """Inverse of ``to_json``.
 
         Raises:
-            TypeError: a value is missing or unknown.
+            KeyError, TypeError: a value is missing or unknown.
         """
         return cls(**{**raw, "params": IvfPqParams(**raw["params"])})
 
@@ -171,6 +171,12 @@ class IvfPqIndex:
     def residual_of(self, vectors: Vectors) -> float:
         """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm."""
         return _residual(self._index, vectors)
+
+    def quantizers(self) -> tuple[Vectors, NDArray[np.float32]]:
+        """``(nlist, dimension)`` centroids and ``(m, 256, dimension / m)`` codebooks, after any rotation."""
+        ivf_pq = faiss_file.ivf_pq_of(self._index)
+        centroids = ivf_pq.quantizer.reconstruct_n(0, ivf_pq.nlist)
+        return centroids, faiss.vector_to_array(ivf_pq.pq.centroids).reshape(ivf_pq.pq.M, ivf_pq.pq.ksub, -1)
 
     def to_bytes(self) -> NDArray[np.uint8]:
         """FAISS's own format. It has no checksum: whoever keeps it adds one. ``facts`` belong beside it."""

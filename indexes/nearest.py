@@ -151,7 +151,8 @@ class _Search:
             return scores
         vectors = self._rows.vectors[positions]
         norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(self._query)
-        return np.divide(vectors @ self._query, norms, out=np.zeros(len(positions), np.float32), where=norms > 0)
+        cosines: Scores = (vectors @ self._query) / np.maximum(norms, np.finfo(np.float32).tiny)
+        return cosines
 
     def _dropped(self, candidates: Positions, exact: Scores, hits: Positions) -> list[Dropped]:
         order = np.lexsort((candidates, -exact))

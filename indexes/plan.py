@@ -8,8 +8,8 @@ from indexes.base import SearchParams
 from indexes.view import Sealed
 
 # A row that is rescored exactly takes about as long as this many codes of a list (384 dimensions, 48-byte codes, one
-# thread: 80-100 ns against 26 ns).
-_CODES_PER_ROW = 4
+# thread: 80-100 ns against 35-45 ns).
+_CODES_PER_ROW = 2
 
 Way = Literal["lists", "scan"]
 
@@ -19,7 +19,7 @@ class Plan:
     """One query over the sealed rows.
 
     Attributes:
-        way: ``lists`` over-fetches candidates and drops those that are not visible; ``scan`` rescores every visible row.
+        way: ``lists`` over-fetches candidates and drops those that are not visible; ``scan`` scores every visible row.
         nprobe: lists visited.
         candidates: rows taken from them.
         selectivity: share of the rows that are expected to be visible.

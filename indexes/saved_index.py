@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from indexes.ivf_pq import IndexFacts, IvfPqIndex
 from indexes.snapshot import JSON, Loaded
 from indexes.spec import CollectionSpec
 from indexes.view import Sealed, View
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 _INDEX, _ROWS = "index.faiss", "rows.int64"
 
@@ -34,7 +31,7 @@ class SavedIndex:
     version: int
 
 
-def packed(view: View, sealed: Sealed) -> "tuple[Mapping[str, Buffer], Mapping[str, JSON]]":
+def packed(view: View, sealed: Sealed) -> tuple[Mapping[str, Any], Mapping[str, JSON]]:
     """Files and facts of a snapshot. Vectors are the store's, and not among them."""
     ids = np.ascontiguousarray(view.rows.ids(sealed.index.size), dtype="<i8")
     facts: dict[str, JSON] = {

@@ -98,7 +98,8 @@ class Snapshots:
             Its name.
 
         Raises:
-            SnapshotError: the disk refused; the snapshots are as they were.
+            SnapshotError: the disk refused; the snapshots are as they were, unless only bringing the new name to the
+                disk failed: then the new one counts until the power goes.
             ValueError: a name is not 1-100 letters, digits, ``_``, ``.``, ``-``, or is that of the manifest.
         """
         for name in files:

@@ -1,8 +1,8 @@
 """A consistent copy of a SQLite file that is in use."""
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from indexes.durable import sync
@@ -19,7 +19,7 @@ def copy_database(source: sqlite3.Connection, target: Path, progress: Progress =
     Others go on writing meanwhile; what they commit is not in the copy.
 
     Args:
-        source: in no transaction.
+        source: where it is in a read transaction, what that sees is copied.
         target: a name that is free; what a failure leaves there is the caller's to remove.
 
     Raises:
@@ -46,12 +46,23 @@ def _copy_pages(source: sqlite3.Connection, copy: sqlite3.Connection, progress: 
         progress(((total if left is None else left) - remaining) * page_bytes)
         left = remaining
 
-    source.execute("BEGIN")
-    try:
-        source.execute(
-            "SELECT count(*) FROM sqlite_master"
-        ).fetchone()  # from here on one view: a commit restarts nothing
+    with fixed_view(source):
         source.backup(copy, pages=_STEP_PAGES, progress=stepped)
+
+
+@contextmanager
+def fixed_view(connection: sqlite3.Connection) -> Iterator[None]:
+    """What the connection sees stays as it is; inside another one this changes nothing.
+
+    Without it a commit between two steps of a copy would restart the copy, and copies of busy files would never end.
+    """
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # BEGIN alone reads nothing yet
+        yield
     finally:
-        if source.in_transaction:
-            source.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

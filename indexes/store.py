@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
+from indexes.document_rows import insert, passing, remove, remove_older
+from indexes.filters import Filter
+from indexes.operations import deleted_since, log, superseded, version_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
+# A document's row is the version of its put, never reused either: documents and their chunks ascend together.
 _SCHEMA = """
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL);
+CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
 CREATE TABLE chunks (
     row INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents(row),
     ordinal INTEGER NOT NULL, text TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
@@ -30,9 +35,19 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_document ON chunks(document);
 CREATE TABLE vectors (chunk INTEGER PRIMARY KEY REFERENCES chunks(row), vector BLOB NOT NULL);
 CREATE TABLE operations (
-    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL);
+    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL,
+    filter TEXT);
 CREATE INDEX operations_by_document ON operations(document_id, seq);
+CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
 """
+# By the version they lead to.
+_MIGRATIONS = {
+    2: """
+ALTER TABLE operations ADD COLUMN filter TEXT;
+CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
+CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
+""",
+}
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
 
@@ -46,11 +61,12 @@ class Change:
     """What one operation did to the rows, for the segments to follow.
 
     Attributes:
-        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was changed.
+        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was added.
         version: the collection's version with this change in it.
         removed: chunk rows that are gone.
         added: chunk rows that are new, ascending, one for each row of ``vectors``.
-        metadata: of the document they are of.
+        metadata: of the document that was put.
+        deleted: documents that a filter removed.
     """
 
     outcome: Outcome
@@ -58,7 +74,8 @@ class Change:
     removed: Sequence[int] = ()
     added: RowIds = field(default_factory=_no_rows)
     vectors: Vectors | None = None
-    metadata: Mapping[str, object] | None = None
+    metadata: Mapping[str, Any] | None = None
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,7 @@ class Store:
     """One collection's SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION)
+        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
 
     def close(self) -> None:
         """Close every connection."""
@@ -132,12 +149,15 @@ class Store:
     def put(
         self, connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
     ) -> Change:
-        """Insert or replace a document, unless an operation on its id with a higher ``seq`` was applied before."""
-        if _superseded(connection, document.id, seq):
-            return Change("superseded", _version(connection))
-        removed = _remove(connection, document.id)
-        version = _log(connection, seq, "put", document.id)
-        added = _insert(connection, document, chunks, vectors, seq)
+        """Insert or replace a document, unless an operation on it with a higher ``seq`` was applied before."""
+        if superseded(connection, document.id, seq):
+            return Change("superseded", version_of(connection))
+        removed = remove(connection, document.id)
+        version = log(connection, seq, "put", document.id)
+        if deleted_since(connection, document.metadata, seq):
+            # As if it had come in time, to replace the document before it and then be deleted.
+            return Change("superseded", version, removed or ())
+        added = insert(connection, version, document, chunks, vectors, seq)
         outcome: Outcome = "created" if removed is None else "updated"
         return Change(outcome, version, removed or (), added, vectors, document.metadata)
 
@@ -149,20 +169,48 @@ class Store:
         changed = connection.execute(
             "UPDATE documents SET seq = max(seq, ?) WHERE id = ? AND content_hash = ?", (seq, document_id, content_hash)
         ).rowcount
-        return Change("unchanged" if changed else "absent", _version(connection))
+        return Change("unchanged" if changed else "absent", version_of(connection))
 
     def delete(self, connection: sqlite3.Connection, document_id: str, seq: int) -> Change:
         """Remove a document; the log keeps its id and ``seq``, so that an older write cannot bring it back."""
-        if _superseded(connection, document_id, seq):
-            return Change("superseded", _version(connection))
-        removed = _remove(connection, document_id)
-        version = _log(connection, seq, "delete", document_id)
+        if superseded(connection, document_id, seq):
+            return Change("superseded", version_of(connection))
+        removed = remove(connection, document_id)
+        version = log(connection, seq, "delete", document_id)
         return Change("absent" if removed is None else "deleted", version, removed or ())
+
+    def matching(self, filter: Filter) -> tuple[list[int], int]:
+        """Rows of the documents that pass, and the version at which they did; writes go on meanwhile."""
+        with self.snapshot() as snapshot:
+            return list(passing(snapshot.connection, filter)), snapshot.version
+
+    def delete_rows(self, connection: sqlite3.Connection, documents: Sequence[int], seq: int) -> Change:
+        """Remove those of the documents in these rows that were written before ``seq``: a step of deleting by filter.
+
+        Nothing is kept that would hold an older write back: the last step does that, see ``delete_matching``.
+        """
+        count, removed = remove_older(connection, documents, seq)
+        return Change("deleted", log(connection, seq, "delete_rows"), removed, deleted=count)
+
+    def delete_matching(
+        self, connection: sqlite3.Connection, filter: Filter, seq: int, rows: Sequence[int] = (), after: int = 0
+    ) -> Change:
+        """Remove the documents that pass ``filter`` and were written before ``seq``.
+
+        The log keeps the filter, so that an older write which comes later is deleted too.
+
+        Args:
+            rows: documents that are known to pass.
+            after: version up to which every document that passes is in ``rows``, or is gone.
+        """
+        count, removed = remove_older(connection, [*rows, *passing(connection, filter, after)], seq)
+        version = log(connection, seq, "delete_matching", filter=filter)
+        return Change("deleted" if count else "absent", version, removed, deleted=count)
 
     def version(self) -> int:
         """Version of the last applied operation."""
         with self.database.reading() as connection:
-            return _version(connection)
+            return version_of(connection)
 
     def last_seq(self) -> int:
         """Highest sequence number ever applied."""
@@ -220,7 +268,7 @@ class Store:
         with self.database.reading() as connection:
             connection.execute("BEGIN")
             try:
-                yield Snapshot(connection, _version(connection))
+                yield Snapshot(connection, version_of(connection))
             finally:
                 connection.execute("ROLLBACK")
 
@@ -256,70 +304,3 @@ def _block(connection: sqlite3.Connection, dimension: int, last: int, rows: int)
     ]
     vectors = np.frombuffer(b"".join(row[2] for row in found), dtype="<f4").reshape(len(found), dimension)
     return Block(np.array([row[0] for row in found], dtype=np.int64), vectors, documents, metadata)
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'operations'").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _superseded(connection: sqlite3.Connection, document_id: str, seq: int) -> bool:
-    row = connection.execute(
-        "SELECT max(coalesce((SELECT max(seq) FROM operations WHERE document_id = ?1), 0), "
-        "coalesce((SELECT seq FROM documents WHERE id = ?1), 0))",
-        (document_id,),
-    ).fetchone()
-    return int(row[0]) > seq
-
-
-def _log(connection: sqlite3.Connection, seq: int, kind: str, document_id: str) -> int:
-    cursor = connection.execute(
-        "INSERT INTO operations (seq, kind, document_id) VALUES (?, ?, ?)", (seq, kind, document_id)
-    )
-    return int(cursor.lastrowid or 0)
-
-
-def _remove(connection: sqlite3.Connection, document_id: str) -> list[int] | None:
-    """Chunk rows of the document that was removed, or None where there was none."""
-    found = connection.execute("SELECT row FROM documents WHERE id = ?", (document_id,)).fetchone()
-    if found is None:
-        return None
-    rows = [row for (row,) in connection.execute("SELECT row FROM chunks WHERE document = ?", found)]
-    connection.execute("DELETE FROM vectors WHERE chunk IN (SELECT row FROM chunks WHERE document = ?)", found)
-    connection.execute("DELETE FROM chunks WHERE document = ?", found)
-    connection.execute("DELETE FROM documents WHERE row = ?", found)
-    return rows
-
-
-def _insert(
-    connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
-) -> RowIds:
-    parent = connection.execute(
-        "INSERT INTO documents (id, seq, title, text, metadata, url, format, content_hash) VALUES (?,?,?,?,?,?,?,?)",
-        (
-            document.id,
-            seq,
-            document.title,
-            document.text,
-            orjson.dumps(document.metadata).decode(),
-            document.url,
-            document.format,
-            document.content_hash,
-        ),
-    ).lastrowid
-    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
-    first = (0 if last is None else int(last[0])) + 1
-    added = np.arange(first, first + len(chunks), dtype=np.int64)
-    connection.executemany(
-        "INSERT INTO chunks (row, document, ordinal, text, start, end, heading_path, page) VALUES (?,?,?,?,?,?,?,?)",
-        [
-            (row, parent, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
-            for row, c in zip(added.tolist(), chunks, strict=True)
-        ],
-    )
-    little_endian = np.ascontiguousarray(vectors, dtype="<f4")
-    connection.executemany(
-        "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
-        [(row, vector.tobytes()) for row, vector in zip(added.tolist(), little_endian, strict=True)],
-    )
-    return added

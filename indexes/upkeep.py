@@ -10,7 +10,7 @@ from indexes.generation import read_store
 from indexes.ivf_pq import MIN_ROWS
 from indexes.live_view import LiveView
 from indexes.memory import available_bytes, require_memory
-from indexes.retraining import rebuild_reason
+from indexes.retraining import IndexHealth, rebuild_reason
 from indexes.rows import Rows
 from indexes.saved_index import packed
 from indexes.shadow import ShadowSearches
@@ -24,8 +24,6 @@ from indexes.view import Sealed, View
 LEAST_CROSSOVER = 8_192
 # A row's columns beside its vector, and the bytes of a component.
 _ROW_BYTES, _COMPONENT_BYTES = 36, 4
-# Rows that died since the last rebuild cost memory and candidates; a quarter of them is worth a rebuild.
-_DEAD_SHARE = 0.25
 # After a failure, before the same is tried again: a full disk does not get emptier by being written to.
 _PAUSE_S = 30.0
 # Searches that must have been compared before the live recall says anything.
@@ -207,19 +205,31 @@ class Upkeep:
     def _reason(self, view: View) -> str | None:
         """Why everything should be built anew; None while nothing says so."""
         rows, sealed = view.rows, view.sealed
-        if rows.dead > _DEAD_SHARE * max(rows.size, self.seal_rows):
-            return f"{rows.dead} of {rows.size} rows are dead; the limit is {_DEAD_SHARE:.0%}"
-        return None if sealed is None else rebuild_reason(sealed.index, self._newer_residual)
+        if sealed is None:
+            # Nothing is searched by its codes, but rows that died would be scanned for ever.
+            return f"{rows.dead} rows of the tail are dead" if rows.dead > max(rows.live, self.seal_rows) else None
+        index, facts = sealed.index, sealed.index.facts
+        health = IndexHealth(
+            rows=max(rows.size, self.seal_rows),
+            trained_rows=max(facts.trained_rows, self.seal_rows),
+            dead_rows=rows.dead,
+            imbalance=index.imbalance,
+            trained_imbalance=facts.trained_imbalance,
+            residual=self._newer_residual,
+            trained_residual=facts.residual,
+            recall=None,  # a dearer setting comes first: see _retuned
+            target_recall=self._spec.target_recall,
+        )
+        return rebuild_reason(health)
 
     def _retuned(self, view: View) -> bool:
-        """Searches that miss the target get the next dearer setting: questions are not asked like documents."""
+        """Searches that miss the target visit twice as many lists: questions do not lie among documents as rows do."""
         sealed, live = view.sealed, self.shadow.estimate
         if sealed is None or live.searches < _LEAST_COMPARED or live.high >= self._spec.target_recall:
             return False
         params = sealed.index.params
-        dearer = sealed.curve.dearer(params.nprobe, params.refine)
-        if dearer is None:
+        if params.nprobe >= params.nlist:
             return False
-        self._live.seal(replace(sealed, index=sealed.index.tuned(dearer.nprobe, dearer.refine)))
+        self._live.seal(replace(sealed, index=sealed.index.tuned(min(2 * params.nprobe, params.nlist), params.refine)))
         self.shadow.clear()
         return True

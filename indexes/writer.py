@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from indexes.errors import StoreUnavailableError
@@ -35,6 +37,7 @@ class _Job(Generic[T]):
     database: Database
     work: Callable[[sqlite3.Connection], T]
     applied: Callable[[T], None]
+    is_alone: bool = False
     done: "Future[T]" = field(default_factory=Future)
 
 
@@ -62,16 +65,28 @@ class GroupCommitWriter:
             StoreUnavailableError: the queue stayed full, SQLite failed, or no commit came in time. In the last case
                 the write may still happen.
         """
-        job = _Job(database, work, applied)
+        return self._submit(_Job(database, work, applied), _TIMEOUT_S)
+
+    def run_alone(
+        self, database: Database, work: Callable[[sqlite3.Connection], T], timeout_s: float = _TIMEOUT_S
+    ) -> T:
+        """Run ``work`` outside of a transaction, for what SQLite allows there only. Every other write waits for it.
+
+        Raises:
+            StoreUnavailableError: as for ``write``; what ``work`` committed itself stays.
+        """
+        return self._submit(_Job(database, work, lambda _: None, is_alone=True), timeout_s)
+
+    def _submit(self, job: _Job[T], timeout_s: float) -> T:
         try:
             if self._closed:
                 raise StoreUnavailableError("the store is closed")
-            self._waiting.put(job, timeout=_TIMEOUT_S)
-            return job.done.result(timeout=_TIMEOUT_S)
+            self._waiting.put(job, timeout=timeout_s)
+            return job.done.result(timeout=timeout_s)
         except queue.Full:
             raise StoreUnavailableError(f"{_MAX_WAITING} writes are already waiting") from None
         except FutureTimeoutError:
-            raise StoreUnavailableError(f"no commit within {_TIMEOUT_S:g} s") from None
+            raise StoreUnavailableError(f"no commit within {timeout_s:g} s") from None
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
@@ -98,7 +113,12 @@ class GroupCommitWriter:
                 if job is not None:
                     by_database.setdefault(id(job.database), []).append(job)
             for jobs in by_database.values():
-                _commit(jobs)
+                for is_alone, run in groupby(jobs, attrgetter("is_alone")):
+                    if is_alone:
+                        for job in run:
+                            _run_alone(job)
+                    else:
+                        _commit(list(run))
 
 
 def _commit(jobs: list[_Job[Any]]) -> None:
@@ -123,6 +143,20 @@ def _commit(jobs: list[_Job[Any]]) -> None:
             job.done.set_exception(error)
         else:
             job.done.set_result(result)
+
+
+def _run_alone(job: _Job[Any]) -> None:
+    connection = job.database.write_connection
+    try:
+        try:
+            result = job.work(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    except Exception as error:  # the edge that _commit is
+        job.done.set_exception(_translated(error))
+    else:
+        job.done.set_result(result)
 
 
 def _transaction(jobs: list[_Job[Any]]) -> list[Any]:

@@ -17,7 +17,18 @@ from indexes.ivf_pq import search_on_one_thread
 from indexes.upkeep import IndexPolicy
 from models.base import Embedder
 from service.admission import EngineLimits
-from service.api import batch, collections, documents, embeddings, operations, problems, question, rerank
+from service.api import (
+    admin,
+    aliases,
+    batch,
+    collections,
+    documents,
+    embeddings,
+    operations,
+    problems,
+    question,
+    rerank,
+)
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
@@ -27,12 +38,15 @@ from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
+from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
+from service.ingest.mirror import Mirror
 from service.library import Library
 from service.loaded_models import LoadedModels
 from service.maintenance import Maintenance
 from service.query_cache import QueryCache
 from service.rag import Rag
+from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.settings import EXTRACTIVE, EmbeddingSettings, IndexSettings, Settings
 from service.telemetry.metrics import Metrics
@@ -74,7 +88,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, operations):
+    for module in (question, embeddings, rerank, documents, batch, collections, aliases, operations, admin):
         app.include_router(module.router)
     return app
 
@@ -105,7 +119,10 @@ async def _construct(
     embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache) for loaded in models.embedders])
     library = Library(catalog, embedders.infos(), settings.chunking)
     maintenance = await stack.enter_async_context(Maintenance())
-    ingestor = stack.enter_context(Ingestor(library, embedders, settings.limits, metrics, maintenance.notify))
+    document_embedder, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
+    ingestor = stack.enter_context(
+        Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
+    )
     readers = stack.enter_context(
         ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
     )
@@ -114,7 +131,9 @@ async def _construct(
     for generator in generators.values():
         stack.push_async_callback(generator.close)
     for name in catalog.names():
-        maintenance.notify(catalog.get(name))
+        for collection in catalog.route(name).collections:
+            maintenance.notify(collection)
+    reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
     return Services(
         settings=settings,
         metrics=metrics,
@@ -126,6 +145,7 @@ async def _construct(
         rag=Rag(library, embedders, generators, readers, settings, maintenance.notify),
         ingestor=ingestor,
         maintenance=maintenance,
+        reembedder=reembedder,
     )
 
 

@@ -34,5 +34,13 @@ class Embedders:
         return self._by_name[name]
 
     def that_made(self, fingerprint: str) -> EmbeddingBatcher:
-        """The embedder whose vectors a collection holds; ``Library.get`` has checked that it is served."""
+        """The embedder whose vectors a collection holds.
+
+        Raises:
+            ModelNotServedError: it is not served; never for a collection that comes from ``Library.get``.
+        """
+        if fingerprint not in self._by_fingerprint:
+            raise ModelNotServedError(
+                f"the embedder {fingerprint[:12]} is not served here: name it in embedding.model or embedding.also"
+            )
         return self._by_fingerprint[fingerprint]

@@ -1,16 +1,23 @@
 """Library: the catalogue as this process can serve it, with its embedders and its chunking."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
+from indexes.backup import back_up
+from indexes.backup_manifest import BackupManifest
 from indexes.catalog import Catalog
 from indexes.collection import Collection
-from indexes.errors import CollectionConflictError
+from indexes.errors import CollectionConflictError, StoreUnavailableError
+from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
 from models.base import EmbedderInfo
 from service.errors import InvalidRequestError
 from service.ingest.chunking import largest_chunk
 from service.settings import ChunkingSettings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,22 @@ class Library:
         """Every name, sorted."""
         return self._catalog.names()
 
+    def aliases(self) -> dict[str, str]:
+        """Alias -> collection, by alias."""
+        return self._catalog.aliases()
+
+    def set_alias(self, name: str, collection: str) -> bool:
+        """As ``Catalog.set_alias``."""
+        return self._catalog.set_alias(name, collection)
+
+    def remove_alias(self, name: str) -> None:
+        """As ``Catalog.remove_alias``."""
+        self._catalog.remove_alias(name)
+
+    def route(self, name: str) -> Route:
+        """Where a name leads now, a mirror included; as ``Catalog.route``."""
+        return self._catalog.route(name)
+
     def find(self, name: str) -> Collection:
         """The collection, whatever embedder made its vectors: enough to read and to delete documents.
 
@@ -46,6 +69,20 @@ class Library:
             CollectionNotFoundError: there is none.
         """
         return self._catalog.get(name)
+
+    def read(self, name: str, reading: Callable[[Route], T]) -> T:
+        """What ``reading`` finds where the name leads, however often it moves away meanwhile.
+
+        Raises:
+            CollectionNotFoundError, StoreUnavailableError: as ``reading`` does.
+        """
+        while True:
+            route = self.route(name)
+            try:
+                return reading(route)
+            except StoreUnavailableError:
+                if self.find(name) is route.primary:
+                    raise
 
     def get(self, name: str) -> Collection:
         """The collection, if a served embedder made its vectors: to search it and to write to it.
@@ -75,7 +112,7 @@ class Library:
                 no smaller than the size.
         """
         if name not in self._catalog:
-            return self._catalog.ensure(name, self._spec(options))
+            return self._catalog.ensure(name, self._spec(options, self._chunking.size, self._chunking.overlap))
         collection = self.get(name)
         _check_same(name, collection.spec, options)
         return collection, False
@@ -85,24 +122,50 @@ class Library:
 
         Raises:
             CollectionNotFoundError: there is none.
+            CollectionConflictError: an alias names it.
         """
         self._catalog.drop(name)
 
-    def _spec(self, options: CollectionOptions) -> CollectionSpec:
+    def back_up(self, folder: Path) -> BackupManifest:
+        """Copy every collection to a new folder while they serve.
+
+        Raises:
+            BackupError: see ``indexes.backup.back_up``.
+        """
+        return back_up(self._catalog, folder)
+
+    def reembedded(self, name: str, options: CollectionOptions) -> CollectionSpec:
+        """What the collection becomes with ``options``; what they leave out stays, as far as the embedder reads it.
+
+        Raises:
+            CollectionNotFoundError: there is none.
+            CollectionConflictError: an embedder that is not served made its vectors, so writes cannot go to both.
+            InvalidRequestError: as ``ensure``.
+        """
+        now = self.get(name).spec
+        model = options.embedding_model or now.embedding_model
+        made = self._spec(replace(options, embedding_model=model), now.chunk_size, now.chunk_overlap)
+        if options.chunk_overlap is None and made.chunk_size == now.chunk_size:
+            made = replace(made, chunk_overlap=now.chunk_overlap)
+        changed = ("embedding_model", "fingerprint", "dimension", "chunk_size", "chunk_overlap")
+        return replace(now, **{field: getattr(made, field) for field in changed})
+
+    def _spec(self, options: CollectionOptions, default_size: int, default_overlap: int) -> CollectionSpec:
         model = options.embedding_model or self._default.name
         embedder = self._embedders.get(model)
         if embedder is None:
             names = ", ".join(map(repr, self._embedders))
             raise InvalidRequestError(
-                f"embedding_model {model!r} is not served here; there are {names}", param="embedding_model"
+                f"embedding_model {model!r} is not served here; there are {names}, and embedding.also names more",
+                param="embedding_model",
             )
         largest = largest_chunk(embedder.max_tokens)
-        size = options.chunk_size if options.chunk_size is not None else min(self._chunking.size, largest)
+        size = options.chunk_size if options.chunk_size is not None else min(default_size, largest)
         if size > largest:
             raise InvalidRequestError(
                 f"chunking.size {size}: {model!r} reads {largest} tokens at most", param="chunking"
             )
-        overlap = options.chunk_overlap if options.chunk_overlap is not None else min(self._chunking.overlap, size // 2)
+        overlap = options.chunk_overlap if options.chunk_overlap is not None else min(default_overlap, size // 2)
         if overlap >= size:
             raise InvalidRequestError(f"chunking.overlap {overlap} must be smaller than size {size}", param="chunking")
         return CollectionSpec(model, embedder.fingerprint, embedder.dimension, size, overlap)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from indexes.base import Hit, SearchParams, Vectors
 from indexes.collection import Collection, Searched
+from indexes.errors import StoreUnavailableError
 from models.base import TextKind
 from service.batching import Asker
 from service.budget import Deadline
@@ -142,7 +143,15 @@ class Rag:
             CollectionNotFoundError, CollectionConflictError, OverloadedError, EmbedderUnavailableError,
             DeadlineExceededError: naming the stage.
         """
-        collection = self._library.get(question.collection)
+        while True:
+            collection = self._library.get(question.collection)
+            try:
+                return await self._retrieved(question, collection)
+            except StoreUnavailableError:
+                if self._library.find(question.collection) is collection:
+                    raise  # else the name moved, and what it led to is gone
+
+    async def _retrieved(self, question: Question, collection: Collection) -> Retrieval:
         self._generator_name(question)
         timings = question.timings
         async with question.deadline.enforced("embed"):

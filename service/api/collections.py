@@ -1,4 +1,4 @@
-"""Collections: create, look at, list, delete."""
+"""Collections: create, look at, list, delete, re-embed."""
 
 import asyncio
 from contextlib import suppress
@@ -6,6 +6,7 @@ from contextlib import suppress
 from fastapi import APIRouter, Depends, Response
 
 from indexes.errors import CollectionNotFoundError
+from indexes.spec import CollectionSpec
 from service.api.media_type import require_json
 from service.api.schemas import (
     ChunkingReply,
@@ -13,9 +14,14 @@ from service.api.schemas import (
     CollectionList,
     CollectionReply,
     DeletedCollection,
+    ReembedBody,
+    ReembeddingReply,
+    ReembeddingTarget,
 )
 from service.api.services import Services, ServicesOf
+from service.errors import InvalidRequestError
 from service.library import CollectionOptions
+from service.reembedding import ReembeddingState
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
@@ -36,8 +42,7 @@ async def put_collection(
 ) -> CollectionReply:
     """Create a collection, or confirm that it is as asked: another identity is a 409."""
     asked = body or CollectionBody()
-    options = CollectionOptions(asked.embedding_model, asked.chunking.size, asked.chunking.overlap)
-    _, created = await asyncio.to_thread(services.library.ensure, collection, options)
+    _, created = await asyncio.to_thread(services.library.ensure, collection, _options(asked))
     response.status_code = 201 if created else 200
     return await _reply(collection, services)
 
@@ -55,17 +60,58 @@ async def delete_collection(collection: str, services: ServicesOf) -> DeletedCol
     return DeletedCollection(deleted=collection)
 
 
+@router.post("/{collection}:reembed", dependencies=[Depends(require_json)], responses={202: {"model": CollectionReply}})
+async def reembed(
+    collection: str, response: Response, services: ServicesOf, body: ReembedBody | None = None
+) -> CollectionReply:
+    """Give a live collection another embedding model or chunking, or the one back that it had: 202 while it goes on."""
+    asked = body or ReembedBody()
+    options = _options(asked)
+    if asked.action != "start" and options != CollectionOptions():
+        raise InvalidRequestError(f"action {asked.action!r} takes no embedding_model and no chunking", param="action")
+    match asked.action:
+        case "start":
+            await services.reembedder.start(collection, options)
+        case "rollback":
+            await services.reembedder.roll_back(collection)
+        case "finish":
+            await services.reembedder.finish(collection)
+    reply = await _reply(collection, services)
+    goes_on = reply.reembedding is not None and reply.reembedding.state in {"building", "rolling_back"}
+    response.status_code = 202 if asked.action == "start" or goes_on else 200
+    return reply
+
+
+def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
+    return CollectionOptions(body.embedding_model, body.chunking.size, body.chunking.overlap)
+
+
 async def _reply(name: str, services: Services) -> CollectionReply:
-    collection = services.library.find(name)
-    state = await asyncio.to_thread(collection.describe)
-    spec = collection.spec
+    """By the collection's own name, when it was asked for by an alias."""
+    route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
+    spec = route.primary.spec
     return CollectionReply(
-        name=name,
+        name=route.name,
         embedding_model=spec.embedding_model,
         dimension=spec.dimension,
         metric=spec.metric,
-        chunking=ChunkingReply(size=spec.chunk_size, overlap=spec.chunk_overlap),
+        chunking=_chunking(spec),
         documents=state.documents,
         chunks=state.chunks,
         index_version=state.index_version,
+        reembedding=_reembedding(services.reembedder.describe(route)),
     )
+
+
+def _reembedding(state: ReembeddingState | None) -> ReembeddingReply | None:
+    if state is None:
+        return None
+    spec = state.target
+    target = spec and ReembeddingTarget(
+        embedding_model=spec.embedding_model, dimension=spec.dimension, chunking=_chunking(spec)
+    )
+    return ReembeddingReply(state=state.state, target=target, done=state.done, total=state.total, error=state.error)
+
+
+def _chunking(spec: CollectionSpec) -> ChunkingReply:
+    return ChunkingReply(size=spec.chunk_size, overlap=spec.chunk_overlap)

@@ -10,10 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
+from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.caller import caller_of
 from service.api.schemas import (
+    DeleteBody,
     DeletedDocument,
     DocumentBody,
     DocumentEntry,
@@ -86,7 +88,9 @@ async def list_documents(
     collection: str, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100, cursor: str = ""
 ) -> DocumentPage:
     """Documents in the order of their ids."""
-    found = await asyncio.to_thread(services.library.find(collection).documents, cursor, limit + 1)
+    found = await asyncio.to_thread(
+        services.library.read, collection, lambda route: route.primary.documents(cursor, limit + 1)
+    )
     data = [DocumentEntry(id=id_, title=title, url=url, metadata=meta) for id_, title, url, meta in found[:limit]]
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
@@ -94,7 +98,9 @@ async def list_documents(
 @router.get(_ID_PATH)
 async def get_document(collection: str, document_id: DocumentId, services: ServicesOf) -> StoredDocument:
     """A document with its text."""
-    document = await asyncio.to_thread(services.library.find(collection).document, document_id)
+    document = await asyncio.to_thread(
+        services.library.read, collection, lambda route: route.primary.document(document_id)
+    )
     return StoredDocument(
         id=document.id,
         title=document.title,
@@ -107,8 +113,16 @@ async def get_document(collection: str, document_id: DocumentId, services: Servi
 @router.delete(_ID_PATH)
 async def delete_document(collection: str, document_id: DocumentId, services: ServicesOf) -> DeletedDocument:
     """Delete a document: invisible to every search that starts after this replies."""
-    deleted, version = await services.ingestor.delete(services.library.find(collection), document_id)
+    deleted, version = await services.ingestor.delete(collection, document_id)
     return DeletedDocument(deleted=int(deleted), index_version=version)
+
+
+@router.post("/documents:delete", dependencies=[Depends(media_type.require_json)])
+async def delete_documents(collection: str, body: DeleteBody, services: ServicesOf) -> DeletedDocument:
+    """Delete every document whose metadata passes the filters: invisible to every search that starts after this."""
+    filter_ = parse_filter(body.filters)
+    deleted, version = await services.ingestor.delete_matching(collection, filter_)
+    return DeletedDocument(deleted=deleted, index_version=version)
 
 
 async def _read_document(document_id: str, request: Request) -> NewDocument:

@@ -43,6 +43,7 @@ async def status(services: ServicesOf) -> dict[str, Any]:
         "degraded": _degraded(services),
         "maintenance_running": services.maintenance.is_running,
         "collections": await _collections(services),
+        "aliases": services.library.aliases(),
     }
 
 
@@ -65,12 +66,15 @@ async def _collections(services: Services) -> dict[str, object]:
     rows: Counter[tuple[str, str]] = Counter()
     for name in services.library.names():
         try:
-            collection = services.library.get(name)
-            state = await asyncio.to_thread(collection.describe)
+            services.library.get(name)
+            route, state = await asyncio.to_thread(
+                services.library.read, name, lambda route: (route, route.primary.describe())
+            )
         except IndexesError as error:  # another embedder's, being dropped, or unreadable: the others still have a state
             states[name] = {"unavailable": str(error)}
             continue
-        states[name] = asdict(state)
+        reembedding = services.reembedder.describe(route)
+        states[name] = asdict(state) | {"reembedding": reembedding and asdict(reembedding)}
         rows.update({(name, "flat"): 0, (name, "ivf_pq"): 0})
         for segment in state.segments:
             rows[name, str(segment["index"])] += int(str(segment["live_rows"]))

@@ -37,6 +37,7 @@ class Kind:
     code: str
     status: int
     retryable: bool = False
+    param: str | None = None
 
 
 INVALID = Kind("invalid_request", 400)
@@ -48,9 +49,12 @@ _STORE_DOWN = Kind("vector_store_unavailable", 503, retryable=True)
 # The first row whose type matches counts, so a subclass stands before its base.
 TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.CollectionNotFoundError, NOT_FOUND),
+    (indexes.AliasNotFoundError, NOT_FOUND),
     (indexes.DocumentNotFoundError, NOT_FOUND),
     (indexes.CollectionConflictError, Kind("conflict", 409)),
+    (indexes.BackupConflictError, Kind("conflict", 409)),
     (indexes.InvalidNameError, INVALID),
+    (indexes.InvalidFilterError, Kind("invalid_request", 422, param="filters")),
     (indexes.IndexesError, _STORE_DOWN),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
     (service.InvalidRequestError, INVALID),
@@ -82,6 +86,7 @@ def kind_of(error: Exception) -> Kind:
 
 def problem(request: Request, kind: Kind, detail: str, error: Exception | None = None) -> dict[str, Any]:
     """The body for an error, for a reply or an event of a stream."""
+    param = getattr(error, "param", kind.param)
     type_ = "invalid_request_error" if kind.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
     return Problem(
         type=f"urn:quarry:problem:{kind.code}",
@@ -92,7 +97,7 @@ def problem(request: Request, kind: Kind, detail: str, error: Exception | None =
         request_id=request.state.request_id,
         stage=getattr(error, "stage", None),
         retryable=kind.retryable,
-        error=ProblemError(message=detail, type=type_, param=getattr(error, "param", None), code=kind.code),
+        error=ProblemError(message=detail, type=type_, param=param, code=kind.code),
     ).model_dump()
 
 

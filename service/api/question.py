@@ -7,6 +7,7 @@ from contextlib import aclosing
 from fastapi import APIRouter, Depends, Request, Response
 
 from indexes.base import SearchParams
+from indexes.filters import parse_filter
 from service.api import problems
 from service.api.caller import caller_of
 from service.api.hang_up import unless_hung_up
@@ -117,10 +118,12 @@ def _question(body: SearchBody, request: Request, services: Services) -> Questio
     generation = {}
     if isinstance(body, QueryBody):
         generation = body.model_dump(include={"llm", "max_tokens", "temperature", "on_failure"})
+    index = settings.index
+    filter_ = None if body.filters is None else parse_filter(body.filters)
     return Question(
         text=body.query,
         collection=body.collection,
-        params=SearchParams(body.top_k, body.score_threshold, settings.index.nprobe, settings.index.refine),
+        params=SearchParams(body.top_k, body.score_threshold, index.nprobe, index.refine, filter_),
         deadline=Deadline.after(body.deadline_ms or settings.budgets.total_ms),
         caller=caller_of(request),
         **generation,

@@ -13,6 +13,10 @@ MAX_TOP_K = 1000
 _MAX_TITLE_CHARACTERS = 1000
 _MAX_URL_CHARACTERS = 2048
 _MAX_METADATA_BYTES = 65_536
+_FILTERS = (
+    "What a document's metadata must pass: {type: eq, ne, gt, gte, lt, lte, in or nin, key, value} "
+    "or {type: and or or, filters: [...]}."
+)
 
 
 def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +46,7 @@ class SearchBody(_Request):
     collection: str = Field("default", description="Name of the collection.")
     top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
+    filters: dict[str, Any] | None = Field(None, description=_FILTERS)
     deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
 
 
@@ -279,8 +284,14 @@ class DocumentPage(BaseModel):
     next_cursor: str | None
 
 
+class DeleteBody(_Request):
+    """Which documents to delete."""
+
+    filters: dict[str, Any] = Field(description=_FILTERS)
+
+
 class DeletedDocument(BaseModel):
-    """``deleted`` is 0 where there was no such document."""
+    """``deleted`` counts documents: 0 where there was none."""
 
     deleted: int
     index_version: int
@@ -308,6 +319,32 @@ class ChunkingReply(BaseModel):
     overlap: int
 
 
+class ReembedBody(_Request):
+    """What to do; the collection keeps of itself what ``start`` leaves out, and the other actions take nothing more."""
+
+    action: Literal["start", "rollback", "finish"] = "start"
+    embedding_model: str | None = None
+    chunking: ChunkingBody = ChunkingBody()
+
+
+class ReembeddingTarget(BaseModel):
+    """What a collection is being made into."""
+
+    embedding_model: str
+    dimension: int
+    chunking: ChunkingReply
+
+
+class ReembeddingReply(BaseModel):
+    """How far it is; ``target`` is None where its files are damaged."""
+
+    state: Literal["building", "switched", "rolling_back", "rolled_back"]
+    target: ReembeddingTarget | None
+    done: int
+    total: int
+    error: str | None
+
+
 class CollectionReply(BaseModel):
     """A collection's identity and extent."""
 
@@ -319,6 +356,32 @@ class CollectionReply(BaseModel):
     documents: int
     chunks: int
     index_version: int
+    reembedding: ReembeddingReply | None
+
+
+class AliasBody(_Request):
+    """What an alias is to name."""
+
+    collection: str
+
+
+class AliasReply(BaseModel):
+    """An alias and its collection."""
+
+    name: str
+    collection: str
+
+
+class AliasList(BaseModel):
+    """Every alias, by name."""
+
+    data: list[AliasReply]
+
+
+class DeletedAlias(BaseModel):
+    """The name that is free again."""
+
+    deleted: str
 
 
 class CollectionList(BaseModel):

@@ -13,6 +13,7 @@ from service.ingest.ingestor import Ingestor
 from service.library import Library
 from service.maintenance import Maintenance
 from service.rag import Rag
+from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -32,6 +33,7 @@ class Services:
     rag: Rag
     ingestor: Ingestor
     maintenance: Maintenance
+    reembedder: Reembedder
 
 
 async def _services(request: Request) -> Services:

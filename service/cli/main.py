@@ -3,6 +3,7 @@
 import typer
 
 from service.cli.ask import ask
+from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
 from service.cli.ingest import ingest
 from service.cli.serve import serve
@@ -16,6 +17,8 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(ingest)
 app.command()(ask)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(bench, name="bench")
 
 

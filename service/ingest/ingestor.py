@@ -2,26 +2,25 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
-import numpy as np
 import orjson
 
-from indexes.base import Chunk, Document, TextFormat, Vectors
+from indexes.base import Document, TextFormat
 from indexes.collection import Collection
 from indexes.errors import CollectionNotFoundError
+from indexes.filters import Filter
 from indexes.names import check_document_id
-from models.base import TextKind
-from service.batching import Asker, EmbeddingBatcher
-from service.embedders import Embedders
-from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError
-from service.ingest.chunking import Chunker
+from indexes.reembeddings import Route
+from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError, QuarryError
+from service.ingest.document_embedder import Content, DocumentEmbedder
+from service.ingest.mirror import Mirror, MovedError, Place
 from service.library import CollectionOptions, Library
-from service.scheduling.job import Lane
 from service.settings import LimitSettings
 from service.telemetry.metrics import Metrics
 
@@ -31,8 +30,6 @@ PIPELINE_VERSION = 1
 _CONCURRENT_DOCUMENTS = 8
 _MAX_WAITING_DOCUMENTS = 4096
 _RETRY_AFTER_S = 5.0
-# Chunks of one document that wait for the device at a time: enough to fill a batch, few beside the queue's bound.
-_SLICE = 32
 
 T = TypeVar("T")
 WriteStatus = Literal["created", "updated", "unchanged"]
@@ -61,11 +58,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWrite:
-    """A write with its place in the order of writes."""
+    """A write to a collection, with its place in the order of writes."""
 
-    collection: Collection
+    collection: str
     document: Document
-    seq: int
+    place: Place
     caller: str = ""
 
 
@@ -73,25 +70,25 @@ class Ingestor:
     """Checks, chunks, embeds and stores documents; deletes them. A context manager that owns its threads.
 
     Args:
-        on_write: called with the collection after every change of it.
+        on_write: called with a collection after every change of it.
     """
 
     def __init__(
         self,
         library: Library,
-        embedders: Embedders,
+        documents: DocumentEmbedder,
+        mirror: Mirror,
         limits: LimitSettings,
         metrics: Metrics,
         on_write: Callable[[Collection], None],
     ) -> None:
         self._library = library
-        self._embedders = embedders
+        self._documents = documents
+        self._mirror = mirror
         self._limits = limits
         self._metrics = metrics
         self._on_write = on_write
-        # Cutting counts tokens in Python and fights the event loop for the GIL: one thread, and another so that a long
-        # document does not hold up short ones. Writes only wait, and more of them at a time share one fsync.
-        self._cutting = ThreadPoolExecutor(2, thread_name_prefix="quarry-cutting")
+        # Writes only wait, and more of them at a time share one fsync.
         self._writing = ThreadPoolExecutor(_CONCURRENT_DOCUMENTS, thread_name_prefix="quarry-writing")
         self._slots = asyncio.Semaphore(_CONCURRENT_DOCUMENTS)
         self._waiting = 0
@@ -100,7 +97,6 @@ class Ingestor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._cutting.shutdown(cancel_futures=True)
         self._writing.shutdown()
 
     def prepare(self, document: NewDocument) -> Document:
@@ -120,21 +116,20 @@ class Ingestor:
             raise EmptyDocumentError(f"document {document.id!r} has no text")
         return _stored_form(document)
 
-    async def open(self, name: str) -> Collection:
-        """The collection to write to, created if there is none.
+    async def open(self, name: str) -> Route:
+        """Where to write to, created if there is nothing of that name.
 
         Raises:
             InvalidNameError: the name.
             CollectionConflictError: the collection was made by another embedder.
         """
         try:
-            return self._library.get(name)
+            self._library.get(name)
         except CollectionNotFoundError:
-            create = partial(self._library.ensure, name, CollectionOptions())
-            collection, _ = await self._in(self._writing, create)
-            return collection
+            await self._in_thread(partial(self._library.ensure, name, CollectionOptions()))
+        return self._mirror.route(name)
 
-    def accept(self, collection: Collection, document: Document, caller: str = "") -> AcceptedWrite:
+    def accept(self, route: Route, document: Document, caller: str = "") -> AcceptedWrite:
         """Give a prepared document its place in the order of writes.
 
         Args:
@@ -147,7 +142,7 @@ class Ingestor:
             raise OverloadedError(
                 f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
             )
-        return AcceptedWrite(collection, document, collection.accept(), caller)
+        return AcceptedWrite(route.name, document, self._mirror.accept(route), caller)
 
     async def put(self, write: AcceptedWrite) -> Written:
         """Chunk, embed and store; durable and searchable when this returns.
@@ -164,52 +159,72 @@ class Ingestor:
         self._metrics.documents.labels(written.status).inc()
         return written
 
-    async def delete(self, collection: Collection, document_id: str) -> tuple[bool, int]:
+    async def delete(self, name: str, document_id: str) -> tuple[bool, int]:
         """Delete a document; invisible to every search that starts after this returns.
 
         Returns:
             Whether there was one, and the collection's version without it.
         """
         check_document_id(document_id)
-        seq = collection.accept()
-        change = await self._in(self._writing, partial(collection.delete, document_id, seq))
+        route = self._mirror.route(name)
+        place = self._mirror.accept(route)
+        while True:
+            with suppress(MovedError):
+                change = await self._in_thread(partial(self._mirror.delete, route, document_id, place))
+                break
+            route = self._mirror.route(name)
         self._metrics.documents.labels(change.outcome).inc()
         return change.outcome == "deleted", change.version
 
+    async def delete_matching(self, name: str, filter: Filter) -> tuple[int, int]:
+        """Delete the documents whose metadata passes; invisible to every search that starts after this returns.
+
+        Returns:
+            How many there were, and the collection's version without them.
+        """
+        route = self._mirror.route(name)
+        place = self._mirror.accept(route)
+        while True:
+            with suppress(MovedError):
+                work = partial(self._mirror.delete_matching, route, filter, place)
+                deleted, version = await self._in_thread(work)
+                break
+            route = self._mirror.route(name)
+        self._metrics.documents.labels("deleted").inc(deleted)
+        return deleted, version
+
     async def _put(self, write: AcceptedWrite) -> Written:
-        collection, document, seq = write.collection, write.document, write.seq
-        confirm = partial(collection.confirm, document.id, document.content_hash, seq)
-        if await self._in(self._writing, confirm):
-            return Written(document.id, "unchanged", collection.version)
-        spec = collection.spec
-        embedder = self._embedders.that_made(spec.fingerprint)
-        chunker = Chunker(embedder.count_tokens, spec.chunk_size, spec.chunk_overlap, embedder.info.max_tokens)
-        chunks, texts = await self._in(self._cutting, partial(_cut, chunker, document))
-        vectors = await _vectors(embedder, texts, caller=write.caller)
-        change = await self._in(self._writing, partial(collection.put, document, chunks, vectors, seq))
-        self._on_write(collection)
+        contents: dict[Collection, Content | Exception] = {}
+        while True:
+            with suppress(MovedError):  # what is embedded by then is kept for the next round
+                return await self._written(write, self._mirror.route(write.collection), contents)
+
+    async def _written(
+        self, write: AcceptedWrite, route: Route, contents: dict[Collection, Content | Exception]
+    ) -> Written:
+        document = write.document
+        if await self._in_thread(partial(self._mirror.confirm, route, document, write.place)):
+            return Written(document.id, "unchanged", route.primary.version)
+        for collection in route.collections:
+            if not isinstance(contents.get(collection), Content):
+                contents[collection] = await self._content(write, collection, is_primary=collection is route.primary)
+        change = await self._in_thread(partial(self._mirror.put, route, document, contents, write.place))
+        for collection in route.collections:
+            self._on_write(collection)
         # A write that a later one has overtaken was durable for no time at all: to its caller it happened before it.
         status: WriteStatus = "created" if change.outcome == "created" else "updated"
         return Written(document.id, status, change.version)
 
-    @staticmethod
-    async def _in(threads: Executor, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(threads, call)
+    async def _content(self, write: AcceptedWrite, collection: Collection, *, is_primary: bool) -> Content | Exception:
+        try:
+            return await self._documents.content(write.document, collection.spec, write.caller)
+        except QuarryError as error:
+            if is_primary:
+                raise
+            return error  # which costs the mirror this write, and nobody else
 
-
-async def _vectors(embedder: EmbeddingBatcher, texts: Sequence[str], caller: str) -> Vectors:
-    blocks = [np.empty((0, embedder.info.dimension), dtype=np.float32)]
-    for first in range(0, len(texts), _SLICE):
-        part = texts[first : first + _SLICE]
-        embedded = await embedder.embed(part, TextKind.DOCUMENT, Lane.BULK, Asker(caller))
-        blocks.append(embedded.vectors)
-    return np.concatenate(blocks)
-
-
-def _cut(chunker: Chunker, document: Document) -> tuple[list[Chunk], list[str]]:
-    """Chunks, and what their vectors are made of."""
-    chunks = chunker.chunks(document)
-    return chunks, [chunker.embedded_text(document, chunk) for chunk in chunks]
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, call)
 
 
 def _stored_form(document: NewDocument) -> Document:

@@ -214,7 +214,7 @@ def test_data_of_a_newer_program_is_refused_and_lets_go_of_the_directory(open_ca
     edit(data_dir, "PRAGMA user_version=99")
     with pytest.raises(DataDirectoryError, match=r"catalog\.db has schema version 99"):
         Catalog(data_dir, IndexPolicy(256))
-    edit(data_dir, "PRAGMA user_version=1")
+    edit(data_dir, "PRAGMA user_version=2")
     open_catalog()
 
 

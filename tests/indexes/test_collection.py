@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from indexes import collection as collection_module
 from indexes import upkeep as upkeeping
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
 from indexes.collection import Collection
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, StoreUnavailableError
+from indexes.filters import parse_filter
 from indexes.spec import CollectionSpec
 from indexes.store import Change
 from indexes.view import View
@@ -73,6 +75,26 @@ def test_a_deleted_document_is_gone_at_once_and_after_reopening(
     with pytest.raises(DocumentNotFoundError, match="'a'"):
         collection.document("a")
     assert ids(open_collection().search(vectors[0], SearchParams())) == ["b#0"]
+
+
+def test_deleting_by_a_filter_takes_every_match_in_however_many_steps(
+    open_collection: Open, cut: Cut, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection_module, "_DELETED_AT_ONCE", 2)
+    collection, vectors = open_collection(), clustered(20, DIMENSION, 1)
+    for i in range(10):
+        document, chunks = cut(f"f{i}", ["a", "b"])
+        document = replace(document, metadata={"odd": bool(i % 2)})
+        collection.put(document, chunks, vectors[2 * i : 2 * i + 2], collection.accept())
+    odd, even = (parse_filter({"type": "eq", "key": "odd", "value": value}) for value in (True, False))
+    deleted, version = collection.delete_matching(odd, collection.accept())
+    assert (deleted, version) == (5, collection.version)
+    left = {f"f{i}#{j}" for i in range(0, 10, 2) for j in range(2)}
+    assert set(ids(collection.search(vectors[2], SearchParams(top_k=20)))) == left
+    assert collection.delete_matching(odd, collection.accept()) == (0, version + 1)
+    assert set(ids(open_collection().search(vectors[2], SearchParams(top_k=20)))) == left
+    assert open_collection().delete_matching(even, 10**6)[0] == 5
+    assert open_collection().search(vectors[0], SearchParams()) == []
 
 
 def test_a_deleted_document_is_gone_from_sealed_segments_too(

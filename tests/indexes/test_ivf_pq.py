@@ -1,181 +1,194 @@
-"""IVF-PQ against its slow exact twin, ``exact_top_k``."""
+"""What an index proposes, by every metric, as it is trained and as it grows."""
 
-from collections.abc import Callable
-from typing import cast
+import threading
+from collections.abc import Iterator
 
+import faiss
 import numpy as np
 import pytest
 
-from indexes.base import Mask, Positions, SearchParams, Vectors, Visibility
-from indexes.flat import exact_top_k
-from indexes.ivf_pq import MIN_ROWS, IvfPqIndex, IvfPqParams
+from indexes.base import Metric, Vectors
+from indexes.exact import exact_scores
+from indexes.ivf_pq import IndexFacts, IvfPqIndex, IvfPqParams, code_bytes
 
-Masked = Callable[[Mask], Visibility]
-Clustered = Callable[[int, int, int], Vectors]
-
-ROWS, DIMENSION, QUERIES = 6000, 48, 100
+ROWS, DIMENSION, NLIST = 1200, 16, 20
 
 
-@pytest.fixture(scope="module")
-def shared() -> dict[str, object]:
-    return {}
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small trainings wait for their threads more than they compute."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(threads)
 
 
-@pytest.fixture
-def vectors(clustered: Clustered) -> Vectors:
-    return clustered(ROWS + QUERIES, DIMENSION, 11)
+def rows(seed: int, count: int = ROWS) -> Vectors:
+    print(f"seed {seed}")  # noqa: T201
+    return np.random.default_rng(seed).standard_normal((count, DIMENSION), dtype=np.float32)
 
 
-@pytest.fixture
-def rows(vectors: Vectors) -> Vectors:
-    return vectors[:ROWS]
+@pytest.fixture(scope="module", params=["cosine", "ip", "l2", "rotated"])
+def index(request: pytest.FixtureRequest) -> IvfPqIndex:
+    metric: Metric = "l2" if request.param == "rotated" else request.param
+    return IvfPqIndex.train(rows(1), metric, IvfPqParams(NLIST, 4, 5, rotated=request.param == "rotated"))
 
 
-@pytest.fixture
-def queries(vectors: Vectors) -> Vectors:
-    return vectors[ROWS:]
-
-
-@pytest.fixture
-def index(rows: Vectors, shared: dict[str, object]) -> IvfPqIndex:
-    """Built once: the index does not change."""
-    if "index" not in shared:
-        shared["index"] = IvfPqIndex.build(rows)
-    return cast(IvfPqIndex, shared["index"])
-
-
-@pytest.fixture
-def everything(masked: Masked) -> Visibility:
-    return masked(np.ones(ROWS, dtype=bool))
-
-
-def recall(found: Positions, expected: Positions) -> float:
-    return float(np.mean([len(set(f) & set(e)) / len(e) for f, e in zip(found, expected, strict=True)]))
-
-
-@pytest.fixture
-def exact(rows: Vectors, queries: Vectors) -> Positions:
-    return exact_top_k(rows, queries, np.ones(ROWS, dtype=bool), 10)[1]
-
-
-def test_recall_at_10_with_default_settings(
-    index: IvfPqIndex, queries: Vectors, exact: Positions, everything: Visibility
-) -> None:
-    _, found = index.search(queries, 10, everything, SearchParams())
-    assert recall(found, exact) >= 0.95
-
-
-def test_scores_are_exact_inner_products_in_exact_order(
-    index: IvfPqIndex, rows: Vectors, queries: Vectors, everything: Visibility
-) -> None:
-    scores, found = index.search(queries, 10, everything, SearchParams())
-    products = np.einsum("qkd,qd->qk", rows[found].astype(np.float64), queries.astype(np.float64))
-    np.testing.assert_allclose(scores, products, atol=1e-6)
+def test_all_lists_and_candidates_are_all_rows_best_first(index: IvfPqIndex) -> None:
+    scores, positions = index.candidates(rows(2, 5), ROWS, NLIST)
+    np.testing.assert_array_equal(np.sort(positions, axis=1), np.broadcast_to(np.arange(ROWS), (5, ROWS)))
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
-def test_over_fetching_and_refining_finds_what_the_codes_alone_miss(
-    index: IvfPqIndex, queries: Vectors, exact: Positions, everything: Visibility
-) -> None:
-    _, codes_only = index.search(queries, 10, everything, SearchParams(refine=1))
-    _, refined = index.search(queries, 10, everything, SearchParams(refine=10))
-    assert recall(codes_only, exact) < 0.8
-    assert recall(refined, exact) > recall(codes_only, exact) + 0.1
+def test_the_scores_are_near_the_metric_s(index: IvfPqIndex) -> None:
+    queries = rows(3, 5)
+    scores, positions = index.candidates(queries, ROWS, NLIST)
+    exact = np.take_along_axis(exact_scores(rows(1), None, queries, index.metric), positions, axis=1)
+    for row, expected in zip(scores, exact, strict=True):
+        assert np.corrcoef(row, expected)[0, 1] > 0.8
+    assert np.abs(scores.mean() - exact.mean()) < 0.25 * exact.std()
 
 
-def test_visiting_one_list_finds_less_than_visiting_all(
-    index: IvfPqIndex, queries: Vectors, exact: Positions, everything: Visibility
-) -> None:
-    _, one = index.search(queries, 10, everything, SearchParams(nprobe=1))
-    _, every = index.search(queries, 10, everything, SearchParams(nprobe=index.params.nlist))
-    assert recall(one, exact) < recall(every, exact)
+def test_what_the_lists_lack_is_padded(index: IvfPqIndex) -> None:
+    scores, positions = index.candidates(rows(4, 3), ROWS, 1)
+    assert (positions == -1).any(axis=1).all()
+    np.testing.assert_array_equal(np.isneginf(scores), positions == -1)
 
 
-def test_every_list_and_every_candidate_makes_it_exact(
-    index: IvfPqIndex, queries: Vectors, exact: Positions, everything: Visibility
-) -> None:
-    _, found = index.search(queries, 10, everything, SearchParams(nprobe=10**6, refine=ROWS))
-    np.testing.assert_array_equal(found, exact)
+@pytest.mark.parametrize(("count", "columns"), [(0, 1), (7, 7), (ROWS + 9, ROWS)])
+def test_the_count_is_clamped(index: IvfPqIndex, count: int, columns: int) -> None:
+    scores, positions = index.candidates(rows(4, 3), count, NLIST)
+    assert scores.shape == positions.shape == (3, columns)
 
 
-def test_rows_that_are_not_visible_are_never_returned(
-    index: IvfPqIndex, queries: Vectors, exact: Positions, masked: Masked
-) -> None:
-    mask = np.ones(ROWS, dtype=bool)
-    mask[np.unique(exact)] = False  # exactly those that would be found
-    _, found = index.search(queries, 10, masked(mask), SearchParams())
-    assert (found >= 0).all()
-    assert mask[found].all()
-
-
-@pytest.mark.parametrize("visible", [1, 9, 10, 11, 60, 600, 5000])
-def test_top_k_results_whenever_top_k_rows_are_visible(
-    index: IvfPqIndex, rows: Vectors, queries: Vectors, masked: Masked, visible: int
-) -> None:
-    print(f"seed {visible}")  # noqa: T201
-    mask = np.zeros(ROWS, dtype=bool)
-    mask[np.random.default_rng(visible).choice(ROWS, visible, replace=False)] = True
-    scores, found = index.search(queries, 10, masked(mask), SearchParams())
-    expected = min(10, visible)
-    assert ((found >= 0).sum(axis=1) == expected).all()
-    assert mask[found[:, :expected]].all()
-    products = np.einsum("qkd,qd->qk", rows[found[:, :expected]], queries)
-    np.testing.assert_allclose(scores[:, :expected], products, atol=1e-6)
-
-
-def test_few_visible_rows_are_ranked_exactly(
-    index: IvfPqIndex, rows: Vectors, queries: Vectors, masked: Masked
-) -> None:
-    mask = np.zeros(ROWS, dtype=bool)
-    mask[::500] = True
-    scores, found = index.search(queries, 10, masked(mask), SearchParams())
-    expected_scores, expected = exact_top_k(rows, queries, mask, 10)
+@pytest.mark.parametrize(("nprobe", "as_good_as"), [(0, 1), (10**6, NLIST)])
+def test_nprobe_is_clamped(index: IvfPqIndex, nprobe: int, as_good_as: int) -> None:
+    found, expected = (index.candidates(rows(4, 3), 50, lists)[1] for lists in (nprobe, as_good_as))
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
 
 
-def test_more_results_than_the_probed_lists_hold_come_from_an_exact_scan(
-    index: IvfPqIndex, queries: Vectors, everything: Visibility
-) -> None:
-    _, found = index.search(queries[:5], 2000, everything, SearchParams(nprobe=1))
-    assert (found >= 0).all()
-    assert all(len(set(row)) == 2000 for row in found.tolist())
+def test_rows_added_get_the_next_positions_and_the_old_index_stays(index: IvfPqIndex) -> None:
+    added, queries = rows(5, 300), rows(6, 4)
+    before = index.candidates(queries, ROWS, NLIST)
+    longer = index.extended(added)
+    assert (index.size, longer.size, longer.trained_rows) == (ROWS, ROWS + 300, ROWS)
+    np.testing.assert_array_equal(index.candidates(queries, ROWS + 300, NLIST), before)
+    scores, positions = longer.candidates(queries, ROWS + 300, NLIST)
+    assert (np.sort(positions, axis=1) == np.arange(ROWS + 300)).all()
+    for query in range(4):  # the old rows score as before, wherever the new ones rank among them
+        old = positions[query] < ROWS
+        np.testing.assert_array_equal(np.sort(scores[query, old]), np.sort(before[0][query]))
 
 
-def test_more_results_than_rows_are_padded(index: IvfPqIndex, queries: Vectors, everything: Visibility) -> None:
-    scores, found = index.search(queries[:3], ROWS + 5, everything, SearchParams())
-    assert ((found >= 0).sum(axis=1) == ROWS).all()
-    assert (found[:, ROWS:] == -1).all()
-    assert np.isneginf(scores[:, ROWS:]).all()
+def test_each_added_row_is_found_at_its_position(index: IvfPqIndex) -> None:
+    added = 3 * rows(7, 100)
+    _, positions = index.extended(added).candidates(added, 1, NLIST)
+    assert (positions[:, 0] == ROWS + np.arange(100)).mean() > 0.7
 
 
-def test_no_visible_row_gives_no_result(index: IvfPqIndex, queries: Vectors, masked: Masked) -> None:
-    scores, found = index.search(queries, 10, masked(np.zeros(ROWS, dtype=bool)), SearchParams())
-    assert (found == -1).all()
-    assert np.isneginf(scores).all()
+def test_no_rows_added_change_nothing(index: IvfPqIndex) -> None:
+    same = index.extended(rows(1, 0))
+    assert same.facts == index.facts
+    np.testing.assert_array_equal(same.candidates(rows(2, 3), 9, 5), index.candidates(rows(2, 3), 9, 5))
 
 
-def test_too_few_rows_are_refused_with_the_limit(clustered: Clustered) -> None:
-    with pytest.raises(ValueError, match="at least 256 rows to train on, not 255"):
-        IvfPqIndex.build(clustered(MIN_ROWS - 1, 16, 1))
+def test_searches_go_on_while_the_index_is_extended(index: IvfPqIndex) -> None:
+    queries, added = rows(8, 3), rows(9, 4000)
+    expected = index.candidates(queries, 40, 5)
+    stop, wrong = threading.Event(), []
+
+    def search() -> None:
+        while not stop.is_set():
+            if not np.array_equal(index.candidates(queries, 40, 5), expected):
+                wrong.append(True)
+
+    searcher = threading.Thread(target=search)
+    searcher.start()
+    for _ in range(3):
+        index.extended(added)
+    stop.set()
+    searcher.join()
+    assert not wrong
 
 
-def test_the_fewest_rows_that_train_are_searchable(clustered: Clustered, masked: Masked) -> None:
-    vectors = clustered(MIN_ROWS, 16, 2)
-    index = IvfPqIndex.build(vectors)
-    _, found = index.search(vectors, 1, masked(np.ones(MIN_ROWS, dtype=bool)), SearchParams())
-    assert (found[:, 0] == np.arange(MIN_ROWS)).mean() > 0.99
-    assert index.size == MIN_ROWS
+def test_an_index_grows_from_bytes_as_it_would_have_grown(index: IvfPqIndex) -> None:
+    again = IvfPqIndex.from_bytes(index.to_bytes(), index.facts)
+    queries, added = rows(2, 3), rows(5, 300)
+    found, expected = again.extended(added), index.extended(added)
+    assert found.facts == expected.facts
+    np.testing.assert_array_equal(found.candidates(queries, 99, 5), expected.candidates(queries, 99, 5))
 
 
-@pytest.mark.parametrize("dimension", [1, 7, 16, 100, 384, 768])
-@pytest.mark.parametrize("rows", [256, 5000, 1_000_000])
-def test_derived_parameters_are_ones_faiss_takes(rows: int, dimension: int) -> None:
-    params = IvfPqParams.for_rows(rows, dimension)
-    assert dimension % params.m == 0
-    assert 1 <= params.nprobe <= params.nlist <= rows // 39
+def test_the_lists_keep_no_room_to_spare(index: IvfPqIndex) -> None:
+    longer = index.extended(rows(5, 300)).extended(rows(6, 7))
+    shared = 4 * DIMENSION * (NLIST + 256 + (DIMENSION if index.params.rotated else 0))
+    assert longer.bytes_per_vector == pytest.approx(4 + 8 + shared / (ROWS + 307))
+    # Nothing but codes, ids and what is shared is written, beside a header.
+    assert len(longer.to_bytes()) == pytest.approx(longer.bytes_per_vector * longer.size, abs=1500)
 
 
-def test_describe_names_the_kind_and_its_parameters(index: IvfPqIndex) -> None:
-    described = index.describe()
-    assert described == {"index": "ivf_pq", "nlist": 153, "m": 4, "nprobe": 38, "refine": 10}
+def test_imbalance_is_that_of_the_list_lengths() -> None:
+    index = IvfPqIndex.train(rows(1), "l2", IvfPqParams(NLIST, 4, 5))
+    centroids, _ = index.quantizers()
+    lengths = np.bincount(exact_scores(centroids, None, rows(1), "l2").argmax(axis=1), minlength=NLIST)
+    assert index.imbalance == pytest.approx(NLIST * np.square(lengths).sum() / ROWS**2)
+    assert index.facts.trained_imbalance == index.imbalance
+    one_list = index.extended(np.repeat(rows(1)[:1], 3000, axis=0))
+    assert one_list.imbalance > 5 > one_list.facts.trained_imbalance
+
+
+def test_the_residual_of_rows_like_those_trained_on_is_as_at_training(index: IvfPqIndex) -> None:
+    assert index.residual_of(rows(10)) == pytest.approx(index.residual, rel=0.1)
+
+
+def test_the_residual_of_other_rows_is_higher(index: IvfPqIndex) -> None:
+    assert index.residual_of(rows(10) + 2) > 1.1 * index.residual
+
+
+def test_the_residual_is_the_relative_squared_error_of_the_codes() -> None:
+    index = IvfPqIndex.train(rows(1), "l2", IvfPqParams(1, 1, 1))
+    centroids, codebooks = index.quantizers()
+    decoded = centroids + codebooks[0]
+    nearest = exact_scores(np.ascontiguousarray(decoded), None, rows(10), "l2").max(axis=1)
+    assert index.residual_of(rows(10)) == pytest.approx(-nearest.sum() / np.square(rows(10)).sum(), rel=1e-4)
+    assert index.residual_of(np.zeros((3, DIMENSION), dtype=np.float32)) == 0
+
+
+def test_tuning_changes_the_defaults_alone(index: IvfPqIndex) -> None:
+    tuned = index.tuned(7, 3)
+    assert (tuned.params.nprobe, tuned.params.refine, tuned.params.m) == (7, 3, 4)
+    assert index.params.nprobe == 5
+    np.testing.assert_array_equal(tuned.candidates(rows(2, 3), 9, 5), index.candidates(rows(2, 3), 9, 5))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_few_rows_train_without_a_word(metric: Metric, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    IvfPqIndex.train(np.eye(256, dtype=np.float32), metric)
+    IvfPqIndex.train(np.eye(256, dtype=np.float32), metric, IvfPqParams(2, 32, 2, rotated=True))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_facts_survive_json(index: IvfPqIndex) -> None:
+    assert IndexFacts.from_json(index.facts.to_json()) == index.facts
+    with pytest.raises(TypeError, match="unknown"):
+        IndexFacts.from_json({**index.facts.to_json(), "unknown": 1})
+
+
+@pytest.mark.parametrize(
+    ("dimension", "m"),
+    [(1, 1), (7, 1), (16, 2), (100, 10), (128, 16), (384, 48), (768, 96), (1024, 64), (1536, 96), (2048, 256), (26, 2)],
+)
+def test_the_code_is_an_eighth_of_the_dimension_or_near_it(dimension: int, m: int) -> None:
+    assert code_bytes(dimension) == m
+
+
+def test_at_200_000_rows_of_384_dimensions_a_row_takes_less_than_96_bytes() -> None:
+    params = IvfPqParams.for_rows(200_000, 384)
+    facts = IndexFacts(384, "cosine", 200_000, 200_000, 1.0, 0.1, params)
+    assert 70 < IvfPqIndex(faiss.IndexFlatIP(384), facts).bytes_per_vector < 75
+
+
+@pytest.mark.parametrize(("rows", "nlist"), [(10**6, 4000), (200_000, 1788), (24_336, 624), (10_000, 256), (256, 6)])
+def test_there_are_four_roots_of_lists_while_each_has_rows_to_train_on(rows: int, nlist: int) -> None:
+    assert IvfPqParams.for_rows(rows, 384).nlist == nlist

@@ -10,10 +10,10 @@ import pytest
 
 from indexes.base import SearchParams
 from indexes.catalog import Catalog
-from indexes.collection import CollectionSpec
 from indexes.database import SqliteDatabase
 from indexes.errors import DataDirectoryError, MigrationError, StoreUnavailableError
 from indexes.migration import migration_backups
+from indexes.spec import CollectionSpec
 from indexes.store import SCHEMA_VERSION
 
 RELEASED = Path(__file__).parent / "fixtures"

@@ -33,5 +33,9 @@ def test_by_name_and_by_fingerprint(scripted: Scripted, open_engine: OpenEngine)
             assert embedders.that_made(devices[2].info.fingerprint) is second  # either would do; the first one does
             with pytest.raises(ModelNotServedError, match="'third' is not served here; there are first, second, same"):
                 embedders.named("third")
+            with pytest.raises(
+                ModelNotServedError, match=r"embedder abcdefghijkl is not served here: .*embedding\.also"
+            ):
+                embedders.that_made("abcdefghijklmnop")
 
     asyncio.run(scenario())

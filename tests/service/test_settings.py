@@ -48,7 +48,7 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
     assert settings.server.host == "127.0.0.3"
     assert settings.server.log_level == "debug"
     assert settings.index.nprobe == 7
-    assert settings.index.seal_rows == 50_000
+    assert settings.index.seal_rows is None
 
 
 def test_every_level_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

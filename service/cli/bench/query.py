@@ -14,9 +14,7 @@ import numpy as np
 import orjson
 from threadpoolctl import threadpool_limits
 
-from indexes.base import SearchParams
-from indexes.flat import FlatIndex
-from indexes.segment import NEVER, VisibleAt
+from indexes.exact import ExactRows, range_top_k
 from indexes.store import Store
 from models.base import Embedder, TextKind
 from models.transformer import TransformerEmbedder
@@ -36,10 +34,10 @@ _TOP_K = 10
 
 @dataclass(frozen=True, slots=True)
 class DirectWork:
-    """The work without a server: an embedder and an exact index over the same vectors."""
+    """The work without a server: an embedder and an exact scan of the same vectors."""
 
     embedder: Embedder
-    index: FlatIndex
+    rows: ExactRows
 
     def timed(self, query: str) -> tuple[float, float, float]:
         """Seconds to tokenise, to run the forward, to search."""
@@ -48,12 +46,8 @@ class DirectWork:
         tokenized = time.perf_counter()
         vector = self.embedder.embed(ids)
         embedded = time.perf_counter()
-        self.index.search(vector, _TOP_K, self._all_rows(), SearchParams(_TOP_K))
+        range_top_k(self.rows, vector, 0, np.ones(len(self.rows.vectors), dtype=bool), _TOP_K)
         return tokenized - start, embedded - tokenized, time.perf_counter() - embedded
-
-    def _all_rows(self) -> VisibleAt:
-        rows = self.index.size
-        return VisibleAt(np.zeros(rows, dtype=np.int64), np.full(rows, NEVER, dtype=np.int64), 0)
 
 
 def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) -> dict[str, object]:
@@ -74,7 +68,7 @@ def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) ->
         settings = settings_or_fail(None).embedding
         embedder = TransformerEmbedder.load(settings.model, device=settings.device, dtype=settings.dtype)
         threadpool_limits(1, user_api="blas")  # as the server does it
-        direct = DirectWork(embedder, _index_of(Path(folder, "data"), embedder.info.dimension))
+        direct = DirectWork(embedder, _rows_of(Path(folder, "data"), embedder.info.dimension))
         http = connection(url)
         say(f"timing {len(texts)} queries, {rounds} rounds")
         for text in texts[:_WARM_UP]:
@@ -92,15 +86,13 @@ def _ingested(url: str, corpus: Path) -> Uploader:
     return uploader
 
 
-def _index_of(data_dir: Path, dimension: int) -> FlatIndex:
-    """An exact index over the stored vectors; SQLite lets a second process read while the server runs."""
+def _rows_of(data_dir: Path, dimension: int) -> ExactRows:
+    """The stored vectors; SQLite lets a second process read while the server runs."""
     (path,) = data_dir.glob("collections/*/store.db")
     store = Store(path)
-    index = FlatIndex(dimension)
-    for _, vectors in store.scan(dimension):
-        index.append(vectors)
+    vectors = np.concatenate([block.vectors for block in store.scan(dimension)])
     store.close()
-    return index
+    return ExactRows(vectors, "cosine")
 
 
 def _alternated(
@@ -141,7 +133,7 @@ def _report(
     return {
         "bench": "query",
         "documents": documents,
-        "chunks": direct.index.size,
+        "chunks": len(direct.rows.vectors),
         "samples": len(over_http),
         "http_ms": asdict(http),
         "direct_ms": asdict(work),

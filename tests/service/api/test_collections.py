@@ -19,6 +19,7 @@ DEFAULT = {
     "documents": 0,
     "chunks": 0,
     "index_version": 0,
+    "reembedding": None,
 }
 
 

@@ -85,6 +85,19 @@ def test_delete(api: httpx.Client) -> None:
     assert api.post("/v1/search", json={"query": "words", "collection": "docs"}).json()["chunks"] == []
 
 
+def test_delete_by_filter(api: httpx.Client) -> None:
+    for name, metadata in {"a": {"year": 2019}, "b": {"year": 2020}, "c": {}, "d": {"year": [2021, "x"]}}.items():
+        put(api, name, metadata=metadata)
+    recent = {"type": "gte", "key": "year", "value": 2020}
+    reply = api.post(f"{DOCUMENTS}:delete", json={"filters": recent}).json()
+    assert reply["deleted"] == 2
+    found = api.post("/v1/search", json={"query": "words", "collection": "docs"}).json()
+    assert sorted(chunk["document_id"] for chunk in found["chunks"]) == ["a", "c"]
+    assert found["index_version"] == reply["index_version"]
+    again = api.post(f"{DOCUMENTS}:delete", json={"filters": recent}).json()
+    assert again == {"deleted": 0, "index_version": reply["index_version"] + 1}
+
+
 def test_deleted_documents_take_no_place_from_others(api: httpx.Client) -> None:
     for number in range(9):
         put(api, str(number), text=f"Some words. {'More of it. ' * number}")

@@ -40,10 +40,10 @@ def test_status_tells_the_state_of_everything(api: httpx.Client) -> None:
     assert set(model["cost"]) == {"fixed_ms", "per_token_us", "error"}
     assert status["generators"] == {"extractive": {"kind": "extractive", "state": "ready"}}
     assert status["default_llm"] == "extractive"
-    assert status["sealer_running"] is True
+    assert status["maintenance_running"] is True
     docs = status["collections"]["docs"]
     assert {name: docs[name] for name in ("documents", "chunks", "index_version", "seal_rows")} == {
-        "documents": 1, "chunks": 1, "index_version": 1, "seal_rows": 50_000,
+        "documents": 1, "chunks": 1, "index_version": 1, "seal_rows": 8192,
     }  # fmt: skip
     assert [(segment["index"], segment["rows"]) for segment in docs["segments"]] == [("flat", 1)]
 

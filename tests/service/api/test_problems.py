@@ -104,6 +104,46 @@ def test_an_unknown_collection(limited: httpx.Client, problem: Problem, route: s
     assert r"'\ud800'" in problem(sent, 404, "not_found")["detail"]
 
 
+FILTERS = [
+    ("a list", b"[]", "filters: Input should be"),
+    ("a word", b'"eq"', "filters: Input should be"),
+    ("empty", b"{}", "type must be one of eq, ne, "),
+    ("no such type", b'{"type": "like", "key": "k", "value": 1}', "; got 'like'"),
+    ("unknown member", b'{"type": "eq", "key": "k", "value": 1, "boost": 2}', "filter has a member besides"),
+    ("no value", b'{"type": "eq", "key": "k"}', "value is missing"),
+    ("null", b'{"type": "eq", "key": "k", "value": null}', "value must be a string, a finite number or a boolean"),
+    ("NaN", b'{"type": "eq", "key": "k", "value": NaN}', "got nan"),
+    ("infinite", b'{"type": "eq", "key": "k", "value": 1e999}', "got inf"),
+    ("wide", b'{"type": "eq", "key": "k", "value": 1%s}' % (b"0" * 400), "an integer of 1329 bits; the limit is 1024"),
+    ("deep", b'%s1%s' % (b'{"type": "or", "filters": [' * 20, b"]}" * 20), "lies 17 levels deep; the limit is 16"),
+    ("order of booleans", b'{"type": "or", "filters": [{"type": "gt", "key": "k", "value": true}]}',
+     "filters[0].value must be a number or a string for gt: booleans have no order; got True"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("route", ["/v1/search", "/v1/query", "/v1/collections/docs/documents:delete"])
+@pytest.mark.parametrize(("filters", "said"), [row[1:] for row in FILTERS], ids=[name for name, *_ in FILTERS])
+def test_bad_filters(limited: httpx.Client, problem: Problem, route: str, filters: bytes, said: str) -> None:
+    question = b"" if route.endswith("delete") else b'"query": "x", "collection": "docs", '
+    sent = limited.post(route, content=b'{%s"filters": %s}' % (question, filters), headers=JSON)
+    body = problem(sent, 422, "invalid_request")
+    assert said in body["detail"]
+    assert body["error"]["param"] == "filters"
+
+
+def test_a_delete_without_filters_deletes_nothing(limited: httpx.Client, problem: Problem) -> None:
+    route = "/v1/collections/docs/documents:delete"
+    for content in (b"{}", b'{"filters": null}', b'{"filter": {"type": "ne", "key": "k", "value": 1}}'):
+        assert (
+            "filters" in problem(limited.post(route, content=content, headers=JSON), 422, "invalid_request")["detail"]
+        )
+    everything = b'{"filters": {"type": "ne", "key": "k", "value": 1}}'
+    sent = limited.post(route, content=everything, headers={"content-type": "text/plain"})
+    problem(sent, 415, "unsupported_media_type")
+    sent = limited.post("/v1/collections/atlantis/documents:delete", content=everything, headers=JSON)
+    problem(sent, 404, "not_found")
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_a_question_that_is_not_announced_as_json(
     limited: httpx.Client, problem: Problem, content_type: str | None

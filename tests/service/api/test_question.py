@@ -8,6 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from indexes.base import Hit, SearchParams, Vectors
+from indexes.collection import Collection
+from indexes.filters import parse_filter
+
 TEXT = (
     "# Café Ω\r\n\r\nThe espresso machine of the café is cleaned every evening by the staff. 🎉 "
     "The grinder next to the machine is cleaned once a week.\r\n\r\n## Opening\r\n\r\n"
@@ -49,6 +53,22 @@ def test_search_replies_with_chunks_and_where_they_are(cafe: httpx.Client) -> No
     assert ["Café Ω", "Opening"] in [chunk["heading_path"] for chunk in reply["chunks"]]
     assert set(reply["timings_ms"]) == {"queue", "embed", "search", "other", "total"}
     assert response.headers["server-timing"].startswith("queue;dur=")
+
+
+@pytest.mark.parametrize("route", ["/v1/search", "/v1/query"])
+def test_filters_reach_the_collection(cafe: httpx.Client, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    asked: list[SearchParams] = []
+    search = Collection.search
+
+    def recorded(collection: Collection, query: Vectors, params: SearchParams) -> list[Hit]:
+        asked.append(params)
+        return search(collection, query, params)
+
+    monkeypatch.setattr(Collection, "search", recorded)
+    filters = {"type": "or", "filters": [{"type": "in", "key": "lang", "value": ["de", 1]}]}
+    for sent in (filters, None):
+        assert cafe.post(route, json=QUESTION | {"filters": sent}).status_code == 200
+    assert [params.filter for params in asked] == [parse_filter(filters), None]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def test_help_names_every_command() -> None:
     done = quarry("--help")
     assert done.exit_code == 0
-    for command in ("serve", "ingest", "ask", "bench"):
+    for command in ("serve", "ingest", "ask", "backup", "restore", "bench"):
         assert command in done.output
 
 

@@ -13,13 +13,16 @@ from indexes.base import SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import InvalidNameError
+from indexes.filters import parse_filter
 from indexes.upkeep import IndexPolicy
 from models.base import TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service.embedders import Embedders
 from service.errors import EmbedderUnavailableError, EmptyDocumentError, InvalidRequestError, OverloadedError
 from service.ingest import ingestor as module
+from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor, NewDocument, Written
+from service.ingest.mirror import Mirror
 from service.library import Library
 from service.settings import ChunkingSettings, LimitSettings
 
@@ -83,7 +86,9 @@ def run(
             embedders = Embedders(opened.batchers)
             library = Library(catalog, embedders.infos(), ChunkingSettings(size=16, overlap=0))
             limits = LimitSettings(document_characters=2000)
-            ingestor = stack.enter_context(Ingestor(library, embedders, limits, opened.metrics, changes.append))
+            documents = stack.enter_context(DocumentEmbedder(embedders))
+            mirror = Mirror(catalog)
+            ingestor = stack.enter_context(Ingestor(library, documents, mirror, limits, opened.metrics, changes.append))
             return await asyncio.wait_for(scenario(ingestor), PATIENCE_S)
 
     return lambda scenario: asyncio.run(staged(scenario))
@@ -162,7 +167,7 @@ def test_a_delete_that_was_accepted_later_wins_over_a_put_under_way(
     async def scenario(ingestor: Ingestor) -> None:
         writing = asyncio.create_task(put(ingestor, "a", "The slow bees."))
         assert await asyncio.to_thread(embedder.entered.acquire, timeout=PATIENCE_S)
-        deleted, _ = await ingestor.delete(catalog.get("docs"), "a")
+        deleted, _ = await ingestor.delete("docs", "a")
         assert not deleted
         embedder.gates["slow"].set()
         await writing
@@ -259,13 +264,35 @@ def test_a_long_document_is_many_chunks_in_their_order(run: Callable[..., Writte
         assert f"n{number} " in found(catalog, f"n{number}")[0]
 
 
+def test_a_delete_by_filter_wins_over_a_put_under_way_that_it_matches(
+    run: Callable[..., list[Any]], embedder: Counting, catalog: Catalog
+) -> None:
+    embedder.gates["slow"] = threading.Event()
+
+    async def scenario(ingestor: Ingestor) -> list[Any]:
+        await put(ingestor, "b", "Honey bees sleep.", metadata={"tag": "x"})
+        await put(ingestor, "c", "Honey bees eat.")
+        embedder.entered = threading.Semaphore(0)
+        writing = asyncio.create_task(put(ingestor, "a", "The slow bees.", metadata={"tag": ["x", "y"]}))
+        assert await asyncio.to_thread(embedder.entered.acquire, timeout=PATIENCE_S)
+        tagged = parse_filter({"type": "eq", "key": "tag", "value": "x"})
+        deleted, version = await ingestor.delete_matching("docs", tagged)
+        embedder.gates["slow"].set()
+        await writing
+        return [deleted, version]
+
+    deleted, version = run(scenario)
+    assert deleted == 1
+    assert found(catalog, "bees") == ["Honey bees eat."]
+    assert catalog.get("docs").version > version
+
+
 def test_delete_says_whether_there_was_one(run: Callable[..., list[Any]], catalog: Catalog) -> None:
     async def scenario(ingestor: Ingestor) -> list[Any]:
         await put(ingestor, "a", "Honey bees sleep.")
-        collection = catalog.get("docs")
         with pytest.raises(InvalidNameError):
-            await ingestor.delete(collection, "")
-        return [await ingestor.delete(collection, "a"), await ingestor.delete(collection, "a")]
+            await ingestor.delete("docs", "")
+        return [await ingestor.delete("docs", "a"), await ingestor.delete("docs", "a")]
 
     assert run(scenario) == [(True, 2), (False, 3)]
     assert found(catalog, "bees") == []

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
@@ -16,26 +16,12 @@ from service.cli.bench.embed.rig import Rig, rig
 from service.cli.bench.embed.saturation import Saturation, saturate
 from service.cli.bench.embed.texts import BenchTexts
 from service.cli.bench.machine import processor
+from service.cli.bench.target import Target
 from service.settings import EmbeddingSettings
 
 # Texts of a round, repeated where there are fewer.
 _SHORT, _LONG = 1536, 320
 _PER_REQUEST = (1, 16)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A measured value beside what it should be."""
-
-    name: str
-    value: float
-    limit: float
-    is_most: bool
-
-    @property
-    def is_met(self) -> bool:
-        """On the right side of the limit."""
-        return self.value <= self.limit if self.is_most else self.value >= self.limit
 
 
 async def run(

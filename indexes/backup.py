@@ -1,0 +1,207 @@
+"""Backups: a copy of the truth that is made while the collections serve, verified, and restored whole or not at all.
+
+Indexes and their snapshots are derived from the stores, so a backup has none.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+from indexes.backup_manifest import BackupManifest, CollectionEntry
+from indexes.data_directory import CATALOG, COLLECTIONS, STORE
+from indexes.durable import Checksum, discard, move, sync
+from indexes.errors import BackupConflictError, BackupError, IndexesError
+from indexes.sqlite_copy import copy_database, fixed_view
+
+Progress = Callable[[int, int], None]  # bytes done, bytes expected; what is written meanwhile can make it more
+
+
+class CatalogFiles(Protocol):
+    """A ``Catalog`` that serves, or a ``DataDirectory`` that nobody has opened."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where its files are."""
+
+    def unchanging(self) -> AbstractContextManager[None]:
+        """While this is held no collection is created, dropped or renamed."""
+
+
+@dataclass(slots=True)
+class _Meter:
+    progress: Progress
+    expected: int
+    done: int = 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        self.progress(self.done, max(self.done, self.expected))
+
+
+@dataclass(slots=True)
+class _View:
+    """Every database as it is at one moment, however long copying takes and whatever is dropped meanwhile."""
+
+    taken_at: str
+    catalog: Path  # a copy already: it is small, and says what to look at
+    stores: dict[str, sqlite3.Connection] = field(default_factory=dict)  # by uuid, each in a read transaction
+    names: dict[str, str | None] = field(default_factory=dict)
+    bytes: int = 0
+
+
+def back_up(catalog: CatalogFiles, folder: Path, progress: Progress = lambda *_: None) -> BackupManifest:
+    """Copy the catalogue and every store, all as of one moment; reads and writes go on meanwhile.
+
+    Args:
+        folder: is new or empty; it is there when this returns and not before.
+
+    Returns:
+        What was copied, with the checksum of every file.
+
+    Raises:
+        BackupConflictError: ``folder`` has something in it, or another backup is being written to it.
+        BackupError: a database cannot be read, or ``folder`` not be written; no trace of it is left.
+    """
+    folder = folder.absolute()
+    _refuse_what_is_there(folder)
+    with _unfinished(folder) as temporary, ExitStack() as opened:
+        view = _looked_at(catalog, temporary, opened)
+        meter = _Meter(progress, view.bytes)
+        collections = tuple(_copied(view, uid, temporary, meter) for uid in sorted(view.names))
+        files = {str(path.relative_to(temporary)): Checksum.of_file(path) for path in sorted(temporary.rglob("*.db"))}
+        schema = _schema_version(view.catalog)
+        manifest = BackupManifest(view.taken_at, version("quarry"), schema, collections, files)
+        manifest.write(temporary)
+        for below in sorted(path for path in temporary.rglob("*") if path.is_dir()):
+            sync(below)
+        sync(temporary)
+        move(temporary, folder)
+    return manifest
+
+
+def verify_backup(folder: Path, progress: Progress = lambda *_: None) -> BackupManifest:
+    """Read every byte of a backup.
+
+    Raises:
+        BackupError: it is none, or a file of it is missing or damaged.
+    """
+    manifest = BackupManifest.read(folder)
+    meter = _Meter(progress, manifest.bytes)
+    for path, expected in manifest.files.items():
+        try:
+            found = Checksum.of_file(folder / path)
+        except OSError as error:
+            raise BackupError(f"the backup cannot be read: {error}") from error
+        if found != expected:
+            raise BackupError(f"{folder / path} is damaged: it is not what {folder} says it should be")
+        meter.advance(found.bytes)
+    return manifest
+
+
+def _refuse_what_is_there(folder: Path) -> None:
+    try:
+        if any(folder.iterdir()):
+            raise BackupConflictError(f"{folder} is not empty; a backup goes to a new folder")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BackupConflictError(f"{folder} cannot take a backup: {error}") from error
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder``, on the same file system, that does not outlive a failure."""
+    temporary = folder.with_name(f".{folder.name}.writing")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if temporary.exists():
+            raise BackupConflictError(f"{temporary} is there: a backup is being written, or was cut short; see to it")
+        os.mkdir(temporary)
+    except OSError as error:
+        raise BackupError(f"cannot write to {folder.parent}: {error}") from error
+    try:
+        yield temporary
+    except (OSError, sqlite3.Error) as error:
+        discard(temporary)
+        raise BackupError(f"the backup to {folder} failed: {error}") from error
+    except BaseException:
+        discard(temporary)
+        raise
+
+
+def _looked_at(catalog: CatalogFiles, temporary: Path, opened: ExitStack) -> _View:
+    view = _View(datetime.now(UTC).isoformat(timespec="seconds"), temporary / CATALOG)
+    with catalog.unchanging():
+        with closing(_connected(catalog.data_dir / CATALOG)) as live:
+            copy_database(live, view.catalog)
+        view.names = _without_deletions(view.catalog)
+        for uid, name in view.names.items():
+            path = catalog.data_dir / COLLECTIONS / uid / STORE
+            try:
+                connection = opened.enter_context(closing(_connected(path)))
+                opened.enter_context(fixed_view(connection))
+            except sqlite3.Error as error:
+                raise BackupError(f"collection {name or uid!r} cannot be read: {error}") from error
+            view.stores[uid] = connection
+            view.bytes += path.stat().st_size
+    return view
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """To a file that must exist. Not read-only: with nobody else there, the log has to be recovered first."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=10)
+    try:
+        connection.execute("PRAGMA query_only=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _without_deletions(catalog: Path) -> dict[str, str | None]:
+    """Name by uuid of what is to be copied. A collection without a name that nothing refers to is half deleted."""
+    with closing(sqlite3.connect(catalog, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys=ON")
+        for (uid,) in connection.execute("SELECT uuid FROM collections WHERE name IS NULL").fetchall():
+            try:
+                connection.execute("DELETE FROM collections WHERE uuid = ?", (uid,))
+            except sqlite3.IntegrityError:
+                continue  # something refers to it
+        names = dict(connection.execute("SELECT uuid, name FROM collections").fetchall())
+    sync(catalog)
+    return names
+
+
+def _copied(view: _View, uid: str, temporary: Path, meter: _Meter) -> CollectionEntry:
+    """Copy a store, and give up its view at once: as long as it is held, its log can only grow."""
+    target = temporary / COLLECTIONS / uid / STORE
+    target.parent.mkdir(parents=True)
+    connection = view.stores.pop(uid)
+    try:
+        copy_database(connection, target, meter.advance)
+        connection.execute("ROLLBACK")
+        documents, chunks = _counts(target)
+    except (sqlite3.Error, IndexesError) as error:
+        raise BackupError(f"collection {view.names[uid] or uid!r} cannot be copied: {error}") from error
+    return CollectionEntry(view.names[uid], uid, documents, chunks, _schema_version(target))
+
+
+def _counts(store: Path) -> tuple[int, int]:
+    with closing(_copy_opened(store)) as connection:
+        row = connection.execute("SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM chunks)").fetchone()
+    return int(row[0]), int(row[1])
+
+
+def _schema_version(path: Path) -> int:
+    with closing(_copy_opened(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _copy_opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)

@@ -1,0 +1,106 @@
+"""What a backup says about itself, in two files: the manifest, and the manifest's own checksum."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from indexes.data_directory import CATALOG, COLLECTIONS, STORE
+from indexes.durable import Checksum, write_synced
+from indexes.errors import BackupError
+
+_FORMAT = 1
+_MANIFEST, _SEAL = "manifest.json", "manifest.json.sha256"
+# Nothing else is ever read or written for a manifest, whoever made it.
+_PATH = re.compile(rf"{re.escape(CATALOG)}|{COLLECTIONS}/[0-9a-f]{{32}}/{re.escape(STORE)}")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionEntry:
+    """A collection of the backup.
+
+    Attributes:
+        name: None for one that another is about to replace, or has replaced.
+        uuid: its folder.
+        schema_version: of its store.
+    """
+
+    name: str | None
+    uuid: str
+    documents: int
+    chunks: int
+    schema_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupManifest:
+    """A backup as a whole.
+
+    Attributes:
+        created_at: UTC, ISO 8601, when its collections were looked at.
+        program: version of the program that made it.
+        schema_version: of the catalogue.
+        files: by path in the backup.
+    """
+
+    created_at: str
+    program: str
+    schema_version: int
+    collections: tuple[CollectionEntry, ...]
+    files: Mapping[str, Checksum]
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(checksum.bytes for checksum in self.files.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        return {"format": _FORMAT, **asdict(self)}
+
+    def write(self, folder: Path) -> None:
+        """Put it on the disk."""
+        data = orjson.dumps(self.to_json(), option=orjson.OPT_INDENT_2)
+        write_synced(folder / _MANIFEST, data)
+        write_synced(folder / _SEAL, _seal(data))
+
+    @classmethod
+    def read(cls, folder: Path) -> "BackupManifest":
+        """Of a backup, whose files are not looked at.
+
+        Raises:
+            BackupError: there is none, it is damaged, or a newer program wrote it.
+        """
+        try:
+            data, seal = (folder / _MANIFEST).read_bytes(), (folder / _SEAL).read_bytes()
+        except OSError as error:
+            raise BackupError(f"{folder} is no backup: {error}") from error
+        if seal != _seal(data):
+            raise BackupError(f"{folder / _MANIFEST} is damaged: {_SEAL} has another checksum")
+        try:
+            return cls._from_json(orjson.loads(data))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BackupError(f"{folder / _MANIFEST} is not understood: {error!r}") from error
+
+    @classmethod
+    def _from_json(cls, raw: Any) -> "BackupManifest":  # noqa: ANN401  what JSON holds
+        if raw["format"] != _FORMAT:
+            raise BackupError(f"the backup has format {raw['format']!r}; this program knows {_FORMAT}")
+        strange = [path for path in raw["files"] if not _PATH.fullmatch(path)]
+        if strange:
+            raise BackupError(f"the backup names {strange[0]!r}, which is no file of a data directory")
+        return cls(
+            raw["created_at"],
+            raw["program"],
+            raw["schema_version"],
+            tuple(CollectionEntry(**entry) for entry in raw["collections"]),
+            {path: Checksum.from_json(entry) for path, entry in raw["files"].items()},
+        )
+
+
+def _seal(manifest: bytes) -> bytes:
+    """As ``sha256sum`` writes it, so that it can check it."""
+    return f"{Checksum.of(manifest).sha256}  {_MANIFEST}\n".encode()

@@ -1,0 +1,45 @@
+"""The log of operations: the version each made, and what comes too late because a later one was applied before it."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from indexes.filters import Filter, matches, parse_filter, to_json
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Version of the last operation."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'operations'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def log(
+    connection: sqlite3.Connection, seq: int, kind: str, document_id: str = "", filter: Filter | None = None
+) -> int:
+    """Note an operation on a document, or on all that pass a filter.
+
+    Returns:
+        The version it makes.
+    """
+    text = None if filter is None else json.dumps(to_json(filter))  # orjson has no integers beyond 64 bits
+    cursor = connection.execute(
+        "INSERT INTO operations (seq, kind, document_id, filter) VALUES (?, ?, ?, ?)", (seq, kind, document_id, text)
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def superseded(connection: sqlite3.Connection, document_id: str, seq: int) -> bool:
+    """Whether an operation on the document that was accepted after ``seq`` has been applied."""
+    row = connection.execute(
+        "SELECT max(coalesce((SELECT max(seq) FROM operations WHERE document_id = ?1), 0), "
+        "coalesce((SELECT seq FROM documents WHERE id = ?1), 0))",
+        (document_id,),
+    ).fetchone()
+    return int(row[0]) > seq
+
+
+def deleted_since(connection: sqlite3.Connection, metadata: Mapping[str, Any], seq: int) -> bool:
+    """Whether documents like one with this metadata were deleted by an operation that was accepted after ``seq``."""
+    found = connection.execute("SELECT filter FROM operations WHERE seq > ? AND filter IS NOT NULL", (seq,))
+    return any(matches(parse_filter(json.loads(text)), metadata) for (text,) in found)

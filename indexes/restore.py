@@ -1,0 +1,86 @@
+"""Restoring a backup into a data directory that has no data."""
+
+import os
+from pathlib import Path
+
+from indexes.backup import Progress, verify_backup
+from indexes.backup_manifest import BackupManifest
+from indexes.catalog import SCHEMA_VERSION as CATALOG_VERSION
+from indexes.data_directory import CATALOG, COLLECTIONS, LOCK, owned
+from indexes.durable import copy_synced, discard, move, sync
+from indexes.errors import BackupConflictError, BackupError
+from indexes.store import SCHEMA_VERSION as STORE_VERSION
+
+_RESTORING = ".restoring"
+# What a data directory may have without having data. A backup may lie in the directory it is restored to.
+_NO_DATA = {LOCK, _RESTORING, "backups"}
+
+
+def restore(folder: Path, data_dir: Path, progress: Progress = lambda *_: None) -> BackupManifest:
+    """Verify a backup, then make its data that of ``data_dir``; offline, under the lock.
+
+    Nothing has a name there before everything is on the disk, and the catalogue, which leads to the rest, comes last.
+
+    Raises:
+        BackupConflictError: ``data_dir`` has data.
+        BackupError: the backup is damaged or from a newer program, or ``data_dir`` cannot be written; it is as it was.
+        DataDirectoryError: another process owns ``data_dir``.
+    """
+    manifest = verify_backup(folder, progress)
+    _refuse_newer(manifest)
+    is_new = not data_dir.exists()
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with owned(data_dir):
+            _refuse_data(data_dir)
+            _copy(folder, manifest, data_dir)
+    except BaseException as error:
+        if is_new:
+            discard(data_dir)
+        if isinstance(error, OSError):
+            raise BackupError(f"cannot restore to {data_dir}: {error}") from error
+        raise
+    return manifest
+
+
+def _refuse_newer(manifest: BackupManifest) -> None:
+    if manifest.schema_version > CATALOG_VERSION:
+        raise BackupError(
+            f"the backup's catalogue has schema version {manifest.schema_version}; this program knows {CATALOG_VERSION}"
+        )
+    for entry in manifest.collections:
+        if entry.schema_version > STORE_VERSION:
+            raise BackupError(
+                f"collection {entry.name or entry.uuid!r} of the backup has schema version {entry.schema_version}; "
+                f"this program knows {STORE_VERSION}"
+            )
+
+
+def _refuse_data(data_dir: Path) -> None:
+    for entry in data_dir.iterdir():
+        is_empty_folder = entry.name == COLLECTIONS and entry.is_dir() and not any(entry.iterdir())
+        if entry.name not in _NO_DATA and not is_empty_folder:
+            raise BackupConflictError(f"{data_dir} has data ({entry.name}); a backup is restored to a new directory")
+
+
+def _copy(folder: Path, manifest: BackupManifest, data_dir: Path) -> None:
+    temporary, collections = data_dir / _RESTORING, data_dir / COLLECTIONS
+    discard(temporary)
+    try:
+        (temporary / COLLECTIONS).mkdir(parents=True)
+        for path, expected in manifest.files.items():
+            target = temporary / path
+            target.parent.mkdir(exist_ok=True)
+            if copy_synced(folder / path, target) != expected:
+                raise BackupError(f"{folder / path} has changed while it was restored")
+            sync(target.parent)
+        sync(temporary / COLLECTIONS)
+        move(temporary / COLLECTIONS, collections)
+        move(temporary / CATALOG, data_dir / CATALOG)
+        os.rmdir(temporary)
+    except BaseException:
+        discard(data_dir / CATALOG)
+        discard(collections)
+        raise
+    finally:
+        discard(temporary)

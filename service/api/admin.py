@@ -1,0 +1,44 @@
+"""What an operator may ask of a server that runs."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from indexes.backup_manifest import BackupManifest
+from service.api.media_type import require_json
+from service.api.services import ServicesOf
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+_BACKUPS = "backups"
+
+
+class BackupBody(BaseModel):
+    """Where a backup goes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    folder: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="Name of a new folder in the data directory's backups/; the time in UTC by default.",
+    )
+
+
+class BackupReply(BaseModel):
+    """A backup that was made."""
+
+    folder: str = Field(description="Where it is, on the server.")
+    bytes: int = Field(description="Size of its files.")
+    manifest: BackupManifest
+
+
+@router.post("/backup", dependencies=[Depends(require_json)])
+async def make_backup(services: ServicesOf, body: BackupBody | None = None) -> BackupReply:
+    """Copy every collection as of one moment; reads and writes go on. A folder that has something in it is a 409."""
+    name = (body or BackupBody()).folder or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = (services.settings.data_dir / _BACKUPS / name).absolute()
+    manifest = await asyncio.to_thread(services.library.back_up, folder)
+    return BackupReply(folder=str(folder), bytes=manifest.bytes, manifest=manifest)

@@ -1,0 +1,76 @@
+"""DocumentEmbedder: what a document comes to in a collection, its chunks and their vectors."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import numpy as np
+
+from indexes.base import Chunk, Document, Vectors
+from indexes.spec import CollectionSpec
+from models.base import TextKind
+from service.batching import Asker, EmbeddingBatcher
+from service.embedders import Embedders
+from service.ingest.chunking import Chunker
+from service.scheduling.job import Lane
+
+# Chunks of one document that wait for the device at a time: enough to fill a batch, few beside the queue's bound.
+_SLICE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Chunks with their ``(len(chunks), dimension)`` vectors."""
+
+    chunks: Sequence[Chunk]
+    vectors: Vectors
+
+
+class DocumentEmbedder:
+    """Cuts and embeds documents in the bulk lane. A context manager that owns its threads."""
+
+    def __init__(self, embedders: Embedders) -> None:
+        self._embedders = embedders
+        # Cutting counts tokens in Python and fights the event loop for the GIL: one thread, and another so that a long
+        # document does not hold up short ones.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="quarry-cutting")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    async def content(self, document: Document, spec: CollectionSpec, caller: str = "") -> Content:
+        """What ``document`` comes to in a collection of that identity.
+
+        Args:
+            caller: whose share of the device its vectors count against.
+
+        Raises:
+            ModelNotServedError: the collection's embedder is not among those of this server.
+            OverloadedError, EmbedderUnavailableError: as ``EmbeddingBatcher.embed``.
+        """
+        embedder = self._embedders.that_made(spec.fingerprint)
+        chunker = Chunker(embedder.count_tokens, spec.chunk_size, spec.chunk_overlap, embedder.info.max_tokens)
+        cut = partial(_cut, chunker, document)
+        chunks, texts = await asyncio.get_running_loop().run_in_executor(self._threads, cut)
+        return Content(chunks, await _vectors(embedder, texts, caller))
+
+
+async def _vectors(embedder: EmbeddingBatcher, texts: Sequence[str], caller: str) -> Vectors:
+    blocks = [np.empty((0, embedder.info.dimension), dtype=np.float32)]
+    for first in range(0, len(texts), _SLICE):
+        part = texts[first : first + _SLICE]
+        embedded = await embedder.embed(part, TextKind.DOCUMENT, Lane.BULK, Asker(caller))
+        blocks.append(embedded.vectors)
+    return np.concatenate(blocks)
+
+
+def _cut(chunker: Chunker, document: Document) -> tuple[list[Chunk], list[str]]:
+    """Chunks, and what their vectors are made of."""
+    chunks = chunker.chunks(document)
+    return chunks, [chunker.embedded_text(document, chunk) for chunk in chunks]
