@@ -5,6 +5,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
+from indexes.background import work_in_the_background
 from indexes.collection import Collection
 from indexes.errors import IndexesError
 
@@ -17,7 +18,7 @@ class Maintenance:
     def __init__(self) -> None:
         self._waiting: dict[int, Collection] = {}
         self._work = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarry-maintenance")
+        self._thread = ThreadPoolExecutor(1, "quarry-maintenance", initializer=work_in_the_background)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="maintenance")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
+from indexes.background import work_in_the_background
 from indexes.errors import IndexesError
 from service.cli.bench.percentiles import Percentiles
 from service.cli.bench.search.corpus import Corpus, metadata_of
@@ -78,7 +79,7 @@ class Searching:
     def beside_rebuild(self) -> Beside:
         """A rebuild that is searched from end to end, and the quiet before and after it."""
         idle, loaded = _Samples(), _Samples()
-        with searchers(1) as thread, ThreadPoolExecutor(1) as builder:
+        with searchers(1) as thread, ThreadPoolExecutor(1, initializer=work_in_the_background) as builder:
             self._search(thread, idle, self._enough(self._samples // 2))
             start = time.perf_counter()
             done = builder.submit(self._subject.rebuild)
