@@ -9,19 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
+from indexes.erasure import Proof, needles_in
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, SnapshotError, UnknownRowError
 from indexes.filters import Filter
 from indexes.generation import read_store
 from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
 from indexes.plan import Plan
+from indexes.purge import needles_of_dead, purge
 from indexes.saved_index import unpacked
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState, state_of
 from indexes.store import Change, Store, StoredChunk
 from indexes.upkeep import IndexPolicy, Upkeep
+from indexes.verification import Verification, verify
 from indexes.view import View
+from indexes.work import Work
 from indexes.writer import GroupCommitWriter
 
 # Vectors that are so near to unit vectors are kept as they came.
@@ -46,6 +50,7 @@ class Searched:
     Attributes:
         version: of the collection that was searched.
         plan: how the sealed rows were searched; None where there are none.
+        sealed_rows: rows that IVF-PQ covers.
         tail_rows: rows that were searched exactly.
         dropped: candidates that are no hits, if the search asked to be explained.
     """
@@ -53,6 +58,7 @@ class Searched:
     hits: Sequence[Hit]
     version: int
     plan: Plan | None
+    sealed_rows: int
     tail_rows: int
     dropped: Sequence[DroppedChunk] = ()
 
@@ -74,11 +80,12 @@ class Collection:
         self.spec = spec
         self._store = store
         self._writer = writer
-        snapshots = Snapshots(folder)
+        self._snapshots = snapshots = Snapshots(folder)
         view, damage = _opened(spec, store, snapshots)
         self._live = LiveView(view)
         self.upkeep = Upkeep(spec, store, self._live, snapshots, policy, damage)
         self._seq = itertools.count(store.last_seq() + 1)
+        self._verifying: Work | None = None
 
     @property
     def version(self) -> int:
@@ -180,7 +187,59 @@ class Collection:
 
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""
-        return state_of(self._live.now, self.upkeep, self._store.counts())
+        return state_of(self._live.now, self.upkeep, self._store.counts(), self._snapshots.newest(), self.working_on)
+
+    @property
+    def working_on(self) -> Work | None:
+        """What is being built or verified."""
+        return self.upkeep.working_on or self._verifying
+
+    def rebuild(self) -> None:
+        """Build the index anew from the store, and save it.
+
+        Raises:
+            InsufficientMemoryError, StoreUnavailableError: the index that is there stays.
+            SnapshotError: the new one cannot be saved; it serves all the same.
+        """
+        self.upkeep.rebuild()
+        self.upkeep.save()
+
+    def verify(self) -> Verification:
+        """Compare the index with the store and check every file; reads and writes go on meanwhile.
+
+        Raises:
+            StoreUnavailableError: the collection is closed.
+        """
+
+        def progress(done: int, total: int) -> None:
+            self._verifying = Work("verifying", done, total)
+
+        self._verifying = Work("verifying")
+        try:
+            return verify(self._store, self._live, self._snapshots, progress)
+        finally:
+            self._verifying = None
+
+    def ids_matching(self, filter: Filter) -> list[str]:
+        """Ids of the documents that pass now."""
+        return self._store.ids_matching(filter)
+
+    def needles(self, document_ids: Sequence[str]) -> list[bytes]:
+        """Samples of everything that the documents have in the store, to be taken before they are deleted."""
+        return needles_in(self._store.database, document_ids)
+
+    def purge(self, needles: Sequence[bytes]) -> Proof:
+        """Remove everything that was deleted so far from files, index and snapshots, and look for it there.
+
+        Args:
+            needles: samples of it. Those of the vectors that are still in memory are added.
+
+        Raises:
+            ErasureError: it cannot be removed, or was found after that.
+            InsufficientMemoryError, SnapshotError, StoreUnavailableError: it can be tried again.
+        """
+        wanted = list(dict.fromkeys([*needles, *needles_of_dead(self._live.now)]))
+        return purge(self._writer, self._store, self.upkeep, wanted)
 
     def close(self) -> None:
         """Close the store; later calls raise StoreUnavailableError. On the writer thread, or after it has ended."""
@@ -222,7 +281,7 @@ def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> 
         if row in stored
     ]
     dropped = [_dropped(candidate, stored.get(candidate.row)) for candidate in found.dropped]
-    return Searched(hits, version, found.plan, found.tail_rows, dropped)
+    return Searched(hits, version, found.plan, found.sealed_rows, found.tail_rows, dropped)
 
 
 def _hit(stored: StoredChunk, score: float, cosine: float) -> Hit:

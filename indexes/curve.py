@@ -22,6 +22,8 @@ from indexes.ivf_pq import IvfPqIndex
 _NEIGHBOURS = 10
 _REFINES = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32)
 
+# One to ask with and one to find.
+_FEWEST_LIVE = 2
 _MOST_QUERIES = 1000
 _FEWEST_QUERIES = 100
 # Rows times queries: bounds the exact scan that the truth takes.
@@ -106,20 +108,26 @@ def search_cost(index: IvfPqIndex, nprobe: int, refine: int) -> float:
     return centroids + rows * (8 + _LOOKUP * params.m) + candidates * (_HEAP + _GATHER * 4 * d)
 
 
-def measure_curve(index: IvfPqIndex, vectors: Vectors, target: float, noise: float = 0.0) -> RecallCurve:
+def measure_curve(
+    index: IvfPqIndex, vectors: Vectors, target: float, noise: float = 0.0, live: Mask | None = None
+) -> RecallCurve:
     """Sweep nprobe and refine.
 
     Args:
         vectors: ``(n, dimension)``: the rows of the index, by position.
         target: recall@10 wanted.
         noise: length of the noise added to the rows it asks with, relative to theirs.
+        live: ``(n,)``: which of them a search may return; None is all of them.
 
     Raises:
-        ValueError: the index holds another number of rows.
+        ValueError: the index holds another number of rows, or fewer than two of them are live.
     """
     if index.size != len(vectors):
         raise ValueError(f"the index holds {index.size} rows, not {len(vectors)}")
-    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)), noise)
+    live = np.ones(index.size, dtype=bool) if live is None else live
+    if np.count_nonzero(live) < _FEWEST_LIVE:
+        raise ValueError(f"the index holds {np.count_nonzero(live)} live rows; the least are {_FEWEST_LIVE}")
+    questions = _Questions.held_out(ExactRows(vectors, index.metric, norms_of(vectors)), live, noise)
     points: list[CurvePoint] = []
     for nprobe in _nprobes(index.params.nlist):
         met = [point for point in points if point.recall >= wanted_recall(target)]
@@ -178,20 +186,23 @@ class _Questions:
     """
 
     rows: ExactRows
+    live: Mask
     positions: Positions
     queries: Vectors
     neighbours: int
     lowest: NDArray[np.float32]
 
     @classmethod
-    def held_out(cls, rows: ExactRows, noise: float) -> "_Questions":
+    def held_out(cls, rows: ExactRows, live: Mask, noise: float) -> "_Questions":
         positions = query_rows(len(rows.vectors))
+        positions = positions[live[positions]]
+        if not len(positions):
+            positions = np.flatnonzero(live)[:_FEWEST_QUERIES]
         queries = disturbed(rows.vectors[positions], rows.metric, noise) if noise else rows.vectors[positions]
-        neighbours = min(_NEIGHBOURS, len(rows.vectors) - 1)
-        everything = np.ones(len(rows.vectors), dtype=bool)
-        scores, found = range_top_k(rows, queries, 0, everything, neighbours + 1)
+        neighbours = min(_NEIGHBOURS, int(np.count_nonzero(live)) - 1)
+        scores, found = range_top_k(rows, queries, 0, live, neighbours + 1)
         scores, _ = best(np.where(found == positions[:, None], -np.inf, scores), found, neighbours)
-        return cls(rows, positions, queries, neighbours, scores[:, -1])
+        return cls(rows, live, positions, queries, neighbours, scores[:, -1])
 
     def recalls(self, index: IvfPqIndex, nprobe: int) -> Iterator[tuple[int, float]]:
         """(refine, recall) for each refine, from the prefixes of one list of candidates."""
@@ -204,7 +215,7 @@ class _Questions:
             yield refine, float(np.minimum(right[:, last], self.neighbours).mean() / self.neighbours)
 
     def _neighbours(self, scores: Scores, found: Positions) -> Mask:
-        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None])
+        right: Mask = (scores >= self.lowest[:, None]) & (found != self.positions[:, None]) & self.live[found]
         return right
 
 

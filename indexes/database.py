@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from indexes.errors import DataDirectoryError, StoreUnavailableError
@@ -47,6 +47,11 @@ class SqliteDatabase:
         """Its file."""
         return self._path
 
+    @property
+    def is_closed(self) -> bool:
+        """``close`` was called."""
+        return self._closed
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for one short read; give it back at once, an open read keeps the WAL from shrinking.
@@ -61,6 +66,21 @@ class SqliteDatabase:
             raise StoreUnavailableError(f"the store cannot read: {error}") from error
         finally:
             self._give_back(connection)
+
+    @contextmanager
+    def reading_afresh(self) -> Iterator[sqlite3.Connection]:
+        """As ``reading``, with a connection that has no page in its cache: what it reads is what the file holds now.
+
+        Raises:
+            StoreUnavailableError: as ``reading``.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        try:
+            with closing(self._connect()) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"the store cannot read: {error}") from error
 
     def close(self) -> None:
         """Close every connection; those in use close when they are given back. Never while one is being written to."""

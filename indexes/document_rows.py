@@ -29,6 +29,13 @@ def passing(connection: sqlite3.Connection, filter: Filter, after: int = 0) -> I
         yield from (row for (row,) in connection.execute(having_none))
 
 
+def ids_of(connection: sqlite3.Connection, documents: Sequence[int]) -> list[str]:
+    """Ids of the documents in these rows, by id."""
+    listed = (_listed(documents),)
+    found = connection.execute(f"SELECT id FROM documents WHERE row IN {_LISTED} ORDER BY id", listed)  # noqa: S608
+    return [id_ for (id_,) in found]
+
+
 def remove(connection: sqlite3.Connection, document_id: str) -> list[int] | None:
     """Chunk rows of the document that was removed, or None where there was none."""
     found = connection.execute("SELECT row FROM documents WHERE id = ?", (document_id,)).fetchone()

@@ -51,7 +51,8 @@ class Proof:
         bytes: of these files.
         needles: that were looked for.
         found: where they stand, but for those in ``shared``.
-        shared: needles that were found, but that a document which is not deleted contains too.
+        shared: needles that were found, but that what is to stay contains too: a document which is not deleted, or the
+            log of operations, which keeps ids and filters.
     """
 
     files: int
@@ -155,7 +156,7 @@ def search_files(folder: Path, needles: Sequence[bytes]) -> Proof:
 
 
 def prove_erased(database: SqliteDatabase, needles: Sequence[bytes]) -> Proof:
-    """Search the folder of a store for needles; those that a document of the store contains are not counted.
+    """Search the folder of a store for needles; those that its documents or its log contain are not counted.
 
     Raises:
         ErasureError: a file cannot be read.
@@ -198,7 +199,7 @@ def _is_distinct(needle: bytes) -> bool:
 
 def _is_live(database: SqliteDatabase, needle: bytes) -> bool:
     columns = {"documents": ("text", "title", "metadata", "url"), "chunks": ("text", "heading_path")}
-    columns["vectors"] = ("vector",)
+    columns |= {"vectors": ("vector",), "operations": ("document_id", "filter")}
     tests = [
         f"EXISTS (SELECT 1 FROM {table} WHERE instr(CAST({column} AS BLOB), ?1))"  # noqa: S608
         for table, names in columns.items()

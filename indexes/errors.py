@@ -8,6 +8,7 @@ IndexesError
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
+├── NothingSealedError       there is no compressed index that could be calibrated
 ├── UnknownRowError          an index does not know a row of its store
 ├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
 ├── DataDirectoryError       locked by another process, or written by a newer program
@@ -61,6 +62,10 @@ class InvalidNameError(IndexesError):
 
 class InsufficientMemoryError(IndexesError):
     """What would be built does not fit beside what it replaces."""
+
+
+class NothingSealedError(IndexesError):
+    """No rows, or too few, are searched by a compressed index: there is nothing to choose a setting for."""
 
 
 class UnknownRowError(IndexesError):

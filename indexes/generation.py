@@ -9,6 +9,7 @@ from indexes.base import RowIds
 from indexes.rows import Rows
 from indexes.spec import CollectionSpec
 from indexes.store import Store
+from indexes.work import Progress
 
 NO_ROWS: RowIds = np.empty(0, dtype=np.int64)
 
@@ -21,11 +22,14 @@ class Generation:
     attributes: Attributes
 
 
-def read_store(store: Store, spec: CollectionSpec, indexed: RowIds = NO_ROWS) -> Generation:
+def read_store(
+    store: Store, spec: CollectionSpec, indexed: RowIds = NO_ROWS, progress: Progress | None = None
+) -> Generation:
     """Every stored row: those of an index at the positions it gave them, the others after them.
 
     Args:
         indexed: ``(n,)`` ids by position, ascending. Those that the store does not have any more are dead.
+        progress: told after every block how many rows were read, of those that there were at first.
 
     Raises:
         UnknownRowError: the store has a row between them that the index does not know.
@@ -33,6 +37,7 @@ def read_store(store: Store, spec: CollectionSpec, indexed: RowIds = NO_ROWS) ->
     rows, attributes = Rows(spec.dimension, spec.metric, capacity=len(indexed) + 256), Attributes()
     rows.append_dead(indexed)
     last = int(indexed[-1]) if len(indexed) else 0
+    read, total = 0, store.counts()[1] if progress else 0
     for block in store.scan(spec.dimension):
         first = attributes.size
         for metadata in block.metadata:
@@ -41,4 +46,7 @@ def read_store(store: Store, spec: CollectionSpec, indexed: RowIds = NO_ROWS) ->
         ordinals = first + block.documents
         rows.revive(block.ids[:known], ordinals[:known], block.vectors[:known])
         rows.append(block.ids[known:], ordinals[known:], block.vectors[known:], version=0)
+        read += len(block.ids)
+        if progress:
+            progress(read, max(read, total))
     return Generation(rows, attributes)

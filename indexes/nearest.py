@@ -48,6 +48,7 @@ class Found:
         scores: ``(n,)`` by the collection's metric.
         cosines: ``(n,)``.
         plan: how the sealed rows were searched; None where there are none.
+        sealed_rows: rows that IVF-PQ covers.
         tail_rows: rows that were searched exactly.
         dropped: the best candidates of the sealed rows that are no hits, if the search asked to be explained.
     """
@@ -56,6 +57,7 @@ class Found:
     scores: Scores
     cosines: Scores
     plan: Plan | None
+    sealed_rows: int
     tail_rows: int
     dropped: Sequence[Dropped] = ()
 
@@ -99,7 +101,7 @@ class _Search:
             positions, scores, cosines = positions[near], scores[near], cosines[near]
         dropped = self._dropped(candidates, exact, positions) if self._params.explain else ()
         rows = view.rows.ids(self.size)[positions]
-        return Found(rows, scores, cosines, used, self.size - view.sealed_rows, dropped)
+        return Found(rows, scores, cosines, used, view.sealed_rows, self.size - view.sealed_rows, dropped)
 
     def best(self, positions: Positions, scores: Scores) -> tuple[Positions, Scores]:
         """The ``top_k`` highest, best first, equal scores by position."""

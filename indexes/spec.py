@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 from indexes.base import Metric
 
+DEFAULT_METRIC: Metric = "cosine"
 DEFAULT_TARGET_RECALL = 0.99
 
 
@@ -26,7 +27,7 @@ class CollectionSpec:
     dimension: int
     chunk_size: int
     chunk_overlap: int
-    metric: Metric = "cosine"
+    metric: Metric = DEFAULT_METRIC
     target_recall: float = DEFAULT_TARGET_RECALL
 
     def differences(self, other: "CollectionSpec") -> dict[str, tuple[object, object]]:

@@ -1,11 +1,25 @@
 """A collection as an operator sees it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from indexes.recall import RecallEstimate
 from indexes.upkeep import Upkeep
 from indexes.view import View
+from indexes.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """The snapshot that the next start takes up.
+
+    Attributes:
+        age_s: since it was written, in seconds.
+    """
+
+    name: str
+    age_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +31,10 @@ class CollectionState:
         seal_rows: size of the tail at which it is sealed.
         segments: the sealed rows, if there are some, and the tail.
         dead_rows: held by the index, and no longer in the collection.
+        bytes: memory of the rows and of the index over them.
         recall: of live searches, measured on a sample.
-        working_on: what is being built in the background.
+        snapshot: of the sealed rows; None where there is none.
+        working_on: what is being built or verified.
         trouble: why something that is due is not done, or was built again.
     """
 
@@ -28,13 +44,17 @@ class CollectionState:
     seal_rows: int
     segments: Sequence[Mapping[str, object]]
     dead_rows: int
+    bytes: int
     recall: RecallEstimate
-    working_on: str | None
+    snapshot: SavedState | None
+    working_on: Work | None
     trouble: Sequence[str]
 
 
-def state_of(view: View, upkeep: Upkeep, counts: tuple[int, int]) -> CollectionState:
-    """The state of a collection of ``counts`` documents and chunks."""
+def state_of(
+    view: View, upkeep: Upkeep, counts: tuple[int, int], saved: tuple[str, float] | None, working_on: Work | None
+) -> CollectionState:
+    """The state of a collection of ``counts`` documents and chunks, whose snapshot has a name and a time."""
     documents, chunks = counts
     return CollectionState(
         documents=documents,
@@ -43,16 +63,22 @@ def state_of(view: View, upkeep: Upkeep, counts: tuple[int, int]) -> CollectionS
         seal_rows=upkeep.seal_rows,
         segments=[*_sealed_state(view), _tail_state(view, upkeep.seal_rows)],
         dead_rows=view.rows.dead,
+        bytes=view.rows.bytes + _index_bytes(view),
         recall=upkeep.shadow.estimate,
-        working_on=upkeep.working_on,
+        snapshot=saved and SavedState(saved[0], max(0.0, round(time.time() - saved[1], 1))),
+        working_on=working_on,
         trouble=upkeep.trouble,
     )
+
+
+def _index_bytes(view: View) -> int:
+    return 0 if view.sealed is None else round(view.sealed.index.size * view.sealed.index.bytes_per_vector)
 
 
 def _sealed_state(view: View) -> list[Mapping[str, object]]:
     if view.sealed is None:
         return []
-    index = view.sealed.index
+    index, curve = view.sealed.index, view.sealed.curve
     state = {
         "tier": f"sealed: IVF-PQ with exact refine over {index.size} rows",
         "index": "ivf_pq",
@@ -60,7 +86,9 @@ def _sealed_state(view: View) -> list[Mapping[str, object]]:
         "live_rows": view.rows.live_in(0, index.size),
         **asdict(index.params),
         "bytes_per_vector": round(index.bytes_per_vector, 1),
-        "expected_recall": view.sealed.curve.chosen.recall,
+        "expected_recall": curve.chosen.recall,
+        "target_recall": curve.target,
+        "curve": {"chosen": asdict(curve.chosen), "points": len(curve.points), "queries": curve.queries},
     }
     return [state]
 

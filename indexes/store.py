@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.database import SqliteDatabase
-from indexes.document_rows import insert, passing, remove, remove_older
+from indexes.document_rows import ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
 
@@ -142,6 +142,11 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
 
+    @property
+    def is_closed(self) -> bool:
+        """It was closed; nothing can be read any more."""
+        return self.database.is_closed
+
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
@@ -178,6 +183,11 @@ class Store:
         removed = remove(connection, document_id)
         version = log(connection, seq, "delete", document_id)
         return Change("absent" if removed is None else "deleted", version, removed or ())
+
+    def ids_matching(self, filter: Filter) -> list[str]:
+        """Ids of the documents that pass now, by id."""
+        with self.snapshot() as snapshot:
+            return ids_of(snapshot.connection, list(passing(snapshot.connection, filter)))
 
     def matching(self, filter: Filter) -> tuple[list[int], int]:
         """Rows of the documents that pass, and the version at which they did; writes go on meanwhile."""
@@ -247,7 +257,7 @@ class Store:
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file, a sentence each; and chunks that have no vector."""
-        with self.database.reading() as connection:
+        with self.database.reading_afresh() as connection:
             said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check").fetchall()]
             bare = connection.execute(
                 "SELECT count(*) FROM chunks WHERE row NOT IN (SELECT chunk FROM vectors)"
@@ -272,11 +282,15 @@ class Store:
             finally:
                 connection.execute("ROLLBACK")
 
-    def scan(self, dimension: int, rows: int = 8192) -> Iterator[Block]:
-        """Every row in the order of the ids, in blocks, each read in a short transaction of its own."""
+    def scan(self, dimension: int, rows: int = 8192, *, afresh: bool = False) -> Iterator[Block]:
+        """Every row in the order of the ids, in blocks, each read in a short transaction of its own.
+
+        Args:
+            afresh: read what the file holds now, whatever SQLite has in its cache.
+        """
         last = 0
         while True:
-            with self.database.reading() as connection:
+            with self.database.reading_afresh() if afresh else self.database.reading() as connection:
                 connection.execute("BEGIN")
                 try:
                     block = _block(connection, dimension, last, rows)

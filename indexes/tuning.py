@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from indexes.base import Metric, Vectors
+from indexes.base import Mask, Metric, Vectors
 from indexes.curve import RecallCurve, least_cost_with_better_codes, measure_curve
 from indexes.ivf_pq import IvfPqIndex, IvfPqParams
 
@@ -36,6 +36,22 @@ def train_for(vectors: Vectors, metric: Metric, target: float) -> tuple[IvfPqInd
     return rotated if is_better(rotated[1], plain[1]) else plain
 
 
+def calibrated(
+    index: IvfPqIndex, vectors: Vectors, target: float, live: Mask | None = None
+) -> tuple[IvfPqIndex, RecallCurve]:
+    """The index with the cheapest setting that reaches the target, and the curve that says so.
+
+    Args:
+        vectors: ``(n, dimension)``: the rows of the index, by position.
+        live: ``(n,)``: which of them a search may return; None is all of them.
+
+    Raises:
+        ValueError: the index holds another number of rows, or fewer than two of them are live.
+    """
+    curve = measure_curve(index, vectors, target, _NOISE_OF_QUESTIONS, live)
+    return index.tuned(curve.chosen.nprobe, curve.chosen.refine), curve
+
+
 def may_gain_by_rotation(index: IvfPqIndex, curve: RecallCurve) -> bool:
     """Plain codes miss the target, or lose enough that better ones could save a tenth of a search."""
     if not curve.meets_target:
@@ -54,6 +70,4 @@ def is_better(one: RecallCurve, other: RecallCurve) -> bool:
 
 
 def _measured(vectors: Vectors, metric: Metric, params: IvfPqParams, target: float) -> tuple[IvfPqIndex, RecallCurve]:
-    index = IvfPqIndex.train(vectors, metric, params)
-    curve = measure_curve(index, vectors, target, _NOISE_OF_QUESTIONS)
-    return index.tuned(curve.chosen.nprobe, curve.chosen.refine), curve
+    return calibrated(IvfPqIndex.train(vectors, metric, params), vectors, target)

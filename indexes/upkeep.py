@@ -2,10 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from indexes.errors import IndexesError
+from indexes.curve import RecallCurve
+from indexes.errors import IndexesError, NothingSealedError
 from indexes.generation import read_store
 from indexes.ivf_pq import MIN_ROWS
 from indexes.live_view import LiveView
@@ -17,8 +19,9 @@ from indexes.shadow import ShadowSearches
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
 from indexes.store import Store
-from indexes.tuning import train_for
+from indexes.tuning import calibrated, train_for
 from indexes.view import Sealed, View
+from indexes.work import Progress, Work
 
 # Below so many rows an exact scan costs less than a search of any index on any device: nothing is measured yet.
 LEAST_CROSSOVER = 8_192
@@ -26,6 +29,8 @@ LEAST_CROSSOVER = 8_192
 _ROW_BYTES, _COMPONENT_BYTES = 36, 4
 # After a failure, before the same is tried again: a full disk does not get emptier by being written to.
 _PAUSE_S = 30.0
+# A curve is measured by looking for ten neighbours of each row it asks with.
+_LEAST_CALIBRATED = 11
 # Searches that must have been compared before the live recall says anything.
 _LEAST_COMPARED = 100
 
@@ -73,7 +78,7 @@ class Upkeep:
         self._newer_residual: float | None = None
         self._failure: str | None = None
         self._not_before = 0.0
-        self.working_on: str | None = None
+        self.working_on: Work | None = None
         self.shadow = ShadowSearches(policy.shadow_share)
 
     @property
@@ -138,6 +143,42 @@ class Upkeep:
         with self._working:
             self._rebuild(reason)
 
+    def calibrate(self) -> RecallCurve:
+        """Measure the curve of the sealed index again, on the rows that are live now, and search by what it chooses.
+
+        The index stays. Some of the rows it is asked for it may have been trained on, if it was extended since.
+
+        Raises:
+            NothingSealedError: every search is exact, or all but.
+            SnapshotError: the choice cannot be saved; it holds until the next start.
+        """
+        with self._working:
+            view = self._live.now
+            sealed = view.sealed
+            live = view.rows.visible(view.sealed_rows, view.version).mask(0, view.sealed_rows)
+            if sealed is None or live.sum() < _LEAST_CALIBRATED:
+                raise NothingSealedError(f"{live.sum()} live rows are sealed; a curve takes {_LEAST_CALIBRATED}")
+            with self._announced("calibrating"):
+                vectors, target = view.rows.vectors(view.sealed_rows), self._spec.target_recall
+                index, curve = calibrated(sealed.index, vectors, target, live)
+            self._live.seal(Sealed(index, curve))
+            self.shadow.clear()
+            self._save()
+        return curve
+
+    def purge(self) -> None:
+        """Build everything anew, so that no row that died is left in memory, and replace every snapshot.
+
+        Raises:
+            InsufficientMemoryError, StoreUnavailableError: what is there stays.
+            SnapshotError: an older snapshot may still have the codes of rows that died.
+        """
+        with self._working:
+            self._rebuild("purge")
+            self.shadow.clear()
+            self._save()
+            self._snapshots.remove_older()
+
     def save(self) -> None:
         """Write a snapshot of the sealed index, if there is one.
 
@@ -163,7 +204,8 @@ class Upkeep:
         """The tail joins the index: by its codes where there is one, else by training the first."""
         size, sealed = view.rows.size, view.sealed
         if sealed is None:
-            self._live.seal(self._trained(view.rows))
+            with self._announced(f"sealing {size} rows"):
+                self._live.seal(self._trained(view.rows))
             return
         new = view.rows.vectors(size)[sealed.index.size :]
         wanted = int(size * sealed.index.bytes_per_vector)
@@ -181,13 +223,22 @@ class Upkeep:
         rows = self._live.now.rows
         wanted = rows.live * (self._spec.dimension * (_COMPONENT_BYTES + 1) + _ROW_BYTES)
         require_memory(wanted, f"a rebuild of {rows.live} rows", available_bytes())
-        self.working_on = f"rebuilding: {reason}"
+        with self._announced(f"rebuilding: {reason}") as progress, self._live.recording():
+            generation = read_store(self._store, self._spec, progress=progress)
+            full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
+            sealed = self._trained(generation.rows) if full else None
+            self._live.replace(generation.rows, generation.attributes, sealed)
+
+    @contextmanager
+    def _announced(self, what: str) -> Iterator[Progress]:
+        """While it goes on, the status says so; yields what tells it how far it is."""
+        self.working_on = Work(what)
+
+        def progress(done: int, total: int) -> None:
+            self.working_on = Work(what, done, total)
+
         try:
-            with self._live.recording():
-                generation = read_store(self._store, self._spec)
-                full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
-                sealed = self._trained(generation.rows) if full else None
-                self._live.replace(generation.rows, generation.attributes, sealed)
+            yield progress
         finally:
             self.working_on = None
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from indexes.base import RowIds
+from indexes.errors import StoreUnavailableError
 from indexes.live_view import LiveView
 from indexes.snapshot import Snapshots
-from indexes.store import Store
-
-_COMPARED_VECTORS = 1000
+from indexes.store import Block, Store
+from indexes.view import View
+from indexes.work import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class Verification:
     """What was looked at, and what is wrong with it.
 
     Attributes:
+        version: of the collection that was looked at.
         rows: of the store that were compared with the index.
         vectors: that were compared, component by component.
         problems: a sentence each; none means that all is well.
@@ -28,34 +31,68 @@ class Verification:
     problems: Sequence[str]
 
 
-def verify(store: Store, live: LiveView, snapshots: Snapshots) -> Verification:
+def verify(store: Store, live: LiveView, snapshots: Snapshots, progress: Progress = lambda *_: None) -> Verification:
     """Check the store's file, every byte of the snapshots, and that the index holds the store's rows and no others.
 
-    Reads go on meanwhile, and writes too: what is compared is of one version.
+    Reads go on meanwhile, and writes too: which rows there are is compared at one version, and the vector of a row
+    never changes. A store that cannot be read is a problem too, and what cannot be compared for it is not.
+
+    Args:
+        progress: told after every block how many vectors were compared, of those that there were at first.
 
     Raises:
-        StoreUnavailableError: the store cannot be read at all.
+        StoreUnavailableError: the store is closed.
     """
-    problems = [*store.check(), *snapshots.verify()]
+    problems = snapshots.verify()
+    view, rows, vectors = live.now, 0, 0
+    version = view.version
+    try:
+        problems += store.check()
+        version, view, stored = _at_one_version(store, live)
+        rows = len(stored)
+        visible = view.rows.visible(view.rows.size, version).mask(0, view.rows.size)
+        problems += _differences(stored, view.rows.ids(len(visible))[visible])
+        vectors, unequal = _compared(store, view, rows, progress)
+        problems += unequal
+    except StoreUnavailableError as error:
+        if store.is_closed:
+            raise
+        problems.append(str(error))
+    return Verification(version, rows, vectors, problems)
+
+
+def _at_one_version(store: Store, live: LiveView) -> tuple[int, View, RowIds]:
     while True:
         with store.snapshot() as snapshot:
             view = live.at(snapshot.version)
-            if view.since > snapshot.version:
-                continue
-            stored = snapshot.row_ids()
-            visible = view.rows.visible(view.rows.size, snapshot.version).mask(0, view.rows.size)
-            held = view.rows.ids(len(visible))[visible]
-            problems += _differences(stored, held)
-            sample = np.intersect1d(stored, held, assume_unique=True)
-            sample = sample[:: max(1, len(sample) // _COMPARED_VECTORS)]
-            vectors = view.rows.vectors(len(visible))[np.searchsorted(view.rows.ids(len(visible)), sample)]
-            unequal = np.flatnonzero((snapshot.vectors(sample.tolist(), view.rows.dimension) != vectors).any(axis=1))
-        if len(unequal):
-            problems.append(f"{len(unequal)} of {len(sample)} vectors in memory differ, as of row {sample[unequal[0]]}")
-        return Verification(snapshot.version, len(stored), len(sample), problems)
+            if view.since <= snapshot.version:
+                return snapshot.version, view, snapshot.row_ids()
 
 
-def _differences(stored: np.ndarray, held: np.ndarray) -> list[str]:
+def _differences(stored: RowIds, held: RowIds) -> list[str]:
     missing, extra = np.setdiff1d(stored, held), np.setdiff1d(held, stored)
     said = [f"{len(missing)} stored rows are not in the index, as row {missing[0]}"] if len(missing) else []
     return said + ([f"{len(extra)} rows of the index are not stored, as row {extra[0]}"] if len(extra) else [])
+
+
+def _compared(store: Store, view: View, rows: int, progress: Progress) -> tuple[int, list[str]]:
+    """How many vectors of the store are in the view too, and what is said of those that differ there."""
+    compared, unequal = 0, []
+    for block in store.scan(view.rows.dimension, afresh=True):
+        held, differing = _differing(view, block)
+        compared += held
+        unequal += differing
+        progress(compared, max(compared, rows))
+    said = [f"{len(unequal)} of {compared} vectors in memory differ, as of row {unequal[0]}"] if unequal else []
+    return compared, said
+
+
+def _differing(view: View, block: Block) -> tuple[int, list[int]]:
+    size = view.rows.size
+    if not size:
+        return 0, []
+    ids, vectors = view.rows.ids(size), view.rows.vectors(size)
+    positions = np.minimum(np.searchsorted(ids, block.ids), size - 1)
+    held = ids[positions] == block.ids
+    differ = (vectors[positions[held]] != block.vectors[held]).any(axis=1)
+    return int(held.sum()), block.ids[held][differ].tolist()

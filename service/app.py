@@ -28,6 +28,7 @@ from service.api import (
     problems,
     question,
     rerank,
+    upkeep,
 )
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
@@ -41,9 +42,11 @@ from service.generation.openai import OpenAIGenerator
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
 from service.ingest.mirror import Mirror
+from service.ingest.purger import Purger
 from service.library import Library
 from service.loaded_models import LoadedModels
 from service.maintenance import Maintenance
+from service.operator import Operator
 from service.query_cache import QueryCache
 from service.rag import Rag
 from service.reembedding import Reembedder
@@ -88,7 +91,7 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, aliases, operations, admin):
+    for module in (question, embeddings, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
         app.include_router(module.router)
     return app
 
@@ -117,8 +120,8 @@ async def _construct(
     )
     cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
     embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache) for loaded in models.embedders])
-    library = Library(catalog, embedders.infos(), settings.chunking)
-    maintenance = await stack.enter_async_context(Maintenance())
+    library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
+    maintenance = await stack.enter_async_context(Maintenance(metrics.index))
     document_embedder, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
     ingestor = stack.enter_context(
         Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
@@ -134,6 +137,7 @@ async def _construct(
         for collection in catalog.route(name).collections:
             maintenance.notify(collection)
     reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
+    operator = stack.enter_context(Operator(library, Purger(mirror), metrics, maintenance.notify))
     return Services(
         settings=settings,
         metrics=metrics,
@@ -146,6 +150,7 @@ async def _construct(
         ingestor=ingestor,
         maintenance=maintenance,
         reembedder=reembedder,
+        operator=operator,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from indexes.base import Hit
+from indexes.collection import DroppedChunk
 
 # Hits fetched for each one wanted, so that there is something to put in a repeated document's place.
 OVERFETCH = 3
@@ -25,3 +26,13 @@ def diversified(hits: Sequence[Hit], top_k: int, penalty: float) -> list[Hit]:
         scored.append(replace(hit, score=hit.score - penalty) if document in seen else hit)
         seen.add(document)
     return sorted(scored, key=lambda hit: -hit.score)[:top_k]
+
+
+def left_out(hits: Sequence[Hit], kept: Sequence[Hit]) -> list[DroppedChunk]:
+    """The ``hits`` that are not among the ``kept`` ones; ``repeated`` are those that only the penalty left out."""
+    ids = {hit.chunk.id for hit in kept}
+    return [
+        DroppedChunk(hit.chunk.id, hit.score, "repeated" if place < len(kept) else "outranked")
+        for place, hit in enumerate(hits)
+        if hit.chunk.id not in ids
+    ]

@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from indexes.backup import back_up
 from indexes.backup_manifest import BackupManifest
+from indexes.base import Metric
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import CollectionConflictError, StoreUnavailableError
 from indexes.reembeddings import Route
-from indexes.spec import CollectionSpec
+from indexes.spec import DEFAULT_METRIC, DEFAULT_TARGET_RECALL, CollectionSpec
 from models.base import EmbedderInfo
 from service.errors import InvalidRequestError
 from service.ingest.chunking import largest_chunk
@@ -27,6 +28,8 @@ class CollectionOptions:
     embedding_model: str | None = None
     chunk_size: int | None = None
     chunk_overlap: int | None = None
+    metric: Metric | None = None
+    target_recall: float | None = None
 
 
 class Library:
@@ -34,13 +37,21 @@ class Library:
 
     Args:
         embedders: the first one makes the vectors of collections that name none.
+        target_recall: of new collections that name none.
     """
 
-    def __init__(self, catalog: Catalog, embedders: Sequence[EmbedderInfo], chunking: ChunkingSettings) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        embedders: Sequence[EmbedderInfo],
+        chunking: ChunkingSettings,
+        target_recall: float = DEFAULT_TARGET_RECALL,
+    ) -> None:
         self._catalog = catalog
         self._embedders = {embedder.name: embedder for embedder in embedders}
         self._default = embedders[0]
         self._chunking = chunking
+        self._target_recall = target_recall
 
     def names(self) -> list[str]:
         """Every name, sorted."""
@@ -168,7 +179,15 @@ class Library:
         overlap = options.chunk_overlap if options.chunk_overlap is not None else min(default_overlap, size // 2)
         if overlap >= size:
             raise InvalidRequestError(f"chunking.overlap {overlap} must be smaller than size {size}", param="chunking")
-        return CollectionSpec(model, embedder.fingerprint, embedder.dimension, size, overlap)
+        return CollectionSpec(
+            embedding_model=model,
+            fingerprint=embedder.fingerprint,
+            dimension=embedder.dimension,
+            chunk_size=size,
+            chunk_overlap=overlap,
+            metric=options.metric or DEFAULT_METRIC,
+            target_recall=self._target_recall if options.target_recall is None else options.target_recall,
+        )
 
 
 def _check_same(name: str, spec: CollectionSpec, asked: CollectionOptions) -> None:
@@ -176,6 +195,8 @@ def _check_same(name: str, spec: CollectionSpec, asked: CollectionOptions) -> No
         "embedding_model": (spec.embedding_model, asked.embedding_model),
         "chunking.size": (spec.chunk_size, asked.chunk_size),
         "chunking.overlap": (spec.chunk_overlap, asked.chunk_overlap),
+        "metric": (spec.metric, asked.metric),
+        "target_recall": (spec.target_recall, asked.target_recall),
     }
     differing = [f"{field} is {is_!r}, not {want!r}" for field, (is_, want) in pairs.items() if want not in {None, is_}]
     if differing:

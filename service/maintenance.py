@@ -2,20 +2,27 @@
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from indexes.background import work_in_the_background
 from indexes.collection import Collection
 from indexes.errors import IndexesError
+from service.telemetry.index import IndexMetrics
 
 _log = logging.getLogger("quarry.maintenance")
 
 
 class Maintenance:
-    """One step at a time, on a thread of its own; an async context manager that the lifespan owns."""
+    """One step at a time, on a thread of its own; an async context manager that the lifespan owns.
 
-    def __init__(self) -> None:
+    Args:
+        metrics: of the steps.
+    """
+
+    def __init__(self, metrics: IndexMetrics) -> None:
+        self._metrics = metrics
         self._waiting: dict[int, Collection] = {}
         self._work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "quarry-maintenance", initializer=work_in_the_background)
@@ -48,8 +55,16 @@ class Maintenance:
             while self._waiting:
                 _, collection = self._waiting.popitem()
                 try:
-                    while done := await loop.run_in_executor(self._thread, collection.upkeep.step):
+                    while done := await loop.run_in_executor(self._thread, self._timed, collection):
                         _log.info(f"index {done}", extra={"index_version": collection.version})
                 except (IndexesError, RuntimeError, ValueError, MemoryError):
+                    self._metrics.failures.inc()
                     # What is there stays, which may be slower and is never wrong; upkeep says when it tries again.
                     _log.exception("an index could not be kept in shape")
+
+    def _timed(self, collection: Collection) -> str | None:
+        start = time.perf_counter()
+        done = collection.upkeep.step()
+        if done:
+            self._metrics.seconds.labels(done).observe(time.perf_counter() - start)
+        return done

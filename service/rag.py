@@ -16,7 +16,7 @@ from indexes.errors import StoreUnavailableError
 from models.base import TextKind
 from service.batching import Asker
 from service.budget import Deadline
-from service.diversity import OVERFETCH, diversified
+from service.diversity import OVERFETCH, diversified, left_out
 from service.embedders import Embedders
 from service.errors import InvalidRequestError, QuarryError
 from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Generator, Passage
@@ -59,11 +59,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What the collection knows about a question, and the question's ``(dimension,)`` vector."""
+    """What the collection knows about a question.
+
+    Attributes:
+        vector: ``(dimension,)``, of the question.
+        fetched: hits that were asked of the index, to choose from.
+    """
 
     collection: Collection
     searched: Searched
     vector: Vectors
+    fetched: int
 
     @property
     def hits(self) -> Sequence[Hit]:
@@ -160,20 +166,23 @@ class Rag:
         timings.add("queue", embedded.queue_s)
         timings.add("embed", embedded.forward_s)
         vector = embedded.vectors[0]
-        search = partial(self._search, collection, vector, question.params)
+        params, fetched = question.params, self._fetched(question.params.top_k)
+        search = partial(self._search, collection, vector, params, fetched)
         async with question.deadline.enforced("search"):
             with timings.stage("search"):
                 searched = await asyncio.get_running_loop().run_in_executor(self._readers, search)
         self._on_search(collection)
-        return Retrieval(collection, searched, vector)
+        return Retrieval(collection, searched, vector, fetched)
 
-    def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> Searched:
+    def _fetched(self, top_k: int) -> int:
+        return OVERFETCH * top_k if self._settings.retrieval.repeat_penalty else top_k
+
+    def _search(self, collection: Collection, vector: Vectors, params: SearchParams, fetched: int) -> Searched:
         """On a reader thread."""
-        penalty = self._settings.retrieval.repeat_penalty
-        if not penalty:
-            return collection.searched(vector, params)
-        wide = collection.searched(vector, replace(params, top_k=OVERFETCH * params.top_k))
-        return replace(wide, hits=diversified(wide.hits, params.top_k, penalty))
+        wide = collection.searched(vector, replace(params, top_k=fetched))
+        hits = diversified(wide.hits, params.top_k, self._settings.retrieval.repeat_penalty)
+        dropped = [*left_out(wide.hits, hits), *wide.dropped] if params.explain else ()
+        return replace(wide, hits=hits, dropped=dropped)
 
     async def stream(self, question: Question, retrieval: Retrieval) -> AsyncGenerator[Delta | Citation | Answer, None]:
         """The answer as it is written; the last item is the whole of it.

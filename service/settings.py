@@ -85,12 +85,14 @@ class IndexSettings(_Group):
         seal_rows: rows searched exactly before they are sealed; None measures where exact and IVF-PQ take equally long.
         nprobe: inverted lists visited; None takes what the recall curve of the index chose.
         refine: candidates rescored for each hit wanted; None likewise.
+        target_recall: share of the exact ten nearest that a search should find, for collections that name none.
         shadow_share: of the searches that are made again exactly, to know the recall that users get.
     """
 
     seal_rows: int | None = Field(None, ge=256)
     nprobe: int | None = Field(None, ge=1)
     refine: int | None = Field(None, ge=1, le=1000)
+    target_recall: float = Field(0.99, ge=0.5, le=0.9999, allow_inf_nan=False)
     shadow_share: float = Field(0.01, ge=0, le=1, allow_inf_nan=False)
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Response
 
 from indexes.errors import CollectionNotFoundError
 from indexes.spec import CollectionSpec
+from service.api.index_replies import IndexReply
 from service.api.media_type import require_json
 from service.api.schemas import (
     ChunkingReply,
@@ -32,7 +34,7 @@ async def list_collections(services: ServicesOf) -> CollectionList:
     data: list[CollectionReply] = []
     for name in services.library.names():
         with suppress(CollectionNotFoundError):  # dropped meanwhile
-            data.append(await _reply(name, services))
+            data.append(await reply_of(name, services))
     return CollectionList(data=data)
 
 
@@ -44,13 +46,13 @@ async def put_collection(
     asked = body or CollectionBody()
     _, created = await asyncio.to_thread(services.library.ensure, collection, _options(asked))
     response.status_code = 201 if created else 200
-    return await _reply(collection, services)
+    return await reply_of(collection, services)
 
 
 @router.get("/{collection}")
 async def get_collection(collection: str, services: ServicesOf) -> CollectionReply:
     """Identity and extent of a collection."""
-    return await _reply(collection, services)
+    return await reply_of(collection, services)
 
 
 @router.delete("/{collection}")
@@ -76,18 +78,21 @@ async def reembed(
             await services.reembedder.roll_back(collection)
         case "finish":
             await services.reembedder.finish(collection)
-    reply = await _reply(collection, services)
+    reply = await reply_of(collection, services)
     goes_on = reply.reembedding is not None and reply.reembedding.state in {"building", "rolling_back"}
     response.status_code = 202 if asked.action == "start" or goes_on else 200
     return reply
 
 
 def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
-    return CollectionOptions(body.embedding_model, body.chunking.size, body.chunking.overlap)
+    options = CollectionOptions(body.embedding_model, body.chunking.size, body.chunking.overlap)
+    if isinstance(body, CollectionBody):
+        return replace(options, metric=body.metric, target_recall=body.target_recall)
+    return options
 
 
-async def _reply(name: str, services: Services) -> CollectionReply:
-    """By the collection's own name, when it was asked for by an alias."""
+async def reply_of(name: str, services: Services) -> CollectionReply:
+    """A collection as it is now, by its own name when it was asked for by an alias."""
     route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
     spec = route.primary.spec
     return CollectionReply(
@@ -95,10 +100,12 @@ async def _reply(name: str, services: Services) -> CollectionReply:
         embedding_model=spec.embedding_model,
         dimension=spec.dimension,
         metric=spec.metric,
+        target_recall=spec.target_recall,
         chunking=_chunking(spec),
         documents=state.documents,
         chunks=state.chunks,
         index_version=state.index_version,
+        index=IndexReply.of(state),
         reembedding=_reembedding(services.reembedder.describe(route)),
     )
 

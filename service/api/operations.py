@@ -1,7 +1,6 @@
 """Liveness, readiness, status and metrics."""
 
 import asyncio
-from collections import Counter
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from indexes.errors import IndexesError
+from indexes.state import CollectionState
 from service.api.services import Services, ServicesOf
 
 router = APIRouter(tags=["operations"])
@@ -61,9 +61,9 @@ def _degraded(services: Services) -> list[str]:
 
 
 async def _collections(services: Services) -> dict[str, object]:
-    """State by name; the row gauges follow it."""
-    states: dict[str, object] = {}
-    rows: Counter[tuple[str, str]] = Counter()
+    """State by name; the gauges follow it."""
+    described: dict[str, object] = {}
+    states: dict[str, CollectionState] = {}
     for name in services.library.names():
         try:
             services.library.get(name)
@@ -71,15 +71,10 @@ async def _collections(services: Services) -> dict[str, object]:
                 services.library.read, name, lambda route: (route, route.primary.describe())
             )
         except IndexesError as error:  # another embedder's, being dropped, or unreadable: the others still have a state
-            states[name] = {"unavailable": str(error)}
+            described[name] = {"unavailable": str(error)}
             continue
         reembedding = services.reembedder.describe(route)
-        states[name] = asdict(state) | {"reembedding": reembedding and asdict(reembedding)}
-        rows.update({(name, "flat"): 0, (name, "ivf_pq"): 0})
-        for segment in state.segments:
-            rows[name, str(segment["index"])] += int(str(segment["live_rows"]))
-    # Set without a pause, so that no scrape sees half of them.
-    services.metrics.index_rows.clear()
-    for labels, count in rows.items():
-        services.metrics.index_rows.labels(*labels).set(count)
-    return states
+        states[name] = state
+        described[name] = asdict(state) | {"reembedding": reembedding and asdict(reembedding)}
+    services.metrics.index.follow(states)
+    return described

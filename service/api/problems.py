@@ -55,6 +55,8 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.BackupConflictError, Kind("conflict", 409)),
     (indexes.InvalidNameError, INVALID),
     (indexes.InvalidFilterError, Kind("invalid_request", 422, param="filters")),
+    (indexes.NothingSealedError, Kind("conflict", 409)),
+    (indexes.InsufficientMemoryError, Kind("insufficient_memory", 503, retryable=True)),
     (indexes.IndexesError, _STORE_DOWN),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
     (service.InvalidRequestError, INVALID),

@@ -10,6 +10,7 @@ from indexes.base import SearchParams
 from indexes.filters import parse_filter
 from service.api import problems
 from service.api.caller import caller_of
+from service.api.explanation import Explanation
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
@@ -36,6 +37,7 @@ async def search(body: SearchBody, request: Request, response: Response, service
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
         timings_ms=timings,
         index_version=retrieval.index_version,
+        explain=_explained(question, retrieval),
     )
 
 
@@ -68,6 +70,7 @@ async def query(
         timings_ms=timings,
         degraded=list(answer.degraded) if answer else [],
         index_version=retrieval.index_version,
+        explain=_explained(question, retrieval),
     )
 
 
@@ -77,7 +80,14 @@ async def _frames(
     """retrieval, then token and citation as they come, then done or error."""
     chunks = [ChunkReply.of(hit).model_dump() for hit in retrieval.hits]
     timings = question.timings.milliseconds()
-    opening = {"id": _id(), "chunks": chunks, "timings_ms": timings, "index_version": retrieval.index_version}
+    explained = _explained(question, retrieval)
+    opening = {
+        "id": _id(),
+        "chunks": chunks,
+        "timings_ms": timings,
+        "index_version": retrieval.index_version,
+        "explain": explained and explained.model_dump(),
+    }
     yield event("retrieval", opening)
     try:
         async with aclosing(services.rag.stream(question, retrieval)) as items:
@@ -123,11 +133,15 @@ def _question(body: SearchBody, request: Request, services: Services) -> Questio
     return Question(
         text=body.query,
         collection=body.collection,
-        params=SearchParams(body.top_k, body.score_threshold, index.nprobe, index.refine, filter_),
+        params=SearchParams(body.top_k, body.score_threshold, index.nprobe, index.refine, filter_, body.explain),
         deadline=Deadline.after(body.deadline_ms or settings.budgets.total_ms),
         caller=caller_of(request),
         **generation,
     )
+
+
+def _explained(question: Question, retrieval: Retrieval) -> Explanation | None:
+    return Explanation.of(retrieval) if question.params.explain else None
 
 
 def _recorded(timings: Timings, services: Services) -> dict[str, float]:

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal, Self
 import orjson
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
-from indexes.base import Hit
+from indexes.base import Hit, Metric
+from service.api.explanation import Explanation
+from service.api.index_replies import IndexReply
 from service.rag import Citation
 
 MAX_TOP_K = 1000
@@ -48,6 +50,7 @@ class SearchBody(_Request):
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
     filters: dict[str, Any] | None = Field(None, description=_FILTERS)
     deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
+    explain: bool = Field(False, description="Also say how the index was searched, and what it dropped.")
 
 
 class QueryBody(SearchBody):
@@ -120,6 +123,7 @@ class SearchReply(BaseModel):
     chunks: list[ChunkReply]
     timings_ms: dict[str, float]
     index_version: int
+    explain: Explanation | None
 
 
 class QueryReply(BaseModel):
@@ -135,6 +139,7 @@ class QueryReply(BaseModel):
     timings_ms: dict[str, float]
     degraded: list[str]
     index_version: int
+    explain: Explanation | None
 
 
 class _VendorRequest(BaseModel):
@@ -308,7 +313,10 @@ class CollectionBody(_Request):
     """A collection's identity; what is left out takes the server's default."""
 
     embedding_model: str | None = None
-    metric: Literal["cosine"] = "cosine"
+    metric: Metric | None = Field(None, description="How vectors are compared; cosine by default.")
+    target_recall: Finite | None = Field(
+        None, ge=0.5, le=0.9999, description="Share of the exact ten nearest chunks that a search should find."
+    )
     chunking: ChunkingBody = ChunkingBody()
 
 
@@ -351,11 +359,13 @@ class CollectionReply(BaseModel):
     name: str
     embedding_model: str
     dimension: int
-    metric: str
+    metric: Metric
+    target_recall: float
     chunking: ChunkingReply
     documents: int
     chunks: int
     index_version: int
+    index: IndexReply
     reembedding: ReembeddingReply | None
 
 

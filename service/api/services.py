@@ -12,6 +12,7 @@ from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
 from service.maintenance import Maintenance
+from service.operator import Operator
 from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
@@ -34,6 +35,7 @@ class Services:
     ingestor: Ingestor
     maintenance: Maintenance
     reembedder: Reembedder
+    operator: Operator
 
 
 async def _services(request: Request) -> Services:

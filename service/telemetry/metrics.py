@@ -1,9 +1,10 @@
 """Prometheus metrics of one process, in a registry of its own."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from service.telemetry.buckets import SECONDS
 from service.telemetry.device import DeviceMetrics
+from service.telemetry.index import IndexMetrics
 
 
 class Metrics:
@@ -20,7 +21,7 @@ class Metrics:
         self.citations_invalid = self._counter("quarry_citations_invalid", "Markers that named no passage.")
         self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
-        self.index_rows = self._gauge("quarry_index_rows", "Live chunks by index kind.", "collection", "index")
+        self.index = IndexMetrics(self.registry)
 
     def render(self) -> bytes:
         """The text exposition format."""
@@ -28,9 +29,6 @@ class Metrics:
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, registry=self.registry, buckets=SECONDS)

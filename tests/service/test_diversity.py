@@ -1,7 +1,7 @@
 """One document does not fill the hits."""
 
 from indexes.base import Chunk, Hit
-from service.diversity import diversified
+from service.diversity import diversified, left_out
 
 
 def hit(document: str, ordinal: int, score: float) -> Hit:
@@ -31,3 +31,13 @@ def test_a_clearly_better_second_chunk_stays_ahead() -> None:
 def test_the_penalty_is_in_the_score_and_not_in_its_parts() -> None:
     chunk = next(each for each in diversified(HITS, 6, 0.1) if each.chunk.id == "a#2")
     assert (chunk.score, chunk.scores) == (0.65, {"vector": 0.75})
+
+
+def test_what_was_left_out_says_why() -> None:
+    kept = diversified(HITS, 2, 0.1)
+    assert ids(kept) == ["a#0", "b#0"]
+    told = [(dropped.chunk, dropped.score, dropped.reason) for dropped in left_out(HITS, kept)]
+    assert told == [
+        ("a#1", 0.85, "repeated"), ("a#2", 0.75, "outranked"), ("c#0", 0.7, "outranked"), ("b#1", 0.3, "outranked"),
+    ]  # fmt: skip
+    assert left_out(HITS, HITS) == []

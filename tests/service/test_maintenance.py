@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from indexes.errors import StoreUnavailableError
 from service.maintenance import Maintenance
+from service.telemetry.index import IndexMetrics
 
 PATIENCE_S = 20.0
 
@@ -48,6 +50,11 @@ class Collection:
             assert await asyncio.to_thread(self.calls.acquire, timeout=PATIENCE_S)
 
 
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
 
@@ -56,11 +63,11 @@ def notify(maintenance: Maintenance, collection: Collection) -> None:
     maintenance.notify(collection)  # type: ignore[arg-type]
 
 
-def test_every_step_that_is_due_is_taken_off_the_loop() -> None:
+def test_every_step_that_is_due_is_taken_off_the_loop(registry: CollectorRegistry) -> None:
     one, two, none = Collection(2), Collection(1), Collection(0)
 
     async def scenario() -> None:
-        async with Maintenance() as maintenance:
+        async with Maintenance(IndexMetrics(registry)) as maintenance:
             for collection in (one, two, none):
                 notify(maintenance, collection)
             await one.called(3)
@@ -69,18 +76,20 @@ def test_every_step_that_is_due_is_taken_off_the_loop() -> None:
 
     run(scenario())
     assert (one.done, two.done, none.done) == (2, 1, 0)
+    assert registry.get_sample_value("quarry_index_seconds_count", {"kind": "sealed"}) == 3
+    assert registry.get_sample_value("quarry_index_failures_total") == 0
     assert none.threads == set()
     assert all(name.startswith("quarry-maintenance") for name in one.threads | two.threads)
 
 
 @pytest.mark.parametrize("error", [ValueError, RuntimeError, MemoryError, lambda: StoreUnavailableError("closed")])
 def test_a_step_that_fails_is_logged_and_the_next_write_tries_again(
-    error: Callable[[], Exception], caplog: pytest.LogCaptureFixture
+    error: Callable[[], Exception], caplog: pytest.LogCaptureFixture, registry: CollectorRegistry
 ) -> None:
     collection = Collection(1, failures=1, error=error)
 
     async def scenario() -> None:
-        async with Maintenance() as maintenance:
+        async with Maintenance(IndexMetrics(registry)) as maintenance:
             notify(maintenance, collection)
             await collection.called(1)
             while "could not be kept in shape" not in caplog.text:  # noqa: ASYNC110  logging announces nothing
@@ -92,11 +101,12 @@ def test_a_step_that_fails_is_logged_and_the_next_write_tries_again(
     with caplog.at_level("ERROR", "quarry.maintenance"):
         run(scenario())
     assert collection.done == 1
+    assert registry.get_sample_value("quarry_index_failures_total") == 1
 
 
-def test_an_end_with_nothing_to_do() -> None:
+def test_an_end_with_nothing_to_do(registry: CollectorRegistry) -> None:
     async def scenario() -> None:
-        async with Maintenance() as maintenance:
+        async with Maintenance(IndexMetrics(registry)) as maintenance:
             assert maintenance.is_running
         assert not maintenance.is_running
 

@@ -63,3 +63,14 @@ def half_asked() -> Callable[[str, str, Any], socket.socket]:
         return connection
 
     return send
+
+
+@pytest.fixture
+def sealed() -> Callable[[httpx.Client], None]:
+    """(api) -> once this returns, IVF-PQ covers the rows of `docs`, if they are enough."""
+
+    def seal(api: httpx.Client) -> None:
+        reply = api.post("/v1/collections/docs:rebuild")
+        assert reply.status_code == 200, reply.text
+
+    return seal

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
+import pytest
 
 from models.hashing import HashingEmbedder
 
@@ -15,6 +16,7 @@ DEFAULT = {
     "embedding_model": "hashing",
     "dimension": 64,
     "metric": "cosine",
+    "target_recall": 0.99,
     "chunking": {"size": 100, "overlap": 20},
     "documents": 0,
     "chunks": 0,
@@ -23,11 +25,18 @@ DEFAULT = {
 }
 
 
+def identity(reply: httpx.Response) -> dict[str, Any]:
+    """The collection without its index, which tests/service/api/test_upkeep.py looks at."""
+    collection: dict[str, Any] = reply.json()
+    assert collection.pop("index")["segments"]
+    return collection
+
+
 def test_a_collection_with_defaults(api: httpx.Client) -> None:
     created = api.put("/v1/collections/docs")
-    assert (created.status_code, created.json()) == (201, DEFAULT)
+    assert (created.status_code, identity(created)) == (201, DEFAULT)
     assert api.put("/v1/collections/docs", json={}).status_code == 200
-    assert api.get("/v1/collections/docs").json() == DEFAULT
+    assert identity(api.get("/v1/collections/docs")) == DEFAULT
 
 
 def test_extent_follows_the_documents(api: httpx.Client) -> None:
@@ -82,3 +91,59 @@ def test_another_embedder_does_not_search_what_it_did_not_make(open_api: OpenApi
         assert "unavailable" in api.get("/v1/status").json()["collections"]["docs"]
         assert api.get("/metrics").status_code == 200
         assert api.delete("/v1/collections/docs").status_code == 200
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_a_collection_has_its_metric_and_its_recall_for_good(open_api: OpenApi, problem: Problem, metric: str) -> None:
+    with open_api() as api:
+        made = api.put("/v1/collections/docs", json={"metric": metric, "target_recall": 0.95})
+        assert (made.status_code, made.json()["metric"], made.json()["target_recall"]) == (201, metric, 0.95)
+        assert api.put("/v1/collections/docs", json={"metric": metric, "target_recall": 0.95}).status_code == 200
+        api.put("/v1/collections/docs/documents/a", json={"text": "Bees sleep."})
+    with open_api() as api:
+        kept = api.get("/v1/collections/docs").json()
+        assert (kept["metric"], kept["target_recall"]) == (metric, 0.95)
+        other = "ip" if metric == "l2" else "l2"
+        for asked, said in (
+            ({"metric": other}, f"metric is {metric!r}, not {other!r}"),
+            ({"target_recall": 0.9}, "target_recall is 0.95, not 0.9"),
+        ):
+            assert said in problem(api.put("/v1/collections/docs", json=asked), 409, "conflict")["detail"]
+
+
+def test_the_metric_decides_the_score(api: httpx.Client) -> None:
+    scores = {}
+    for metric in ("cosine", "ip", "l2"):
+        api.put(f"/v1/collections/{metric}", json={"metric": metric})
+        api.put(f"/v1/collections/{metric}/documents/a", json={"text": "Bees sleep in winter."})
+        (hit,) = api.post("/v1/search", json={"query": "bees", "collection": metric}).json()["chunks"]
+        scores[metric] = hit["score"]
+        cosine = hit["scores"]["vector"]
+    assert scores["ip"] == pytest.approx(scores["cosine"]) == pytest.approx(cosine)  # the embedder's are unit vectors
+    assert scores["l2"] == pytest.approx(2 * cosine - 2)
+
+
+def test_the_configured_recall_is_that_of_new_collections(open_api: OpenApi) -> None:
+    with open_api(index={"target_recall": 0.9}) as api:
+        assert api.put("/v1/collections/docs").json()["target_recall"] == 0.9
+    with open_api(index={"target_recall": 0.8}) as api:
+        assert api.put("/v1/collections/docs").json()["target_recall"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"metric": "dot"}, "metric"),
+        ({"metric": 1}, "metric"),
+        ({"target_recall": 0.49}, "target_recall"),
+        ({"target_recall": 1}, "target_recall"),
+        ({"target_recall": "0.9"}, "target_recall"),
+        ({"recall": 0.9}, "recall"),
+    ],
+)
+def test_an_identity_that_is_none_is_refused(
+    api: httpx.Client, problem: Problem, body: dict[str, object], param: str
+) -> None:
+    said = problem(api.put("/v1/collections/docs", json=body), 422, "invalid_request")
+    assert said["error"]["param"] == param
+    problem(api.get("/v1/collections/docs"), 404, "not_found")

@@ -90,6 +90,28 @@ def test_metrics_after_traffic(api: httpx.Client) -> None:
     assert value(api, "quarry_index_rows", collection="docs", index="ivf_pq") == 0
 
 
+def test_metrics_of_an_index(open_api: OpenApi) -> None:
+    with open_api(index={"seal_rows": 256, "shadow_share": 1.0}) as api:
+        lines = "\n".join(f'{{"id": "d{i}", "text": "Bees of hive {i}."}}' for i in range(300))
+        headers = {"content-type": "application/x-ndjson"}
+        api.post("/v1/collections/docs/documents:batch", content=lines, headers=headers)
+        assert ("quarry_index_live_recall", frozenset({("collection", "docs")})) not in samples(api)
+        api.post("/v1/collections/docs:rebuild")
+        api.delete("/v1/collections/docs/documents/d0")
+        while not value(api, "quarry_index_compared_searches", collection="docs"):  # maintenance announces nothing
+            assert api.post("/v1/search", json={"query": "bees of hive 9", "collection": "docs"}).is_success
+        assert value(api, "quarry_index_rows", collection="docs", index="ivf_pq") == 299
+        assert value(api, "quarry_index_dead_rows", collection="docs") == 1
+        assert value(api, "quarry_index_version", collection="docs") == 301
+        assert value(api, "quarry_index_bytes", collection="docs") > 300 * 64 * 4
+        recall, low, high = (
+            value(api, f"quarry_index_live_recall{end}", collection="docs") for end in ("", "_low", "_high")
+        )
+        assert low <= recall <= high
+        assert low < high
+        assert value(api, "quarry_index_failures_total") == 0
+
+
 def test_a_dropped_collection_leaves_the_metrics(api: httpx.Client) -> None:
     api.put("/v1/collections/docs/documents/a", json={"text": "Words."})
     assert "docs" in api.get("/metrics").text

@@ -1,0 +1,68 @@
+"""Purge: what was deleted from one collection leaves its files and its index, and the files are searched for it.
+
+The documents are deleted before, so the store is right at every moment: a purge that is cut short, wherever that is,
+leaves a valid collection and is made again. Texts go first (``erase``), then the codes of their vectors (a new index,
+new snapshots), and the proof comes last. Of the log of operations nothing goes: ids stay, and so do filters that
+documents were deleted by, because a write that was accepted earlier must not bring a deleted document back.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.base import Vectors
+from indexes.erasure import Proof, erase, needles_of, prove_erased
+from indexes.errors import ErasureError
+from indexes.store import Store
+from indexes.upkeep import Upkeep
+from indexes.view import View
+from indexes.writer import GroupCommitWriter
+
+_MAX_DEAD_NEEDLES = 10_000
+_HEAD_COMPONENTS = 2  # eight bytes
+_BLOCK_ROWS = 65_536
+
+
+def purge(writer: GroupCommitWriter, store: Store, upkeep: Upkeep, needles: Sequence[bytes]) -> Proof:
+    """Remove everything that was deleted so far from the files, the index and its snapshots, and prove it.
+
+    Args:
+        needles: of what was deleted, taken while it was there.
+
+    Raises:
+        ErasureError: the files cannot be rewritten or searched, or something was found in them.
+        InsufficientMemoryError, SnapshotError, StoreUnavailableError: the index or its snapshots cannot be replaced.
+    """
+    erase(writer, store.database)
+    upkeep.purge()
+    proof = prove_erased(store.database, needles)
+    if proof.found:
+        first = proof.found[0]
+        raise ErasureError(
+            f"{len(proof.found)} samples of what was purged are still in the files, as in {first.file} at byte "
+            f"{first.offset}"
+        )
+    return proof
+
+
+def needles_of_dead(view: View) -> list[bytes]:
+    """Needles of the vectors in memory whose rows are deleted; none of a vector that a live row has too."""
+    size = view.rows.size
+    live = view.rows.visible(size, view.version).mask(0, size)
+    vectors = view.rows.vectors(size)
+    heads = _heads(vectors)
+    dead = np.flatnonzero(~live)
+    if not len(dead):
+        return []
+    of_live = np.zeros(len(dead), dtype=bool)
+    for first in range(0, size, _BLOCK_ROWS):  # blocks, so that little memory is taken beside the index
+        block = slice(first, first + _BLOCK_ROWS)
+        of_live |= np.isin(heads[dead], heads[block][live[block]])
+    needles = needles_of((), vectors[dead[~of_live]])
+    return needles[:: max(1, -(-len(needles) // _MAX_DEAD_NEEDLES))]
+
+
+def _heads(vectors: Vectors) -> NDArray[np.uint64]:
+    """``(n,)``: the first eight bytes of each vector."""
+    return np.ascontiguousarray(vectors[:, :_HEAD_COMPONENTS]).view(np.uint64)[:, 0]

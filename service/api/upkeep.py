@@ -1,0 +1,39 @@
+"""What an operator asks of one collection's index: rebuild, calibrate, verify, purge."""
+
+from fastapi import APIRouter, Depends
+
+from indexes.filters import parse_filter
+from service.api.collections import reply_of
+from service.api.index_replies import CalibrateReply, PurgeBody, PurgeReply, VerifyReply
+from service.api.media_type import require_json
+from service.api.schemas import CollectionReply
+from service.api.services import ServicesOf
+
+router = APIRouter(prefix="/v1/collections", tags=["upkeep"])
+
+
+@router.post("/{collection}:rebuild")
+async def rebuild(collection: str, services: ServicesOf) -> CollectionReply:
+    """Build the index anew from the store; replies when it serves. Searches and writes go on."""
+    await services.operator.rebuild(collection)
+    return await reply_of(collection, services)
+
+
+@router.post("/{collection}:calibrate")
+async def calibrate(collection: str, services: ServicesOf) -> CalibrateReply:
+    """Measure the recall of the index again, and search by the cheapest setting that reaches the target."""
+    return CalibrateReply.of(await services.operator.calibrate(collection))
+
+
+@router.post("/{collection}:verify")
+async def verify(collection: str, services: ServicesOf) -> VerifyReply:
+    """Read every file, and compare every vector in memory with the stored one. Searches and writes go on."""
+    return VerifyReply.of(await services.operator.verify(collection))
+
+
+@router.post("/{collection}:purge", dependencies=[Depends(require_json)])
+async def purge(collection: str, services: ServicesOf, body: PurgeBody | None = None) -> PurgeReply:
+    """Delete documents, remove from every file what was ever deleted, and search the files for it."""
+    asked = body or PurgeBody()
+    filter_ = None if asked.filters is None else parse_filter(asked.filters)
+    return PurgeReply.of(await services.operator.purge(collection, asked.ids, filter_))
