@@ -39,9 +39,9 @@ class Oracle:
         return self._documents.pop(document_id, None) is not None
 
     def delete_matching(self, raw: Mapping[str, object]) -> int:
-        """How many chunks went."""
+        """How many documents went."""
         gone = [id_ for id_, content in self._documents.items() if matches(raw, content.document.metadata)]
-        return sum(len(self._documents.pop(id_).chunks) for id_ in gone)
+        return sum(self.delete(id_) for id_ in gone)
 
     def check(self, hits: Sequence[Hit], query: Vectors, top_k: int, raw: Mapping[str, object] | None) -> None:
         """The best scores in order, each hit once and with its own score; among ties any may be there.

@@ -18,6 +18,7 @@ from indexes.collection import Collection
 from indexes.errors import CollectionConflictError, StoreUnavailableError
 from indexes.reembeddings import State
 from indexes.store import Change
+from indexes.upkeep import IndexPolicy
 from models.base import TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service import reembedding as module
@@ -147,7 +148,7 @@ def live(
 
     async def staged(scenario: Scenario) -> None:
         async with AsyncExitStack() as stack:
-            catalog = Catalog(tmp_path / "data", 256)
+            catalog = Catalog(tmp_path / "data", IndexPolicy(256))
             stack.callback(catalog.close)
             opened = await stack.enter_async_context(open_engine(wide, narrow))
             embedders = Embedders(opened.batchers)
@@ -321,6 +322,7 @@ def test_writes_accepted_while_the_name_moves_keep_their_order_too(live: Live, m
         monkeypatch.setattr(stage.catalog, "move", moving)
         accept("Bees of long ago.", "a", "b")
         await stage.switched()
+        await stage.until(lambda: len(writes) == 6)  # the state is seen a moment before the last are accepted
         for write in reversed(writes):
             await stage.ingestor.put(write)
         texts = stage.assert_equal()

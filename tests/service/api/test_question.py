@@ -8,10 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from indexes.base import Hit, SearchParams, Vectors
-from indexes.collection import Collection
-from indexes.filters import parse_filter
-
 TEXT = (
     "# Café Ω\r\n\r\nThe espresso machine of the café is cleaned every evening by the staff. 🎉 "
     "The grinder next to the machine is cleaned once a week.\r\n\r\n## Opening\r\n\r\n"
@@ -56,19 +52,17 @@ def test_search_replies_with_chunks_and_where_they_are(cafe: httpx.Client) -> No
 
 
 @pytest.mark.parametrize("route", ["/v1/search", "/v1/query"])
-def test_filters_reach_the_collection(cafe: httpx.Client, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
-    asked: list[SearchParams] = []
-    search = Collection.search
+def test_filters_keep_what_passes(cafe: httpx.Client, route: str) -> None:
+    cafe.put("/v1/collections/docs/documents/german", json={"text": TEXT, "metadata": {"lang": ["de", "fr"]}})
 
-    def recorded(collection: Collection, query: Vectors, params: SearchParams) -> list[Hit]:
-        asked.append(params)
-        return search(collection, query, params)
+    def found(filters: dict[str, Any] | None) -> set[str]:
+        chunks = cafe.post(route, json=QUESTION | {"filters": filters}).json()["chunks"]
+        return {chunk["document_id"] for chunk in chunks}
 
-    monkeypatch.setattr(Collection, "search", recorded)
-    filters = {"type": "or", "filters": [{"type": "in", "key": "lang", "value": ["de", 1]}]}
-    for sent in (filters, None):
-        assert cafe.post(route, json=QUESTION | {"filters": sent}).status_code == 200
-    assert [params.filter for params in asked] == [parse_filter(filters), None]
+    german = {"type": "in", "key": "lang", "value": ["de", 1]}
+    other = {"type": "ne", "key": "lang", "value": "de"}
+    assert [found(german), found(other), found(None)] == [{"german"}, {"rules.md"}, {"german", "rules.md"}]
+    assert found({"type": "and", "filters": [german, other]}) == set()
 
 
 @pytest.mark.parametrize(
