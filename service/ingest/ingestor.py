@@ -142,7 +142,7 @@ class Ingestor:
             raise OverloadedError(
                 f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
             )
-        return AcceptedWrite(route.name, document, self._mirror.accept(route), caller)
+        return AcceptedWrite(route.name, document, self._mirror.accept(route.name), caller)
 
     async def put(self, write: AcceptedWrite) -> Written:
         """Chunk, embed and store; durable and searchable when this returns.
@@ -167,7 +167,7 @@ class Ingestor:
         """
         check_document_id(document_id)
         route = self._mirror.route(name)
-        place = self._mirror.accept(route)
+        place = self._mirror.accept(route.name)
         while True:
             with suppress(MovedError):
                 change = await self._in_thread(partial(self._mirror.delete, route, document_id, place))
@@ -183,7 +183,7 @@ class Ingestor:
             How many there were, and the collection's version without them.
         """
         route = self._mirror.route(name)
-        place = self._mirror.accept(route)
+        place = self._mirror.accept(route.name)
         while True:
             with suppress(MovedError):
                 work = partial(self._mirror.delete_matching, route, filter, place)

@@ -1,8 +1,10 @@
 """Mirror: the one place where a write to a collection that is being re-embedded reaches both of its forms."""
 
+import itertools
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -10,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from indexes.base import Document
 from indexes.catalog import Catalog
 from indexes.collection import Collection
-from indexes.errors import DocumentNotFoundError
+from indexes.errors import DocumentNotFoundError, IndexesError
 from indexes.filters import Filter
 from indexes.reembeddings import Route, State
 from indexes.spec import CollectionSpec
@@ -36,20 +38,28 @@ class Miss:
 
 
 class Place:
-    """A write's place in the order of writes to ``collection``."""
+    """A write's place in the order in which writes to ``name`` were accepted.
 
-    def __init__(self, collection: Collection) -> None:
-        self.take(collection)
+    Attributes:
+        ticket: higher than that of every write accepted before.
+        collection: the one in whose order it has its number; None before it has one.
+    """
+
+    def __init__(self, name: str, ticket: int) -> None:
+        self.name = name
+        self.ticket = ticket
+        self.collection: Collection | None = None
+        self._seq = 0
 
     def take(self, collection: Collection) -> None:
         """Go to the end of the order of writes to ``collection``."""
-        self.collection, self.seq = collection, collection.accept()
+        self.collection, self._seq = collection, collection.accept()
 
     def in_order_of(self, collection: Collection) -> int:
-        """Its number there, taken now if it is a place elsewhere."""
+        """Its number there, taken now if it has none."""
         if self.collection is not collection:
             self.take(collection)
-        return self.seq
+        return self._seq
 
 
 class Mirror:
@@ -70,15 +80,19 @@ class Mirror:
         self._missed: WeakKeyDictionary[Collection, Miss] = WeakKeyDictionary()
         self._places: WeakSet[Place] = WeakSet()
         self._placing = threading.Lock()
+        self._tickets = itertools.count()
+        self._is_moving = False
 
     def route(self, name: str) -> Route:
         """Where a write to ``name`` goes now; see ``Catalog.route``."""
         return self._catalog.route(name)
 
-    def accept(self, route: Route) -> Place:
-        """A place in the order of writes to the primary; it outlives a move of the name, and so does the order."""
+    def accept(self, name: str) -> Place:
+        """A place in the order of writes to a collection; it outlives a move of the name, and so does the order."""
         with self._placing:
-            place = Place(route.primary)
+            place = Place(name, next(self._tickets))
+            if not self._is_moving:
+                place.take(self._catalog.route(name).primary)
             self._places.add(place)
         return place
 
@@ -194,8 +208,8 @@ class Mirror:
                 return True
             if route.mirror is not None and self.missed(route.mirror):
                 return False
-            self._catalog.move(name, "switched" if route.reembedding.state == "building" else "rolled_back")
-            self._replace(route.primary, self._catalog.route(name).primary)
+            with self._renumbered(route.primary):
+                self._catalog.move(name, "switched" if route.reembedding.state == "building" else "rolled_back")
             return True
 
     def unlink(self, route: Route) -> None:
@@ -217,11 +231,23 @@ class Mirror:
         if self._catalog.route(route.name).collections != route.collections:
             raise MovedError
 
-    def _replace(self, old: Collection, new: Collection) -> None:
-        """Writes that are under way keep their order: of two, the one accepted later still wins."""
+    @contextmanager
+    def _renumbered(self, old: Collection) -> Iterator[None]:
+        """Writes that are under way keep their order over a move: of two, the one accepted later still wins.
+
+        Those that are accepted meanwhile get their numbers after it, or one might come before an older write.
+        """
         with self._placing:
-            for place in sorted((place for place in self._places if place.collection is old), key=lambda p: p.seq):
-                place.take(new)
+            self._is_moving = True
+        try:
+            yield
+        finally:
+            with self._placing:
+                self._is_moving = False
+                for place in sorted(self._places, key=lambda place: place.ticket):
+                    if place.collection in {None, old}:
+                        with suppress(IndexesError):  # dropped meanwhile; the write will hear of it
+                            place.take(self._catalog.route(place.name).primary)
 
     def _follow(self, route: Route, document_id: str, write: Callable[[Collection, int], None]) -> None:
         """Bring the mirror up to a commit of the primary."""

@@ -57,7 +57,7 @@ class Purger:
         for document_id in ids:
             check_document_id(document_id)
         route = self._openable(name)
-        place = self._mirror.accept(route)  # before the look at what passes: whatever is written after it stays
+        place = self._mirror.accept(route.name)  # before the look at what passes: whatever is written after it stays
         passing = route.primary.ids_matching(filter) if filter else []
         doomed = list(dict.fromkeys([*ids, *passing]))
         needles = [needle for collection in route.collections for needle in collection.needles(doomed)]

@@ -11,13 +11,11 @@ from indexes.collection import CollectionSpec
 from indexes.errors import DocumentNotFoundError
 from indexes.filters import parse_filter
 from indexes.snapshot import Snapshots
-from indexes.store import Store
 from indexes.upkeep import IndexPolicy
 
 SEAL_ROWS = 256  # the fewest that IVF-PQ can be trained on
 METRICS: tuple[Metric, ...] = get_args(Metric)
 STEPS = ("maintain", "rebuild", "snapshot")  # background work; maintain does all that is due
-DELETES_MATCHING = hasattr(Store, "delete_matching")
 # Every list and every row: IVF-PQ with these is exact, so a missing hit is a fault of the collection.
 _EVERY = 10**6
 _NAME = "docs"

@@ -144,12 +144,6 @@ class Tally:
     errors: list[str] = field(default_factory=list)
     phases: Counter[str] = field(default_factory=Counter)
 
-    def add(self, verdict: Verdict) -> None:
-        """Add what one check found."""
-        self.found.lost += verdict.lost
-        self.found.phantoms += verdict.phantoms
-        self.found.duplicates += verdict.duplicates
-
     @property
     def passed(self) -> bool:
         """Nothing lost, invented or doubled, and no worker met an error or missed what it had just written."""
@@ -157,8 +151,8 @@ class Tally:
 
     def summary(self) -> dict[str, object]:
         """Counts, for the last line."""
-        counts = {name: len(getattr(self.found, name)) for name in ("lost", "phantoms", "duplicates")}
-        return {"kills": self.kills, "acked": self.acked, **counts, "errors": len(self.errors), "phases": self.phases}
+        counts = {"kills": self.kills, "acked": self.acked, **self.found.counts()}
+        return {**counts, "errors": len(self.errors), "phases": self.phases}
 
 
 class Round:
@@ -207,10 +201,10 @@ class Round:
         if copied := self._rng.random() < 0.5 and data_dir.is_dir():
             data_dir = Path(shutil.copytree(data_dir, self._folder / "copy"))
         with closing(CollectionUnderTest(data_dir)) as subject:
-            tally.add(self._ledger.check(subject))
+            tally.found.add(self._ledger.check(subject))
             if self._rng.random() < 0.3:
                 subject.maintain()
-                tally.add(self._ledger.check(subject))
+                tally.found.add(self._ledger.check(subject))
         if copied:
             shutil.rmtree(data_dir)
 

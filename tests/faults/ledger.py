@@ -28,6 +28,16 @@ class Verdict:
         """All of them."""
         return [*self.lost, *self.phantoms, *self.duplicates]
 
+    def add(self, other: "Verdict", where: str = "") -> None:
+        """Add what another check found, each with the place."""
+        self.lost += [where + said for said in other.lost]
+        self.phantoms += [where + said for said in other.phantoms]
+        self.duplicates += [where + said for said in other.duplicates]
+
+    def counts(self) -> dict[str, int]:
+        """How many of each."""
+        return {name: len(getattr(self, name)) for name in ("lost", "phantoms", "duplicates")}
+
 
 class Ledger:
     """For each document id, which writes may be the last one: the acknowledged one and those without an answer."""

@@ -41,9 +41,7 @@ class Oracle:
     def delete_matching(self, raw: Mapping[str, object]) -> int:
         """How many documents went."""
         gone = [id_ for id_, content in self._documents.items() if matches(raw, content.document.metadata)]
-        for document_id in gone:
-            del self._documents[document_id]
-        return len(gone)
+        return sum(self.delete(id_) for id_ in gone)
 
     def check(self, hits: Sequence[Hit], query: Vectors, top_k: int, raw: Mapping[str, object] | None) -> None:
         """The best scores in order, each hit once and with its own score; among ties any may be there.

@@ -39,7 +39,7 @@ class Recording:
     """The calls of a worker that ran to its end in ``folder``.
 
     Attributes:
-        ends: the lines of the trace at which acknowledgements begin, then the last line.
+        seed: of its workload.
     """
 
     seed: int
@@ -114,8 +114,7 @@ class Cuts:
 
     def summary(self) -> dict[str, int]:
         """Counts, for the last line."""
-        counts = {name: len(getattr(self.found, name)) for name in ("lost", "phantoms", "duplicates")}
-        return {"cuts": self.cuts, "acked": self.acked, **counts, "errors": len(self.errors)}
+        return {"cuts": self.cuts, "acked": self.acked, **self.found.counts(), "errors": len(self.errors)}
 
 
 def cut_power(recording: Recording, number: int, folder: Path, sums: Cuts) -> None:
@@ -146,9 +145,7 @@ def _check(recording: Recording, cut: int, image: Path, sums: Cuts) -> None:
     except Exception:  # the edge of a trial: whatever an opened directory raises is what is looked for
         sums.errors.append(f"{image}: {traceback.format_exc()}")
         return
-    sums.found.lost += [f"{image.name}: {said}" for said in verdict.lost]
-    sums.found.phantoms += [f"{image.name}: {said}" for said in verdict.phantoms]
-    sums.found.duplicates += [f"{image.name}: {said}" for said in verdict.duplicates]
+    sums.found.add(verdict, f"{image.name}: ")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -16,7 +16,9 @@ from indexes.base import Document, SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import CollectionConflictError, StoreUnavailableError
+from indexes.reembeddings import State
 from indexes.store import Change
+from indexes.upkeep import IndexPolicy
 from models.base import TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service import reembedding as module
@@ -146,7 +148,7 @@ def live(
 
     async def staged(scenario: Scenario) -> None:
         async with AsyncExitStack() as stack:
-            catalog = Catalog(tmp_path / "data", 256)
+            catalog = Catalog(tmp_path / "data", IndexPolicy(256))
             stack.callback(catalog.close)
             opened = await stack.enter_async_context(open_engine(wide, narrow))
             embedders = Embedders(opened.batchers)
@@ -298,6 +300,34 @@ def test_writes_under_way_keep_their_order_across_the_switch(live: Live, deletes
         gate.set()
         await slow
         assert stage.assert_equal().get("a") == (None if deletes else "The quick wasps.")
+
+    live(scenario)
+
+
+def test_writes_accepted_while_the_name_moves_keep_their_order_too(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.fill(5)
+        route, writes = await stage.ingestor.open("docs"), []
+        move = stage.catalog.move
+
+        def accept(text: str, *ids: str) -> None:
+            prepared = [stage.ingestor.prepare(NewDocument(document_id, text)) for document_id in ids]
+            writes.extend(stage.ingestor.accept(route, document) for document in prepared)
+
+        def moving(name: str, state: State) -> None:
+            accept("Bees before the name is seen to move.", "b", "c")
+            move(name, state)
+            accept("Bees after it.", "a", "c")
+
+        monkeypatch.setattr(stage.catalog, "move", moving)
+        accept("Bees of long ago.", "a", "b")
+        await stage.switched()
+        await stage.until(lambda: len(writes) == 6)  # the state is seen a moment before the last are accepted
+        for write in reversed(writes):
+            await stage.ingestor.put(write)
+        texts = stage.assert_equal()
+        assert (texts["a"], texts["c"]) == ("Bees after it.",) * 2
+        assert texts["b"] == "Bees before the name is seen to move."
 
     live(scenario)
 

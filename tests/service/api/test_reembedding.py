@@ -163,7 +163,7 @@ def test_a_store_that_fails_is_not_asked_for_ever(
     def failing(*_: object) -> None:
         raise StoreUnavailableError("the disk is gone")
 
-    monkeypatch.setattr("indexes.collection.Collection.search", failing)
+    monkeypatch.setattr("indexes.collection.Collection.searched", failing)
     monkeypatch.setattr("indexes.collection.Collection.document", failing)
     for sent in (
         api.post("/v1/search", json={"query": "bees", "collection": "docs"}),
