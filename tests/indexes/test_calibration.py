@@ -61,6 +61,7 @@ def test_rows_that_died_are_neither_asked_with_nor_found(clustered: Clustered) -
     widest = max(curve.points, key=lambda point: (point.nprobe, point.refine))
     assert widest.recall == pytest.approx(1.0) or curve.meets_target
     assert 0 < curve.queries < len(query_rows(600))
+    assert measure_curve(index, vectors, 0.99, live=live) == curve  # nor while memory still has them
     with pytest.raises(ValueError, match="1 live rows; the least are 2"):
         measure_curve(index, gone, 0.99, live=np.arange(600) == 5)
     few = np.zeros(600, dtype=bool)

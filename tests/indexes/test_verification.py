@@ -87,6 +87,17 @@ def test_a_changed_vector(collection: Collection, store_file: Path) -> None:
     assert collection.verify().problems == [f"2 of {8 * DOCUMENTS + 1} vectors in memory differ, as of row 7"]
 
 
+def test_a_byte_of_a_vector_that_changed_on_the_disk(
+    collection: Collection, open_collection: Open, store_file: Path, clustered: Clustered
+) -> None:
+    collection = open_collection()  # the log is in the file from here on
+    vector = clustered(8 * DOCUMENTS, DIMENSION, 3)[100].tobytes()
+    data = bytearray(store_file.read_bytes())
+    data[data.index(vector)] ^= 1
+    store_file.write_bytes(data)
+    assert collection.verify().problems == [f"1 of {8 * DOCUMENTS + 1} vectors in memory differ, as of row 101"]
+
+
 def test_a_chunk_without_a_vector(collection: Collection, store_file: Path) -> None:
     behind_its_back(store_file, "DELETE FROM vectors WHERE chunk = 9")
     assert "1 chunks have no vector" in collection.verify().problems

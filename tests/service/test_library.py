@@ -117,3 +117,12 @@ def test_what_no_served_embedder_made_names_all_that_are(catalog: Catalog, two: 
 def test_a_model_that_is_not_served_names_those_that_are(two: Library) -> None:
     with pytest.raises(InvalidRequestError, match="'bert' is not served here; there are 'hashing', 'narrow'"):
         two.ensure("docs", CollectionOptions(embedding_model="bert"))
+
+
+def test_another_chunking_keeps_metric_and_recall(catalog: Catalog) -> None:
+    library = Library(catalog, [HashingEmbedder().info], ChunkingSettings(size=60, overlap=10), target_recall=0.9)
+    assert library.ensure("plain", CollectionOptions())[0].spec.target_recall == 0.9
+    made, _ = library.ensure("docs", CollectionOptions(metric="l2", target_recall=0.95))
+    spec = library.reembedded("docs", CollectionOptions(chunk_size=32))
+    assert (made.spec.metric, made.spec.target_recall) == (spec.metric, spec.target_recall) == ("l2", 0.95)
+    assert spec.chunk_size == 32

@@ -14,7 +14,7 @@ from indexes import purge as purging
 from indexes import upkeep as upkeeping
 from indexes.collection import Collection
 from indexes.erasure import Finding, search_files
-from indexes.errors import ErasureError, InsufficientMemoryError
+from indexes.errors import ErasureError, InsufficientMemoryError, StoreUnavailableError
 from indexes.upkeep import Upkeep
 from models.hashing import HashingEmbedder
 from models.transformer import TransformerEmbedder
@@ -328,6 +328,29 @@ def test_a_mirror_is_purged_too(
         assert places(tmp_path / "data", CONFIDED) == ()
         api.post(f"{DOCS}:reembed", json={"action": "rollback"})
         assert found(api, CONFIDED) == ["Bees sleep."]
+
+
+def test_a_mirror_that_cannot_be_written_to_fails_the_purge(
+    open_api: OpenApi, scripted: type[Any], problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = scripted(HashingEmbedder(32), name="narrow")
+    monkeypatch.setattr(TransformerEmbedder, "load", lambda *_, **__: narrow)
+    delete = Collection.delete
+
+    def refuse(self: Collection, document_id: str, seq: int) -> object:
+        if self.spec.embedding_model != "narrow":
+            raise StoreUnavailableError("the disk is full")
+        return delete(self, document_id, seq)
+
+    with open_api(embedding={"also": ["narrow"]}) as api:
+        put(api, "a", CONFIDED)
+        api.post(f"{DOCS}:reembed", json={"embedding_model": "narrow"})
+        while api.get(DOCS).json()["reembedding"]["state"] != "switched":
+            pass
+        with monkeypatch.context() as patched:
+            patched.setattr(Collection, "delete", refuse)
+            refused = api.post(f"{DOCS}:purge", json={"ids": ["a"]})
+        assert "the disk is full" in problem(refused, 503, "vector_store_unavailable")["detail"]
 
 
 # Bad input
