@@ -119,7 +119,7 @@ def test_an_index_grows_from_bytes_as_it_would_have_grown(index: IvfPqIndex) -> 
     np.testing.assert_array_equal(found.candidates(queries, 99, 5), expected.candidates(queries, 99, 5))
 
 
-def test_the_lists_keep_no_room_to_spare(index: IvfPqIndex) -> None:
+def test_bytes_per_vector_are_those_written(index: IvfPqIndex) -> None:
     longer = index.extended(rows(5, 300)).extended(rows(6, 7))
     shared = 4 * DIMENSION * (NLIST + 256 + (DIMENSION if index.params.rotated else 0))
     assert longer.bytes_per_vector == pytest.approx(4 + 8 + shared / (ROWS + 307))
