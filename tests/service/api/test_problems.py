@@ -307,7 +307,7 @@ def test_bad_collection_names(limited: httpx.Client, problem: Problem, name: str
         ({"embedding_model": "other"}, 400, "embedding_model 'other' is not served here; there are 'hashing'"),
         ({"chunking": {"size": 15}}, 422, "chunking.size: Input should be greater than or equal to 16; got 15"),
         ({"chunking": {"size": 20, "overlap": 20}}, 400, "chunking.overlap 20 must be smaller than size 20"),
-        ({"metric": "euclid"}, 422, "metric: Input should be 'cosine'; got 'euclid'"),
+        ({"metric": "euclid"}, 422, "metric: Input should be 'cosine', 'ip' or 'l2'; got 'euclid'"),
         ({"shards": 2}, 422, "shards: Extra inputs"),
     ],
 )
