@@ -39,7 +39,7 @@ class VisibleAt:
     def mask(self, start: int, stop: int) -> Mask:
         """``(stop - start,)``: of a run of positions."""
         alive = (self.born[start:stop] <= self.version) & (self.died[start:stop] > self.version)
-        return alive if self.kept is None else alive & self.kept[self.documents[start:stop]]
+        return self._of_kept(alive, self.documents[start:stop])
 
     def alive(self, positions: Positions) -> Mask:
         """The shape of ``positions``, whatever the filter says; -1 is never alive."""
@@ -48,8 +48,11 @@ class VisibleAt:
 
     def at(self, positions: Positions) -> Mask:
         """The shape of ``positions``; -1 is never visible."""
-        alive = self.alive(positions)
-        return alive if self.kept is None else alive & self.kept[self.documents[np.maximum(positions, 0)]]
+        return self._of_kept(self.alive(positions), self.documents[np.maximum(positions, 0)])
+
+    def _of_kept(self, alive: Mask, documents: Ordinals) -> Mask:
+        # Where no row is alive there may be no document either, that of a dead row included.
+        return alive & self.kept[documents] if self.kept is not None and alive.any() else alive
 
 
 class Rows:

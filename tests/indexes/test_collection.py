@@ -227,6 +227,20 @@ def test_the_last_row_of_an_index_may_be_dropped_with_it(open_collection: Open, 
     assert [segment["rows"] for segment in open_collection().describe().segments] == [0]
 
 
+def test_a_filter_keeps_nothing_where_only_dead_rows_are_left_at_a_start(
+    open_collection: Open, put: Put, clustered: Clustered
+) -> None:
+    collection = open_collection()
+    vectors = fill(collection, put, clustered, 40)
+    while collection.upkeep.step():
+        pass
+    for i in range(40):
+        collection.delete(f"f{i}", collection.accept())
+    some = parse_filter({"type": "eq", "key": "odd", "value": True})
+    for params in (SearchParams(filter=some), replace(EXACT, filter=some, explain=True)):
+        assert open_collection().search(vectors[0], params) == []
+
+
 def test_a_full_collection_is_sealed_after_reopening(open_collection: Open, put: Put, clustered: Clustered) -> None:
     collection = open_collection()
     vectors = fill(collection, put, clustered, 70)
