@@ -227,7 +227,7 @@ class Upkeep:
             generation = read_store(self._store, self._spec, progress=progress)
             full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
             sealed = self._trained(generation.rows) if full else None
-            self._live.replace(generation.rows, generation.attributes, sealed)
+            self._live.replace(generation.rows, generation.attributes, sealed, generation.read_at)
 
     @contextmanager
     def _announced(self, what: str) -> Iterator[Progress]:
