@@ -7,6 +7,7 @@ never both and never neither, and no lock is held while it runs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,8 +93,7 @@ class Rows:
     @property
     def bytes(self) -> int:
         """Memory of all columns, without what growth keeps in reserve."""
-        columns = (self._ids, self._documents, self._born, self._died, self._norms, self._vectors)
-        return sum(column.view().nbytes for column in columns)
+        return sum(column.view().nbytes for column in self._columns())
 
     def ids(self, stop: int | None = None) -> RowIds:
         """``(stop,)``: the store's ids of the first rows."""
@@ -108,13 +108,20 @@ class Rows:
         return ExactRows(self.vectors(size), self.metric, self._norms.view(size) if self.metric == "l2" else None)
 
     def append(self, ids: RowIds, documents: Ordinals, vectors: Vectors, version: int) -> None:
-        """Add rows born at ``version``; ``ids`` ascend and are higher than every id here."""
+        """Add rows born at ``version``; ``ids`` ascend and are higher than every id here.
+
+        Raises:
+            MemoryError: nothing was added.
+        """
+        for column in self._columns():  # one that failed behind others would no longer be in step with them
+            column.reserve(len(ids))
+        norms = norms_of(vectors) if self.metric == "l2" else None
         self._ids.append(ids)
         self._documents.append(documents)
         self._born.append(np.full(len(ids), version, dtype=np.int64))
         self._died.append(np.full(len(ids), NEVER, dtype=np.int64))
-        if self.metric == "l2":
-            self._norms.append(norms_of(vectors))
+        if norms is not None:
+            self._norms.append(norms)
         # The vectors last: their number is what a search goes by, so every row it counts has its other columns.
         self._vectors.append(vectors)
 
@@ -160,6 +167,9 @@ class Rows:
         return VisibleAt(
             self._born.view(size), self._died.view(size), self._documents.view(size), version=version, kept=kept
         )
+
+    def _columns(self) -> tuple[GrowableArray[Any], ...]:
+        return self._ids, self._documents, self._born, self._died, self._norms, self._vectors
 
     def live_in(self, start: int, stop: int) -> int:
         """Rows of a run of positions that no commit has killed."""
