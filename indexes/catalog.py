@@ -313,9 +313,14 @@ class Catalog:
             raise
 
     def _purge(self, uid: str) -> None:
-        """Remove the files first, the row last: a crash in between leaves a row that says what is still to do."""
-        shutil.rmtree(self._folder / uid, ignore_errors=True)
-        self._writer.write(self._database, partial(_erase, uid=uid))
+        """Remove the files first, the row last: a crash in between leaves a row that says what is still to do.
+
+        So does a file that cannot be removed, or that a snapshot which was being written left behind.
+        """
+        folder = self._folder / uid
+        shutil.rmtree(folder, ignore_errors=True)
+        work = _disown if folder.exists() else _erase
+        self._writer.write(self._database, partial(work, uid=uid))
 
 
 def _remember(connection: sqlite3.Connection, uid: str, name: str | None, spec: CollectionSpec) -> None:
@@ -333,8 +338,12 @@ def _forget(connection: sqlite3.Connection, name: str) -> list[str]:
     """The deletions to finish: the collection, and its mirror where it has one."""
     mirror = reembeddings.unlink(connection, name)
     (uid,) = connection.execute("SELECT uuid FROM collections WHERE name = ?", (name,)).fetchone()
-    connection.execute("UPDATE collections SET name = NULL WHERE uuid = ?", (uid,))
+    _disown(connection, uid)
     return [uid, mirror] if mirror else [uid]
+
+
+def _disown(connection: sqlite3.Connection, uid: str) -> None:
+    connection.execute("UPDATE collections SET name = NULL WHERE uuid = ?", (uid,))
 
 
 def _erase(connection: sqlite3.Connection, uid: str) -> None:

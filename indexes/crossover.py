@@ -9,8 +9,8 @@ import numpy as np
 
 from indexes.base import Vectors
 from indexes.exact import ExactRows, range_top_k, scores_at
-from indexes.flat import best
 from indexes.ivf_pq import MIN_ROWS, IvfPqIndex, IvfPqParams
+from indexes.ranking import best
 
 FEWEST_ROWS = 8_192
 MOST_ROWS = 1_000_000

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from indexes.base import Mask, Metric, Positions, Scores, Vectors
 from indexes.exact import ExactRows, norms_of, range_top_k, scores_at
 from indexes.faiss_training import held_out
-from indexes.flat import best
 from indexes.ivf_pq import IvfPqIndex
+from indexes.ranking import best
 
 # recall@10, as the target is given
 _NEIGHBOURS = 10

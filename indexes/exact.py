@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.base import Mask, Metric, Positions, Scores, Vectors
-from indexes.flat import best
+from indexes.ranking import best
 
 Norms = NDArray[np.float32]
 

@@ -16,10 +16,15 @@ NO_ROWS: RowIds = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What is derived from the store at one time."""
+    """What is derived from the store.
+
+    Attributes:
+        read_at: version of the store when the last of it had been read.
+    """
 
     rows: Rows
     attributes: Attributes
+    read_at: int
 
 
 def read_store(
@@ -49,4 +54,4 @@ def read_store(
         read += len(block.ids)
         if progress:
             progress(read, max(read, total))
-    return Generation(rows, attributes)
+    return Generation(rows, attributes, store.version())

@@ -27,14 +27,23 @@ class GrowableArray(Generic[Scalar]):
     def __len__(self) -> int:
         return self._size
 
-    def append(self, rows: NDArray[Scalar]) -> None:
-        """Add ``rows`` at the end."""
-        needed = self._size + len(rows)
+    def reserve(self, count: int) -> None:
+        """Make room for ``count`` rows more: the part of an append that may fail.
+
+        Raises:
+            MemoryError: there is none.
+        """
+        needed = self._size + count
         if needed > len(self._buffer):
             capacity = max(needed, 2 * len(self._buffer))
             grown: NDArray[Scalar] = np.empty((capacity, *self._tail), dtype=self._buffer.dtype)
             grown[: self._size] = self._buffer[: self._size]
             self._buffer = grown
+
+    def append(self, rows: NDArray[Scalar]) -> None:
+        """Add ``rows`` at the end."""
+        needed = self._size + len(rows)
+        self.reserve(len(rows))
         self._buffer[self._size : needed] = rows
         self._size = needed
 

@@ -15,6 +15,10 @@ from indexes.view import Sealed, View
 
 # Memory follows a commit within microseconds; a search waits this long at most.
 _CATCH_UP_S = 10.0
+# Changes that are replayed while commits and the searches that follow them wait.
+_FEW_CHANGES = 64
+# Rounds of replaying more than these beforehand; each is shorter than the one before, as writing takes longer.
+_MOST_ROUNDS = 16
 
 
 class LiveView:
@@ -69,17 +73,36 @@ class LiveView:
             with self._swap:
                 self._recorded = None
 
-    def replace(self, rows: Rows, attributes: Attributes, sealed: Sealed | None) -> None:
+    def replace(self, rows: Rows, attributes: Attributes, sealed: Sealed | None, read_at: int) -> None:
         """Swap in rows that were read from the store; inside ``recording``.
 
         What was committed since the recording began is replayed first. It may have been read already: rows that are
         there are not added again, and searches at versions before the swap keep to the view they have.
+
+        Args:
+            read_at: version of the store at which the last of them may have been read.
+
+        Raises:
+            StoreUnavailableError: what was read does not get here.
         """
+        # A search at a version before what was read would miss the rows that were replaced in between.
+        self.at(read_at)
+        for _ in range(_MOST_ROUNDS):
+            changes = self._taken()
+            for change in changes:
+                follow(rows, attributes, change)
+            if len(changes) <= _FEW_CHANGES:
+                break
         with self._swap:
             for change in self._recorded or ():
                 follow(rows, attributes, change)
             version = self._view.version
             self._view = View(rows, attributes, sealed, version, since=version)
+
+    def _taken(self) -> list[Change]:
+        with self._swap:
+            taken, self._recorded = self._recorded or [], []
+            return taken
 
 
 def follow(rows: Rows, attributes: Attributes, change: Change) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 
 from indexes.base import Positions, RowIds, Scores, SearchParams, Vectors
 from indexes.exact import range_top_k, scores_at
-from indexes.flat import best
 from indexes.generation import NO_ROWS
 from indexes.plan import Plan, plan
+from indexes.ranking import best
 from indexes.rows import VisibleAt
 from indexes.view import Sealed, View
 

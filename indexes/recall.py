@@ -1,5 +1,6 @@
 """Recall of live searches, measured on a sample of them that is searched again exactly."""
 
+import threading
 from collections import deque
 from dataclasses import dataclass
 from math import sqrt
@@ -25,26 +26,30 @@ class RecallEstimate:
 
 
 class LiveRecall:
-    """A sliding window over compared searches. For one thread."""
+    """A sliding window over compared searches. One thread records while others ask."""
 
     def __init__(self, window: int = 1000) -> None:
+        self._lock = threading.Lock()  # a deque cannot be read while it is added to
         self._counts: deque[tuple[int, int]] = deque(maxlen=window)
 
     def record(self, found: int, wanted: int) -> None:
         """Count a search that returned ``found`` of the ``wanted`` exact results."""
         if wanted:
-            self._counts.append((found, wanted))
+            with self._lock:
+                self._counts.append((found, wanted))
 
     def clear(self) -> None:
         """Forget what another index was measured at."""
-        self._counts.clear()
+        with self._lock:
+            self._counts.clear()
 
     def estimate(self) -> RecallEstimate:
         """Recall with its interval."""
-        found = sum(count for count, _ in self._counts)
-        wanted = sum(count for _, count in self._counts)
+        with self._lock:
+            counts = list(self._counts)
+        found, wanted = sum(count for count, _ in counts), sum(count for _, count in counts)
         low, high = wilson_interval(found, wanted)
-        return RecallEstimate(found / wanted if wanted else None, low, high, len(self._counts))
+        return RecallEstimate(found / wanted if wanted else None, low, high, len(counts))
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -7,6 +7,7 @@ never both and never neither, and no lock is held while it runs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class VisibleAt:
     def mask(self, start: int, stop: int) -> Mask:
         """``(stop - start,)``: of a run of positions."""
         alive = (self.born[start:stop] <= self.version) & (self.died[start:stop] > self.version)
-        return alive if self.kept is None else alive & self.kept[self.documents[start:stop]]
+        return self._of_kept(alive, self.documents[start:stop])
 
     def alive(self, positions: Positions) -> Mask:
         """The shape of ``positions``, whatever the filter says; -1 is never alive."""
@@ -48,8 +49,11 @@ class VisibleAt:
 
     def at(self, positions: Positions) -> Mask:
         """The shape of ``positions``; -1 is never visible."""
-        alive = self.alive(positions)
-        return alive if self.kept is None else alive & self.kept[self.documents[np.maximum(positions, 0)]]
+        return self._of_kept(self.alive(positions), self.documents[np.maximum(positions, 0)])
+
+    def _of_kept(self, alive: Mask, documents: Ordinals) -> Mask:
+        # Where no row is alive there may be no document either, that of a dead row included.
+        return alive & self.kept[documents] if self.kept is not None and alive.any() else alive
 
 
 class Rows:
@@ -89,8 +93,7 @@ class Rows:
     @property
     def bytes(self) -> int:
         """Memory of all columns, without what growth keeps in reserve."""
-        columns = (self._ids, self._documents, self._born, self._died, self._norms, self._vectors)
-        return sum(column.view().nbytes for column in columns)
+        return sum(column.view().nbytes for column in self._columns())
 
     def ids(self, stop: int | None = None) -> RowIds:
         """``(stop,)``: the store's ids of the first rows."""
@@ -105,13 +108,20 @@ class Rows:
         return ExactRows(self.vectors(size), self.metric, self._norms.view(size) if self.metric == "l2" else None)
 
     def append(self, ids: RowIds, documents: Ordinals, vectors: Vectors, version: int) -> None:
-        """Add rows born at ``version``; ``ids`` ascend and are higher than every id here."""
+        """Add rows born at ``version``; ``ids`` ascend and are higher than every id here.
+
+        Raises:
+            MemoryError: nothing was added.
+        """
+        for column in self._columns():  # one that failed behind others would no longer be in step with them
+            column.reserve(len(ids))
+        norms = norms_of(vectors) if self.metric == "l2" else None
         self._ids.append(ids)
         self._documents.append(documents)
         self._born.append(np.full(len(ids), version, dtype=np.int64))
         self._died.append(np.full(len(ids), NEVER, dtype=np.int64))
-        if self.metric == "l2":
-            self._norms.append(norms_of(vectors))
+        if norms is not None:
+            self._norms.append(norms)
         # The vectors last: their number is what a search goes by, so every row it counts has its other columns.
         self._vectors.append(vectors)
 
@@ -157,6 +167,9 @@ class Rows:
         return VisibleAt(
             self._born.view(size), self._died.view(size), self._documents.view(size), version=version, kept=kept
         )
+
+    def _columns(self) -> tuple[GrowableArray[Any], ...]:
+        return self._ids, self._documents, self._born, self._died, self._norms, self._vectors
 
     def live_in(self, start: int, stop: int) -> int:
         """Rows of a run of positions that no commit has killed."""

@@ -80,7 +80,7 @@ class Snapshots:
     """The snapshots of one index, two at most. Every method may be called from any thread.
 
     Args:
-        folder: theirs alone; made when the first is written.
+        folder: theirs alone, in a folder that exists; made when the first is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,7 +107,7 @@ class Snapshots:
         with self._lock:
             try:
                 if not self._folder.exists():
-                    self._folder.mkdir(parents=True)
+                    self._folder.mkdir()  # without parents: that of a dropped collection must not come back
                     sync(self._folder.parent)
                 self._sweep()
                 name = self._add(files, facts)

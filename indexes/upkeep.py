@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from indexes.curve import RecallCurve
-from indexes.errors import IndexesError, NothingSealedError
+from indexes.errors import NothingSealedError
 from indexes.generation import read_store
 from indexes.ivf_pq import MIN_ROWS
 from indexes.live_view import LiveView
@@ -89,19 +89,25 @@ class Upkeep:
     @property
     def is_due(self) -> bool:
         """A step has something to do."""
-        view = self._live.now
-        return bool(self.shadow.waiting) or (
-            time.monotonic() >= self._not_before
-            and (self._tail_is_full(view) or self._is_unsaved(view) or self._reason(view) is not None)
-        )
+        return bool(self.shadow.waiting) or (not self._is_pausing and self._wants(self._live.now))
+
+    @property
+    def _is_pausing(self) -> bool:
+        return time.monotonic() < self._not_before
+
+    def _wants(self, view: View) -> bool:
+        return self._tail_is_full(view) or self._is_unsaved(view) or self._reason(view) is not None
 
     @property
     def trouble(self) -> list[str]:
         """Why something that is due is not done, and what was found damaged and is not yet written anew."""
-        return [*self._damage, *([self._failure] if self._failure else [])]
+        is_undone = self._failure is not None and self._wants(self._live.now)
+        return [*self._damage, *([self._failure] if self._failure and is_undone else [])]
 
     def step(self) -> str | None:
         """Do the one thing that is due most, and say which: sealed, rebuilt, retuned, saved; None when nothing is.
+
+        For a while after a failure searches are compared and retuned, and nothing else is tried.
 
         Raises:
             InsufficientMemoryError: two indexes would not fit side by side; the old one stays.
@@ -109,19 +115,20 @@ class Upkeep:
         """
         with self._working:
             try:
-                done = self._step()
-            except (IndexesError, MemoryError, RuntimeError) as error:  # RuntimeError is FAISS's
-                self._failure = str(error)
+                self.shadow.compare()
+                if self._retuned(self._live.now):
+                    return "retuned"
+                if self._is_pausing:
+                    return None
+                done = self._step(self._live.now)
+            except Exception as error:  # of whatever kind, it would be met again at once; the caller hears of it
+                self._failure = str(error) or type(error).__name__
                 self._not_before = time.monotonic() + _PAUSE_S
                 raise
             self._failure = None
             return done
 
-    def _step(self) -> str | None:
-        self.shadow.compare()
-        view = self._live.now
-        if self._retuned(view):
-            return "retuned"
+    def _step(self, view: View) -> str | None:
         reason = self._reason(view)
         if reason is not None:
             self._rebuild(reason)
@@ -227,7 +234,7 @@ class Upkeep:
             generation = read_store(self._store, self._spec, progress=progress)
             full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
             sealed = self._trained(generation.rows) if full else None
-            self._live.replace(generation.rows, generation.attributes, sealed)
+            self._live.replace(generation.rows, generation.attributes, sealed, generation.read_at)
 
     @contextmanager
     def _announced(self, what: str) -> Iterator[Progress]:

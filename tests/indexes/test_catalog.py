@@ -17,6 +17,7 @@ from indexes.errors import (
     CollectionNotFoundError,
     DataDirectoryError,
     InvalidNameError,
+    SnapshotError,
     StoreUnavailableError,
 )
 from indexes.spec import CollectionSpec
@@ -185,6 +186,33 @@ def test_an_interrupted_drop_is_finished_at_the_next_start(
     connection = sqlite3.connect(data_dir / "catalog.db")
     assert connection.execute("SELECT name FROM collections").fetchall() == [("kept",)]
     connection.close()
+
+
+def test_files_that_cannot_be_removed_with_their_collection_are_removed_at_a_later_start(
+    open_catalog: Open, spec: CollectionSpec, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = open_catalog()
+    catalog.ensure("docs", spec)
+    with monkeypatch.context() as patched:
+        patched.setattr("indexes.catalog.shutil.rmtree", lambda *_, **__: None)
+        catalog.drop("docs")
+        assert open_catalog().names() == []
+    assert len(folders(data_dir)) == 1
+    assert open_catalog().names() == []
+    assert folders(data_dir) == []
+
+
+def test_an_index_that_is_saved_late_does_not_bring_a_dropped_folder_back(
+    open_catalog: Open, put: Put, clustered: Clustered, spec: CollectionSpec, data_dir: Path
+) -> None:
+    catalog = open_catalog()
+    collection = catalog.ensure("docs", spec)[0]
+    put(collection, "a", ["x"] * 256, clustered(256, 16, 1))
+    assert collection.upkeep.step() == "sealed"
+    catalog.drop("docs")
+    with pytest.raises(SnapshotError, match="cannot write a snapshot"):
+        collection.upkeep.save()
+    assert folders(data_dir) == []
 
 
 def test_dropping_a_collection_that_is_being_written_to_fails_its_writers_only(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from indexes import collection as collection_module
+from indexes import live_view
 from indexes import upkeep as upkeeping
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
 from indexes.collection import Collection
@@ -225,6 +226,20 @@ def test_the_last_row_of_an_index_may_be_dropped_with_it(open_collection: Open, 
         collection.delete(f"f{i}", collection.accept())
     assert [collection.upkeep.step() for _ in range(3)] == ["rebuilt", "saved", None]
     assert [segment["rows"] for segment in open_collection().describe().segments] == [0]
+
+
+def test_a_filter_keeps_nothing_where_only_dead_rows_are_left_at_a_start(
+    open_collection: Open, put: Put, clustered: Clustered
+) -> None:
+    collection = open_collection()
+    vectors = fill(collection, put, clustered, 40)
+    while collection.upkeep.step():
+        pass
+    for i in range(40):
+        collection.delete(f"f{i}", collection.accept())
+    some = parse_filter({"type": "eq", "key": "odd", "value": True})
+    for params in (SearchParams(filter=some), replace(EXACT, filter=some, explain=True)):
+        assert open_collection().search(vectors[0], params) == []
 
 
 def test_a_full_collection_is_sealed_after_reopening(open_collection: Open, put: Put, clustered: Clustered) -> None:
@@ -517,7 +532,28 @@ def test_a_search_that_is_overtaken_by_a_replacement_and_a_seal_starts_again(
     hits = collection.search(vectors[0], replace(EXACT, top_k=400))
     assert [hit.chunk.text for hit in hits if hit.chunk.document_id == "f0"] == ["new"]
     assert len(hits) == 30 * 8 + 40 + 1
-    assert asked == [32, 33]
+    assert asked == [32, 33, 33]  # the search, the rebuild, the search again
+
+
+def test_a_rebuild_waits_for_commits_that_it_has_read(
+    open_collection: Open, put: Put, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, vectors = open_collection(), clustered(1, DIMENSION, 1)
+    put(collection, "a", ["old"], vectors)
+    monkeypatch.setattr(live_view, "_CATCH_UP_S", 0)
+    apply, refused = collection._live.apply, []
+
+    def apply_late(change: Change) -> None:
+        try:
+            collection.upkeep.rebuild()
+        except StoreUnavailableError as error:
+            refused.append(str(error))
+        apply(change)
+
+    monkeypatch.setattr(collection._live, "apply", apply_late)
+    put(collection, "a", ["new"], vectors)
+    assert refused == ["the index is at version 1, the store at 2"]
+    assert [hit.chunk.text for hit in collection.search(vectors[0], SearchParams())] == ["new"]
 
 
 @pytest.mark.parametrize("building", ["seal", "rebuild"])

@@ -1,6 +1,19 @@
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from indexes.recall import LiveRecall, wilson_interval
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns after every few instructions."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
 
 
 def test_nothing_is_claimed_before_the_first_search() -> None:
@@ -39,3 +52,14 @@ def test_old_searches_leave_the_window() -> None:
     assert live.estimate().recall == 1
     live.clear()
     assert live.estimate().searches == 0
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_the_estimate_can_be_asked_for_while_searches_are_recorded() -> None:
+    live = LiveRecall()
+    for _ in range(1000):
+        live.record(10, 10)
+    with ThreadPoolExecutor(1) as threads:
+        recording = threads.submit(lambda: [live.record(10, 10) for _ in range(20_000)])
+        while not recording.done():
+            assert live.estimate().searches == 1000

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from indexes.base import Metric, Vectors
 from indexes.errors import UnknownRowError
+from indexes.growable import GrowableArray
 from indexes.rows import NEVER, Rows, VisibleAt
 
 Clustered = Callable[[int, int, int], Vectors]
@@ -19,6 +21,28 @@ def table(vectors: Vectors, first_id: int = 1, version: int = 1, metric: Metric 
 def alive(rows: Rows, version: int) -> list[int]:
     visible = rows.visible(rows.size, version)
     return rows.ids()[visible.mask(0, rows.size)].tolist()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_rows_that_find_no_room_leave_every_column_as_it_was(
+    clustered: Clustered, monkeypatch: pytest.MonkeyPatch, metric: Metric
+) -> None:
+    vectors, grow = clustered(6, 8, 0), GrowableArray.reserve
+    rows = table(vectors[:2], metric=metric)
+
+    def grow_unless_wide(column: GrowableArray[Any], count: int) -> None:
+        if column.view().ndim > 1:
+            raise MemoryError
+        grow(column, count)
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(GrowableArray, "reserve", grow_unless_wide)
+        rows.append(np.array([3, 4]), np.array([2, 3]), vectors[2:4], version=2)
+    rows.append(np.array([5, 6]), np.array([4, 5]), vectors[4:], version=3)
+    assert rows.ids().tolist() == [1, 2, 5, 6]
+    np.testing.assert_array_equal(rows.vectors(), vectors[[0, 1, 4, 5]])
+    rows.kill([5], 4)
+    assert alive(rows, 4) == [1, 2, 6]
 
 
 def test_a_row_is_visible_from_its_birth_until_before_its_death(clustered: Clustered) -> None:

@@ -1,4 +1,4 @@
-"""Exact search."""
+"""Ranking: the best of scored rows."""
 
 import numpy as np
 
