@@ -8,6 +8,7 @@ IndexesError
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
+├── DeviceError              an index cannot be searched on the device that was asked for
 ├── UnknownRowError          an index does not know a row of its store
 ├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
 ├── DataDirectoryError       locked by another process, or written by a newer program
@@ -61,6 +62,10 @@ class InvalidNameError(IndexesError):
 
 class InsufficientMemoryError(IndexesError):
     """What would be built does not fit beside what it replaces."""
+
+
+class DeviceError(IndexesError):
+    """The device is not there, this build of FAISS knows none, or no kernel of it searches an index of this shape."""
 
 
 class UnknownRowError(IndexesError):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from indexes.placement import Placement
 from indexes.recall import RecallEstimate
 from indexes.upkeep import Upkeep
 from indexes.view import View
@@ -41,7 +42,7 @@ def state_of(view: View, upkeep: Upkeep, counts: tuple[int, int]) -> CollectionS
         chunks=chunks,
         index_version=view.version,
         seal_rows=upkeep.seal_rows,
-        segments=[*_sealed_state(view), _tail_state(view, upkeep.seal_rows)],
+        segments=[*_sealed_state(view, upkeep.placement), _tail_state(view, upkeep.seal_rows)],
         dead_rows=view.rows.dead,
         recall=upkeep.shadow.estimate,
         working_on=upkeep.working_on,
@@ -49,7 +50,7 @@ def state_of(view: View, upkeep: Upkeep, counts: tuple[int, int]) -> CollectionS
     )
 
 
-def _sealed_state(view: View) -> list[Mapping[str, object]]:
+def _sealed_state(view: View, placement: Placement) -> list[Mapping[str, object]]:
     if view.sealed is None:
         return []
     index = view.sealed.index
@@ -61,6 +62,7 @@ def _sealed_state(view: View) -> list[Mapping[str, object]]:
         **asdict(index.params),
         "bytes_per_vector": round(index.bytes_per_vector, 1),
         "expected_recall": view.sealed.curve.chosen.recall,
+        "placement": asdict(placement),
     }
     return [state]
 

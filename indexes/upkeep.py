@@ -10,6 +10,7 @@ from indexes.generation import read_store
 from indexes.ivf_pq import MIN_ROWS
 from indexes.live_view import LiveView
 from indexes.memory import available_bytes, require_memory
+from indexes.placement import ON_THE_HOST, Place, Placement
 from indexes.retraining import IndexHealth, rebuild_reason
 from indexes.rows import Rows
 from indexes.saved_index import packed
@@ -38,11 +39,15 @@ class IndexPolicy:
         seal_rows: size of the tail at which it is sealed; None takes the measured crossover of exact and IVF-PQ.
         shadow_share: of the live searches that are made again exactly, 0..1.
         crossover: measures for a dimension; called at most once, on the thread that seals.
+        device: where sealed rows are searched, for the status.
+        place: puts an index there; None leaves it on the CPU.
     """
 
     seal_rows: int | None = None
     shadow_share: float = 0.01
     crossover: Callable[[int], int] = lambda _: LEAST_CROSSOVER
+    device: str = "cpu"
+    place: Place | None = None
 
 
 class Upkeep:
@@ -71,6 +76,7 @@ class Upkeep:
         self._damage: Sequence[str] = damage
         self._crossover: int | None = policy.seal_rows
         self._newer_residual: float | None = None
+        self._refused: tuple[Sealed | None, str] = (None, "")  # what could not be put on the device, and why
         self._failure: str | None = None
         self._not_before = 0.0
         self.working_on: str | None = None
@@ -82,12 +88,29 @@ class Upkeep:
         return self._crossover or LEAST_CROSSOVER
 
     @property
+    def placement(self) -> Placement:
+        """Where the sealed rows are searched, and why there."""
+        sealed = self._live.now.sealed
+        if sealed is not None and sealed.on_device is not None:
+            return sealed.on_device.placement
+        if self._policy.place is None:
+            return ON_THE_HOST
+        refused, reason = self._refused
+        why = f"not on {self._policy.device}: {reason}" if refused is sealed else "waits for its turn to be placed"
+        return replace(ON_THE_HOST, why=why)
+
+    @property
     def is_due(self) -> bool:
         """A step has something to do."""
         view = self._live.now
         return bool(self.shadow.waiting) or (
             time.monotonic() >= self._not_before
-            and (self._tail_is_full(view) or self._is_unsaved(view) or self._reason(view) is not None)
+            and (
+                self._is_unplaced(view)
+                or self._tail_is_full(view)
+                or self._is_unsaved(view)
+                or bool(self._reason(view))
+            )
         )
 
     @property
@@ -96,7 +119,10 @@ class Upkeep:
         return [*self._damage, *([self._failure] if self._failure else [])]
 
     def step(self) -> str | None:
-        """Do the one thing that is due most, and say which: sealed, rebuilt, retuned, saved; None when nothing is.
+        """Do the one thing that is due most, and say which.
+
+        Returns:
+            placed, sealed, rebuilt, retuned or saved; None when nothing is due.
 
         Raises:
             InsufficientMemoryError: two indexes would not fit side by side; the old one stays.
@@ -115,6 +141,8 @@ class Upkeep:
     def _step(self) -> str | None:
         self.shadow.compare()
         view = self._live.now
+        if view.sealed is not None and self._is_unplaced(view) and self._place_alone(view, view.sealed):
+            return "placed"
         if self._retuned(view):
             return "retuned"
         reason = self._reason(view)
@@ -163,19 +191,48 @@ class Upkeep:
         """The tail joins the index: by its codes where there is one, else by training the first."""
         size, sealed = view.rows.size, view.sealed
         if sealed is None:
-            self._live.seal(self._trained(view.rows))
+            self._live.seal(self._placed(self._trained(view.rows), view.rows))
             return
         new = view.rows.vectors(size)[sealed.index.size :]
         wanted = int(size * sealed.index.bytes_per_vector)
         require_memory(wanted, f"an index over {size} rows", available_bytes())
         self._newer_residual = sealed.index.residual_of(new)
-        self._live.seal(replace(sealed, index=sealed.index.extended(new)))
+        self._live.seal(self._placed(replace(sealed, index=sealed.index.extended(new)), view.rows))
 
     def _trained(self, rows: Rows) -> Sealed:
         index, curve = train_for(rows.vectors(), rows.metric, self._spec.target_recall)
         self.shadow.clear()
         self._newer_residual = None
         return Sealed(index, curve)
+
+    def _is_unplaced(self, view: View) -> bool:
+        """The sealed rows could be searched on the device and are not; what it refused waits for the next index."""
+        sealed = view.sealed
+        wanted = self._policy.place is not None and sealed is not None and sealed.on_device is None
+        return wanted and self._refused[0] is not sealed
+
+    def _placed(self, sealed: Sealed, rows: Rows) -> Sealed:
+        """On the device beside what is there now; where both do not fit, ``step`` tries again when that is gone."""
+        if self._policy.place is None:
+            return sealed
+        try:
+            return replace(sealed, on_device=self._policy.place(sealed.index, rows, sealed.on_device))
+        except IndexesError:
+            return replace(sealed, on_device=None)
+
+    def _place_alone(self, view: View, sealed: Sealed) -> bool:
+        """On the device, or a note why not; the rows are searched on the CPU until they are there."""
+        if self._policy.place is None:
+            return False
+        try:
+            placed = replace(sealed, on_device=self._policy.place(sealed.index, view.rows, None))
+        except IndexesError as error:
+            self._refused = sealed, str(error)
+            return False
+        if self._saved is sealed:  # what is on the disk is the same
+            self._saved = placed
+        self._live.seal(placed)
+        return True
 
     def _rebuild(self, reason: str) -> None:
         rows = self._live.now.rows
@@ -186,7 +243,7 @@ class Upkeep:
             with self._live.recording():
                 generation = read_store(self._store, self._spec)
                 full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
-                sealed = self._trained(generation.rows) if full else None
+                sealed = self._placed(self._trained(generation.rows), generation.rows) if full else None
                 self._live.replace(generation.rows, generation.attributes, sealed)
         finally:
             self.working_on = None
