@@ -170,10 +170,10 @@ def test_the_tail_is_scanned_there_and_a_deleted_row_is_gone(
 def test_an_extended_index_replaces_the_one_that_was_placed(
     reopen: Callable[[], Collection], device: FakeDevice, fill: Fill, clustered: Clustered
 ) -> None:
-    collection, vectors = reopen(), clustered(560, 16, 1)
-    fill(collection, vectors[:300], "a")
+    collection, vectors = reopen(), clustered(300, 16, 1)
+    fill(collection, vectors, "a")
     steps(collection)
-    fill(collection, vectors[300:], "b")
+    fill(collection, vectors[:260], "b")  # alike, or everything would be trained anew
     assert steps(collection) == ["sealed", "saved"]
     (first, _), (second, before) = device.placed
     assert before is first
@@ -197,10 +197,10 @@ def test_an_index_of_a_snapshot_is_placed_by_the_next_step_and_not_saved_again(
 def test_what_does_not_fit_beside_the_old_one_is_placed_when_that_is_gone(
     reopen: Callable[[], Collection], device: FakeDevice, fill: Fill, clustered: Clustered
 ) -> None:
-    collection, vectors = reopen(), clustered(560, 16, 1)
-    fill(collection, vectors[:300], "a")
+    collection, vectors = reopen(), clustered(300, 16, 1)
+    fill(collection, vectors, "a")
     steps(collection)
-    fill(collection, vectors[300:], "b")
+    fill(collection, vectors[:260], "b")  # alike, or everything would be trained anew
     device.error = InsufficientMemoryError("both are too much")
     assert collection.upkeep.step() == "sealed"
     device.error = None
