@@ -113,7 +113,7 @@ def test_what_is_asked_is_cut_to_what_the_kernels_take(backend: Backend, one_run
     assert (np.diff(scores, axis=1) <= 1e-6).all()
 
 
-@pytest.mark.parametrize("budget", [None, 100 << 20])
+@pytest.mark.parametrize("budget", [None, 67 << 20])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_refined_candidates_are_the_exact_neighbours(

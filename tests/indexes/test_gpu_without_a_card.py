@@ -19,7 +19,7 @@ from indexes.exact import exact_scores
 from indexes.gpu_ivf_pq import GpuIvfPqIndex
 from indexes.gpu_placement import CardPlacer
 from indexes.gpu_plan import CardShape, plan_card
-from indexes.gpu_probe import Capabilities
+from indexes.gpu_probe import Backend, Capabilities
 from indexes.ivf_pq import IvfPqIndex, IvfPqParams
 from indexes.rows import Rows
 from indexes.spec import CollectionSpec
@@ -49,13 +49,13 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     it = Card()
 
     class Resources:
-        def setTempMemory(self, size: int) -> None:  # noqa: N802  FAISS's name
+        def setTempMemory(self, size: int) -> None:
             it.temp.append(size)
 
-        def setDefaultStream(self, device: int, stream: object) -> None:  # noqa: N802
+        def setDefaultStream(self, device: int, stream: object) -> None:
             it.streams.append(f"{device} {stream}")
 
-        def revertDefaultStream(self, device: int) -> None:  # noqa: N802
+        def revertDefaultStream(self, device: int) -> None:
             it.streams.append(f"{device} reverted")
 
     class Index:
@@ -68,7 +68,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
             self._index = faiss.clone_index(index)
             self.search, self.search_c = self._index.search, self._index.search_c
 
-        def getDevice(self) -> int:  # noqa: N802
+        def getDevice(self) -> int:
             return 0
 
     fake = SimpleNamespace(
@@ -98,7 +98,7 @@ def table(vectors: Vectors, metric: Metric) -> Rows:
     return held
 
 
-def able(*backends: Any) -> Capabilities:
+def able(*backends: Backend) -> Capabilities:
     return Capabilities(1, backends or ("cuvs", "classic"))
 
 
@@ -127,7 +127,7 @@ def test_what_is_asked_is_cut_to_what_the_plan_allows(card: Card) -> None:
 
 
 @pytest.mark.parametrize("backend", ["classic", "cuvs"])
-def test_the_plan_reaches_faiss(card: Card, backend: Any) -> None:
+def test_the_plan_reaches_faiss(card: Card, backend: Backend) -> None:
     index = IvfPqIndex.train(rows(1), "cosine", PARAMS)
     plan = plan_card(CardShape(ROWS, DIMENSION, 20, 4, "cosine"), 10 * GB, None, (backend,))
     GpuIvfPqIndex(index, plan, "cpu")
@@ -138,7 +138,7 @@ def test_the_plan_reaches_faiss(card: Card, backend: Any) -> None:
     assert config.indicesOptions == (3 if backend == "cuvs" else 2)
 
 
-@pytest.mark.parametrize("budget", [None, 70 << 20])
+@pytest.mark.parametrize("budget", [None, 66 << 20])
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 def test_batches_are_refined_wherever_the_vectors_lie(card: Card, metric: Metric, budget: int | None) -> None:
     vectors, queries = rows(1), rows(2, 6)
@@ -147,14 +147,15 @@ def test_batches_are_refined_wherever_the_vectors_lie(card: Card, metric: Metric
     assert placed.placement.refine_vectors.startswith("host" if budget else "cpu, float")
     scores, positions = placed.search(torch.tensor(queries), 10, 200, 20)
     exact = exact_scores(vectors, None, queries, metric)
-    np.testing.assert_array_equal(positions.numpy(), np.argsort(-exact, axis=1)[:, :10])
-    np.testing.assert_allclose(scores.numpy(), -np.sort(-exact, axis=1)[:, :10], atol=2e-3)
+    best = -np.sort(-exact, axis=1)[:, :10]
+    np.testing.assert_allclose(scores.numpy(), best, atol=2e-3)
+    np.testing.assert_allclose(np.take_along_axis(exact, positions.numpy(), axis=1), best, atol=2e-3)
 
 
 def test_the_budget_is_that_of_all_indexes_together_and_sharing_counts_once(card: Card) -> None:
     vectors = rows(1)
     held, index = table(vectors, "cosine"), IvfPqIndex.train(vectors[:1500], "cosine", PARAMS)
-    placer = CardPlacer("cpu", 200 << 20, able("classic"))
+    placer = CardPlacer("cpu", 190 << 20, able("classic"))
     first = placer(index, held, None)
     assert placer.bytes == first.bytes == first.placement.device_bytes
     second = placer(index.extended(vectors[1500:]), held, first)

@@ -58,9 +58,10 @@ class GpuSearchReport:
         lines = [
             "# Search on a GPU",
             "",
-            f"{self.device}; {said}. Synthetic vectors in clusters, {self.dimension} dimensions: no stand-in for text.",
-            "Median times from queries on the device to the positions of ten neighbours on the host. The last column",
-            f"is the time to read the bytes at {self.bytes_per_s / 1e12:.2f} TB/s, the rate of a copy, of the time taken.",
+            f"{self.device}; {said}.",
+            f"Synthetic vectors in clusters, {self.dimension} dimensions: no stand-in for text. Median times",
+            "from queries on the device to the positions of ten neighbours on the host. The last column is the time that",
+            f"reading the bytes takes at {self.bytes_per_s / 1e12:.2f} TB/s, the rate of a copy, as a share of the time taken.",
             "",
             "| rows | way | setting | batch | ms | queries/s | recall@10 | of the bandwidth |",
             "|---|---|---|---|---|---|---|---|",
