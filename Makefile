@@ -66,8 +66,9 @@ peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load
 leak-test: $(VENV)/run.stamp ## Search with FILTERS=100000 random filters; no hit may fail its filter
 	$(BIN)/quarry bench search --rows 20000 --leaks $(or $(FILTERS),100000) $(ARGS)
 
-bench-gpu: ## Measure the embedding engine on a GPU, with a PYTHON that has .[cuda]; writes docs/benchmarks/gpu.md
+bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cuda]; writes docs/benchmarks/gpu*.md
 	QUARRY_EMBEDDING__DEVICE=cuda:0 $(PYTHON) -m service bench shapes --texts 8192 --out docs/benchmarks/gpu.md $(ARGS)
+	$(PYTHON) -m service bench gpu-search --device cuda:0 --out docs/benchmarks/gpu-search.md
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
 	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

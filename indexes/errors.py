@@ -9,6 +9,7 @@ IndexesError
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
 ├── NothingSealedError       there is no compressed index that could be calibrated
+├── DeviceError              an index cannot be searched on the device that was asked for
 ├── UnknownRowError          an index does not know a row of its store
 ├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
 ├── DataDirectoryError       locked by another process, or written by a newer program
@@ -66,6 +67,10 @@ class InsufficientMemoryError(IndexesError):
 
 class NothingSealedError(IndexesError):
     """No rows, or too few, are searched by a compressed index: there is nothing to choose a setting for."""
+
+
+class DeviceError(IndexesError):
+    """The device is not there, this build of FAISS knows none, or no kernel of it searches an index of this shape."""
 
 
 class UnknownRowError(IndexesError):

@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
@@ -63,6 +63,20 @@ def ivf_pq_of(index: faiss.Index) -> faiss.IndexIVFPQ:
     if not isinstance(ivf_pq, faiss.IndexIVFPQ):
         raise IndexFileError(f"the index is a {type(ivf_pq).__name__}, not an IndexIVFPQ")
     return ivf_pq
+
+
+def rotation_of(index: faiss.Index) -> NDArray[np.float32]:
+    """``(dimension, dimension)``: the matrix of a rotated index.
+
+    Raises:
+        IndexFileError: it is not rotated.
+    """
+    chain: Any = index.chain if isinstance(index, faiss.IndexPreTransform) else None  # a list, as the stubs have it
+    rotation = None if chain is None else faiss.downcast_VectorTransform(chain.at(0))
+    if not isinstance(rotation, faiss.LinearTransform):
+        raise IndexFileError("the index is not rotated")
+    matrix: NDArray[np.float32] = faiss.vector_to_array(rotation.A).reshape(rotation.d_out, rotation.d_in)
+    return matrix
 
 
 def imbalance_of(index: faiss.Index) -> float:

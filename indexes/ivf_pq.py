@@ -17,11 +17,11 @@ from indexes import faiss_file, faiss_training
 from indexes.base import Metric, Positions, Scores, Vectors
 from indexes.faiss_training import MIN_ROWS
 
-__all__ = ["MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqParams", "search_on_one_thread"]
+__all__ = ["CLASSIC_GPU_BYTES", "MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqParams", "search_on_one_thread"]
 
 _MIN_POINTS_PER_LIST = 39  # FAISS's own bound (Clustering.h, min_points_per_centroid)
 # Code lengths that FAISS's classic GPU kernels exist for (impl/IVFPQ.cu); others run on the CPU and cuVS only.
-_CLASSIC_GPU_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
+CLASSIC_GPU_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
 # Rows added at once: bounds what a rotation or an assignment to lists copies.
 _BLOCK_ROWS = 65_536
 
@@ -66,7 +66,7 @@ def code_bytes(dimension: int) -> int:
     """
     divisors = [m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0]
     longest = divisors[-1]
-    classic = max(m for m in divisors if m in _CLASSIC_GPU_BYTES)
+    classic = max(m for m in divisors if m in CLASSIC_GPU_BYTES)
     return classic if 2 * classic >= longest else longest
 
 
@@ -171,6 +171,17 @@ class IvfPqIndex:
     def residual_of(self, vectors: Vectors) -> float:
         """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm."""
         return _residual(self._index, vectors)
+
+    @property
+    def rotation(self) -> Vectors | None:
+        """``(dimension, dimension)``: what a vector is multiplied by, from the left, before all else; None for none."""
+        if not self.params.rotated:
+            return None
+        return faiss_file.rotation_of(self._index)
+
+    def on_host(self) -> faiss.IndexIVFPQ:
+        """FAISS's own index behind any rotation, to be copied to a device; not to be changed."""
+        return faiss_file.ivf_pq_of(self._index)
 
     def quantizers(self) -> tuple[Vectors, NDArray[np.float32]]:
         """``(nlist, dimension)`` centroids and ``(m, 256, dimension / m)`` codebooks, after any rotation."""

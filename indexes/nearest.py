@@ -20,6 +20,8 @@ from indexes.view import Sealed, View
 
 NO_SCORES: Scores = np.empty(0, dtype=np.float32)
 _SHOWN_DROPPED = 100
+# Rows taken from a device's scan beyond four for each hit: it may keep its vectors in half precision.
+_SCAN_SPARE = 64
 
 Reason = Literal["deleted", "filter", "threshold", "outranked"]
 
@@ -69,7 +71,7 @@ def nearest(view: View, version: int, query: Vectors, params: SearchParams) -> F
 
 
 def nearest_exactly(view: View, version: int, query: Vectors, params: SearchParams) -> RowIds:
-    """The same by a scan of every row: the truth that recall is measured against."""
+    """The same by a scan of every row, on the device where there is one: the truth that recall is measured against."""
     search = _Search(view, version, query, params)
     positions, scores = search.scanned(0, search.size)
     return view.rows.ids(search.size)[search.best(positions, scores)[0]]
@@ -113,6 +115,12 @@ class _Search:
         """The best visible rows of a run of positions, in no order."""
         mask = self._visible.mask(start, stop)
         visible = int(np.count_nonzero(mask))
+        on_device = self._view.sealed and self._view.sealed.on_device
+        if on_device and visible:
+            wanted = _SCAN_SPARE + 4 * self._params.top_k
+            near = on_device.scan(self._view.rows.vectors(self.size), self._query, start, mask, wanted)
+            if near is not None:
+                return near, self._scores_at(near)
         if 2 * visible < len(mask):
             positions = np.flatnonzero(mask) + start
             return positions, self._scores_at(positions)
@@ -128,7 +136,8 @@ class _Search:
             return NO_ROWS, NO_SCORES, None
         used = plan(sealed, self._params, self._selectivity(sealed))
         if used.way == "lists":
-            _, found = sealed.index.candidates(self._query[None], used.candidates, used.nprobe)
+            searched = sealed.on_device or sealed.index
+            _, found = searched.candidates(self._query[None], used.candidates, used.nprobe)
             positions = found[0][found[0] >= 0]
             visible = int(np.count_nonzero(self._visible.at(positions)))
             wanted = self._params.top_k

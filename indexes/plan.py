@@ -10,6 +10,8 @@ from indexes.view import Sealed
 # A row that is rescored exactly takes about as long as this many codes of a list (384 dimensions, 48-byte codes, one
 # thread: 80-100 ns against 35-45 ns).
 _CODES_PER_ROW = 2
+# A search of lists on a card takes 0.2-0.5 ms whatever it visits, as long as this many codes take a thread.
+_CODES_PER_LAUNCH = 10_000
 
 Way = Literal["lists", "scan"]
 
@@ -23,12 +25,14 @@ class Plan:
         nprobe: lists visited.
         candidates: rows taken from them.
         selectivity: share of the rows that are expected to be visible.
+        is_cut: more was wanted of one or the other than the kernels of a device take.
     """
 
     way: Way
     nprobe: int
     candidates: int
     selectivity: float
+    is_cut: bool = False
 
     def as_scan(self) -> "Plan":
         """The same where the lists held too few visible rows."""
@@ -46,5 +50,11 @@ def plan(sealed: Sealed, params: SearchParams, selectivity: float) -> Plan:
     nprobe = min(own.nlist, ceil((params.nprobe or own.nprobe) / sqrt(share)))
     candidates = min(rows, ceil(params.top_k * (params.refine or own.refine) / share))
     by_lists = nprobe / own.nlist * rows + _CODES_PER_ROW * candidates
-    way: Way = "scan" if _CODES_PER_ROW * selectivity * rows <= by_lists else "lists"
-    return Plan(way, nprobe, candidates, selectivity)
+    by_scan = _CODES_PER_ROW * selectivity * rows
+    if sealed.on_device is None:
+        return Plan("scan" if by_scan <= by_lists else "lists", nprobe, candidates, selectivity)
+    placement = sealed.on_device.placement
+    taken = min(candidates, placement.most_candidates or candidates)
+    visited = min(nprobe, placement.most_lists or nprobe)
+    way: Way = "scan" if by_scan <= _CODES_PER_LAUNCH + _CODES_PER_ROW * taken else "lists"
+    return Plan(way, visited, taken, selectivity, is_cut=(visited, taken) != (nprobe, candidates))

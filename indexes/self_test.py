@@ -34,10 +34,7 @@ def self_test(place: Callable[[IvfPqIndex], Candidates] | None = None, tolerance
     Raises:
         SelfTestError: an answer differs; names the metric and the error.
     """
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((_ROWS, _DIMENSION), dtype=np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    queries = rows[:: _ROWS // _QUERIES]
+    rows, queries = _made_up()
     for metric in get_args(Metric):
         index = IvfPqIndex.train(rows, metric, IvfPqParams(_NLIST, _M, _NPROBE))
         check_candidates(index, rows, queries, place(index) if place else index, tolerance)
@@ -64,6 +61,26 @@ def check_candidates(
         _compare(f"{index.metric}: the scores of {count} candidates in {nprobe} lists", scores, best, tolerance)
         at = np.where(positions >= 0, np.take_along_axis(expected, np.maximum(positions, 0), axis=1), -np.inf)
         _compare(f"{index.metric}: the positions of {count} candidates in {nprobe} lists", scores, at, tolerance)
+
+
+def check_scan(scan: Callable[[Vectors, Vectors, Metric, int], tuple[Scores, Positions]], tolerance: float) -> None:
+    """Compare exact scans on a device, of rows for queries by a metric, with NumPy.
+
+    Args:
+        scan: ``(rows, queries, metric, top_k)`` to ``(queries, top_k)`` scores and positions, best first.
+        tolerance: largest error of a score.
+
+    Raises:
+        SelfTestError: they differ.
+    """
+    rows, queries = _made_up()
+    for metric in get_args(Metric):
+        expected = _scores(queries, rows, metric).astype(np.float32)
+        scores, positions = scan(rows, queries, metric, _COUNT)
+        best = np.sort(expected, axis=1)[:, ::-1][:, :_COUNT]
+        _compare(f"{metric}: the scores of a scan", scores, best, tolerance)
+        at = np.take_along_axis(expected, np.maximum(positions, 0), axis=1)
+        _compare(f"{metric}: the positions of a scan", scores, at, tolerance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +110,13 @@ class _Twin:
         ranks = np.argsort(-_scores(queries, self.centroids, self.metric), axis=1).argsort(axis=1)
         visited = ranks[:, self.lists] < nprobe
         return np.where(visited, _scores(queries, self.decoded, self.metric), -np.inf).astype(np.float32)
+
+
+def _made_up() -> tuple[Vectors, Vectors]:
+    """Unit vectors, and some of them as queries."""
+    rows = np.random.default_rng(0).standard_normal((_ROWS, _DIMENSION), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows, rows[:: _ROWS // _QUERIES]
 
 
 def _scores(queries: Vectors, rows: Vectors, metric: Metric) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from indexes.placement import Placement
 from indexes.recall import RecallEstimate
 from indexes.upkeep import Upkeep
 from indexes.view import View
@@ -61,7 +62,7 @@ def state_of(
         chunks=chunks,
         index_version=view.version,
         seal_rows=upkeep.seal_rows,
-        segments=[*_sealed_state(view), _tail_state(view, upkeep.seal_rows)],
+        segments=[*_sealed_state(view, upkeep.placement), _tail_state(view, upkeep.seal_rows)],
         dead_rows=view.rows.dead,
         bytes=view.rows.bytes + _index_bytes(view),
         recall=upkeep.shadow.estimate,
@@ -75,7 +76,7 @@ def _index_bytes(view: View) -> int:
     return 0 if view.sealed is None else round(view.sealed.index.size * view.sealed.index.bytes_per_vector)
 
 
-def _sealed_state(view: View) -> list[Mapping[str, object]]:
+def _sealed_state(view: View, placement: Placement) -> list[Mapping[str, object]]:
     if view.sealed is None:
         return []
     index, curve = view.sealed.index, view.sealed.curve
@@ -89,6 +90,7 @@ def _sealed_state(view: View) -> list[Mapping[str, object]]:
         "expected_recall": curve.chosen.recall,
         "target_recall": curve.target,
         "curve": {"chosen": asdict(curve.chosen), "points": len(curve.points), "queries": curve.queries},
+        "placement": asdict(placement),
     }
     return [state]
 

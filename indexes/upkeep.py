@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from indexes.curve import RecallCurve
-from indexes.errors import NothingSealedError
+from indexes.errors import IndexesError, NothingSealedError
 from indexes.generation import read_store
 from indexes.ivf_pq import MIN_ROWS
 from indexes.live_view import LiveView
 from indexes.memory import available_bytes, require_memory
+from indexes.placement import ON_THE_HOST, Place, Placement
 from indexes.retraining import IndexHealth, rebuild_reason
 from indexes.rows import Rows
 from indexes.saved_index import packed
@@ -43,11 +44,15 @@ class IndexPolicy:
         seal_rows: size of the tail at which it is sealed; None takes the measured crossover of exact and IVF-PQ.
         shadow_share: of the live searches that are made again exactly, 0..1.
         crossover: measures for a dimension; called at most once, on the thread that seals.
+        device: where sealed rows are searched, for the status.
+        place: puts an index there; None leaves it on the CPU.
     """
 
     seal_rows: int | None = None
     shadow_share: float = 0.01
     crossover: Callable[[int], int] = lambda _: LEAST_CROSSOVER
+    device: str = "cpu"
+    place: Place | None = None
 
 
 class Upkeep:
@@ -76,6 +81,7 @@ class Upkeep:
         self._damage: Sequence[str] = damage
         self._crossover: int | None = policy.seal_rows
         self._newer_residual: float | None = None
+        self._refused: tuple[Sealed | None, str] = (None, "")  # what could not be put on the device, and why
         self._failure: str | None = None
         self._not_before = 0.0
         self.working_on: Work | None = None
@@ -87,6 +93,18 @@ class Upkeep:
         return self._crossover or LEAST_CROSSOVER
 
     @property
+    def placement(self) -> Placement:
+        """Where the sealed rows are searched, and why there."""
+        sealed = self._live.now.sealed
+        if sealed is not None and sealed.on_device is not None:
+            return sealed.on_device.placement
+        if self._policy.place is None:
+            return ON_THE_HOST
+        refused, reason = self._refused
+        why = f"not on {self._policy.device}: {reason}" if refused is sealed else "waits for its turn to be placed"
+        return replace(ON_THE_HOST, why=why)
+
+    @property
     def is_due(self) -> bool:
         """A step has something to do."""
         return bool(self.shadow.waiting) or (not self._is_pausing and self._wants(self._live.now))
@@ -96,7 +114,12 @@ class Upkeep:
         return time.monotonic() < self._not_before
 
     def _wants(self, view: View) -> bool:
-        return self._tail_is_full(view) or self._is_unsaved(view) or self._reason(view) is not None
+        return (
+            self._is_unplaced(view)
+            or self._tail_is_full(view)
+            or self._is_unsaved(view)
+            or self._reason(view) is not None
+        )
 
     @property
     def trouble(self) -> list[str]:
@@ -105,7 +128,10 @@ class Upkeep:
         return [*self._damage, *([self._failure] if self._failure and is_undone else [])]
 
     def step(self) -> str | None:
-        """Do the one thing that is due most, and say which: sealed, rebuilt, retuned, saved; None when nothing is.
+        """Do the one thing that is due most, and say which.
+
+        Returns:
+            placed, sealed, rebuilt, retuned or saved; None when nothing is due.
 
         For a while after a failure searches are compared and retuned, and nothing else is tried.
 
@@ -129,6 +155,8 @@ class Upkeep:
             return done
 
     def _step(self, view: View) -> str | None:
+        if view.sealed is not None and self._is_unplaced(view) and self._place_alone(view, view.sealed):
+            return "placed"
         reason = self._reason(view)
         if reason is not None:
             self._rebuild(reason)
@@ -212,19 +240,48 @@ class Upkeep:
         size, sealed = view.rows.size, view.sealed
         if sealed is None:
             with self._announced(f"sealing {size} rows"):
-                self._live.seal(self._trained(view.rows))
+                self._live.seal(self._placed(self._trained(view.rows), view.rows))
             return
         new = view.rows.vectors(size)[sealed.index.size :]
         wanted = int(size * sealed.index.bytes_per_vector)
         require_memory(wanted, f"an index over {size} rows", available_bytes())
         self._newer_residual = sealed.index.residual_of(new)
-        self._live.seal(replace(sealed, index=sealed.index.extended(new)))
+        self._live.seal(self._placed(replace(sealed, index=sealed.index.extended(new)), view.rows))
 
     def _trained(self, rows: Rows) -> Sealed:
         index, curve = train_for(rows.vectors(), rows.metric, self._spec.target_recall)
         self.shadow.clear()
         self._newer_residual = None
         return Sealed(index, curve)
+
+    def _is_unplaced(self, view: View) -> bool:
+        """The sealed rows could be searched on the device and are not; what it refused waits for the next index."""
+        sealed = view.sealed
+        wanted = self._policy.place is not None and sealed is not None and sealed.on_device is None
+        return wanted and self._refused[0] is not sealed
+
+    def _placed(self, sealed: Sealed, rows: Rows) -> Sealed:
+        """On the device beside what is there now; where both do not fit, ``step`` tries again when that is gone."""
+        if self._policy.place is None:
+            return sealed
+        try:
+            return replace(sealed, on_device=self._policy.place(sealed.index, rows, sealed.on_device))
+        except IndexesError:
+            return replace(sealed, on_device=None)
+
+    def _place_alone(self, view: View, sealed: Sealed) -> bool:
+        """On the device, or a note why not; the rows are searched on the CPU until they are there."""
+        if self._policy.place is None:
+            return False
+        try:
+            placed = replace(sealed, on_device=self._policy.place(sealed.index, view.rows, None))
+        except IndexesError as error:
+            self._refused = sealed, str(error)
+            return False
+        if self._saved is sealed:  # what is on the disk is the same
+            self._saved = placed
+        self._live.seal(placed)
+        return True
 
     def _rebuild(self, reason: str) -> None:
         rows = self._live.now.rows
@@ -233,7 +290,7 @@ class Upkeep:
         with self._announced(f"rebuilding: {reason}") as progress, self._live.recording():
             generation = read_store(self._store, self._spec, progress=progress)
             full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
-            sealed = self._trained(generation.rows) if full else None
+            sealed = self._placed(self._trained(generation.rows), generation.rows) if full else None
             self._live.replace(generation.rows, generation.attributes, sealed, generation.read_at)
 
     @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from indexes.attributes import Attributes
 from indexes.curve import RecallCurve
 from indexes.ivf_pq import IvfPqIndex
+from indexes.placement import DeviceIndex
 from indexes.rows import Rows
 
 
@@ -15,10 +16,12 @@ class Sealed:
     Attributes:
         index: its ``params`` say how searches use it.
         curve: recall and cost of other settings, measured when it was trained.
+        on_device: a copy that searches go to instead; None searches ``index`` itself.
     """
 
     index: IvfPqIndex
     curve: RecallCurve
+    on_device: DeviceIndex | None = None
 
 
 @dataclass(frozen=True, slots=True)

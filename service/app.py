@@ -12,9 +12,7 @@ from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
 from indexes.catalog import Catalog
-from indexes.crossover import measure_crossover
 from indexes.ivf_pq import search_on_one_thread
-from indexes.upkeep import IndexPolicy
 from models.base import Embedder
 from service.admission import EngineLimits
 from service.api import (
@@ -39,6 +37,7 @@ from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
+from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
 from service.ingest.mirror import Mirror
@@ -51,7 +50,7 @@ from service.query_cache import QueryCache
 from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
-from service.settings import EXTRACTIVE, EmbeddingSettings, IndexSettings, Settings
+from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
 from service.telemetry.metrics import Metrics
 
 _READER_THREADS = 4
@@ -100,7 +99,7 @@ async def _construct(
     stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics, on_lost: Callable[[], None]
 ) -> Services:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
-    catalog = await run_sync(Catalog, settings.data_dir, _policy(settings.index))
+    catalog = await run_sync(Catalog, settings.data_dir, await run_sync(index_policy, settings.index))
     stack.callback(catalog.close)
     # The forward's workers are the only ones that should span the cores: each search stays on the thread it is made on.
     stack.enter_context(threadpool_limits(1, user_api="blas"))
@@ -152,10 +151,6 @@ async def _construct(
         reembedder=reembedder,
         operator=operator,
     )
-
-
-def _policy(settings: IndexSettings) -> IndexPolicy:
-    return IndexPolicy(settings.seal_rows, settings.shadow_share, measure_crossover)
 
 
 def _limits(settings: EmbeddingSettings) -> EngineLimits:

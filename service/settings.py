@@ -87,6 +87,8 @@ class IndexSettings(_Group):
         refine: candidates rescored for each hit wanted; None likewise.
         target_recall: share of the exact ten nearest that a search should find, for collections that name none.
         shadow_share: of the searches that are made again exactly, to know the recall that users get.
+        device: where sealed rows are searched: ``cpu``, ``cuda:0``, or ``auto`` for the first GPU that FAISS sees.
+        device_bytes: memory that indexes may take on a GPU; None lets each take half of what is free.
     """
 
     seal_rows: int | None = Field(None, ge=256)
@@ -94,6 +96,8 @@ class IndexSettings(_Group):
     refine: int | None = Field(None, ge=1, le=1000)
     target_recall: float = Field(0.99, ge=0.5, le=0.9999, allow_inf_nan=False)
     shadow_share: float = Field(0.01, ge=0, le=1, allow_inf_nan=False)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda:\d+)$")
+    device_bytes: int | None = Field(None, ge=1)
 
 
 class ChunkingSettings(_Group):

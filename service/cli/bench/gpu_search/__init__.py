@@ -1,0 +1,1 @@
+"""quarry bench gpu-search."""
