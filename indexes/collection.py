@@ -30,6 +30,8 @@ from indexes.writer import GroupCommitWriter
 
 # Vectors that are so near to unit vectors are kept as they came.
 _UNIT_TOLERANCE = 1e-6
+# Squared, it leaves room in a float32 for a distance of twice that and for rounding.
+_LONGEST = 1e18
 # Documents in one transaction: a commit of hundreds of megabytes would hold every other write up for many seconds.
 _DELETED_AT_ONCE = 1000
 
@@ -248,9 +250,12 @@ class Collection:
     def _checked(self, vectors: Vectors, noun: str) -> Vectors:
         if not np.isfinite(vectors).all():
             raise InvalidVectorError(f"a {noun} has components that are not finite")
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)  # squares overflow early in float32
         if not norms.all():
             raise InvalidVectorError(f"a {noun} is all zeros, which is near to nothing")
+        longest = float(norms.max(initial=0))
+        if self.spec.metric != "cosine" and longest > _LONGEST:
+            raise InvalidVectorError(f"a {noun} has the norm {longest:.3g}; scores are finite up to {_LONGEST:g}")
         if self.spec.metric == "cosine" and np.abs(norms - 1).max(initial=0) > _UNIT_TOLERANCE:
             vectors = vectors / norms
         return np.ascontiguousarray(vectors, dtype=np.float32)
@@ -264,6 +269,8 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
     if loaded is not None:
         try:
             saved = unpacked(loaded, spec)
+            if saved.version > version:  # row ids that it knows may have been given to other chunks since
+                raise SnapshotError(f"snapshot {loaded.name} is of version {saved.version}, the store of {version}")
             generation = read_store(store, spec, saved.ids)
             return View(generation.rows, generation.attributes, saved.sealed, version), damage
         except (SnapshotError, UnknownRowError) as error:

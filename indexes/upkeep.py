@@ -210,7 +210,6 @@ class Upkeep:
         """
         with self._working:
             self._rebuild("purge")
-            self.shadow.clear()
             self._save()
             self._snapshots.remove_older()
 
@@ -250,7 +249,6 @@ class Upkeep:
 
     def _trained(self, rows: Rows) -> Sealed:
         index, curve = train_for(rows.vectors(), rows.metric, self._spec.target_recall)
-        self.shadow.clear()
         self._newer_residual = None
         return Sealed(index, curve)
 
@@ -292,6 +290,7 @@ class Upkeep:
             full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
             sealed = self._placed(self._trained(generation.rows), generation.rows) if full else None
             self._live.replace(generation.rows, generation.attributes, sealed, generation.read_at)
+        self.shadow.clear()  # what waits was answered by the index before, and keeps it in memory
 
     @contextmanager
     def _announced(self, what: str) -> Iterator[Progress]:

@@ -12,7 +12,8 @@ import pytest
 from indexes import collection as collection_module
 from indexes import live_view
 from indexes import upkeep as upkeeping
-from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
+from indexes.base import Chunk, Document, Hit, Metric, SearchParams, Vectors
+from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, StoreUnavailableError
 from indexes.filters import parse_filter
@@ -249,6 +250,26 @@ def test_a_full_collection_is_sealed_after_reopening(open_collection: Open, put:
     collection = open_collection()
     assert collection.upkeep.step() == "sealed"
     assert ids(collection.search(vectors[3], EXACT)) == before
+
+
+def test_an_index_that_is_newer_than_its_store_is_not_taken_up(
+    open_collection: Open, open_catalog: Callable[[], Catalog], put: Put, clustered: Clustered
+) -> None:
+    """The store was put back to an earlier copy of it, and gives row ids again."""
+    collection = open_collection()
+    vectors = fill(collection, put, clustered, 32)
+    path, catalog = collection._store.database.path, open_catalog()
+    catalog.close()
+    earlier = path.read_bytes()
+    collection = open_collection()
+    put(collection, "later", ["x"], vectors[:1])
+    while collection.upkeep.step():
+        pass
+    open_catalog().close()
+    path.write_bytes(earlier)
+    state = open_collection().describe()
+    assert "is of version 33, the store of 32" in state.trouble[0]
+    assert [segment["index"] for segment in state.segments] == ["flat"]
 
 
 # What is refused
@@ -620,3 +641,25 @@ def test_a_delete_is_invisible_to_every_search_that_starts_after_it(
 
     with ThreadPoolExecutor(8) as threads:
         assert not any(threads.map(delete_and_look, range(40)))
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e30])
+def test_a_cosine_takes_vectors_of_any_length(
+    open_collection: Open, put: Put, clustered: Clustered, length: float
+) -> None:
+    collection, vectors = open_collection(), clustered(2, DIMENSION, 1)
+    put(collection, "a", ["x", "y"], vectors * np.float32(length))
+    hits = collection.search(vectors[1] * np.float32(length), SearchParams())
+    assert (hits[0].chunk.id, hits[0].score) == ("a#1", pytest.approx(1.0, abs=1e-6))
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_a_vector_so_long_that_its_scores_are_not_finite_is_refused(
+    open_catalog: Callable[[], Catalog], spec: CollectionSpec, put: Put, clustered: Clustered, metric: Metric
+) -> None:
+    collection = open_catalog().ensure("docs", replace(spec, metric=metric))[0]
+    vectors = clustered(1, DIMENSION, 1) * np.float32(1e20)
+    with pytest.raises(InvalidVectorError, match=r"a vector has the norm 1e\+20; scores are finite up to 1e\+18"):
+        put(collection, "a", ["x"], vectors)
+    with pytest.raises(InvalidVectorError, match="a query has the norm"):
+        collection.search(vectors[0], SearchParams())

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,3 +64,21 @@ def test_trouble_ends_with_what_it_kept_from_being_done(
     assert collection.describe().trouble
     collection.rebuild()
     assert collection.describe().trouble == []
+
+
+def test_searches_of_the_index_before_are_not_held_against_a_new_one(
+    open_collection: Open, put: Put, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, vectors = open_collection(), clustered(320, DIMENSION, 1)
+    fill(collection, put, vectors, 0, 40)
+    while collection.upkeep.step():
+        pass
+    swap = collection._live.replace
+
+    def swap_late(*given: Any, **named: Any) -> None:  # noqa: ANN401
+        sample(collection, vectors[0])
+        swap(*given, **named)
+
+    monkeypatch.setattr(collection._live, "replace", swap_late)
+    collection.rebuild()
+    assert collection.upkeep.shadow.waiting == 0
