@@ -5,6 +5,7 @@ PORT ?= 8080
 TORCH_INDEX_URL ?=
 VENV := .venv
 BIN := $(VENV)/bin
+CUDA_VENV ?= .venv-cuda
 export HF_HUB_OFFLINE ?= 1
 KILLS ?= 1000
 CUTS ?= 1000
@@ -13,7 +14,7 @@ EXAMPLES ?= 10000
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crash-test fault-test flip-test power-test property-test leak-test check fmt peers bench-gpu clean
+.PHONY: help run test test-cuda-faiss crash-test fault-test flip-test power-test property-test leak-test check fmt peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +35,9 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 
 test: $(VENV)/dev.stamp ## Run the test suite
 	$(BIN)/python -m pytest
+
+test-cuda-faiss: $(CUDA_VENV)/dev.stamp ## Run the tests of the index under the CUDA build of FAISS, which needs no GPU (6 GB)
+	$(CUDA_VENV)/bin/python -m pytest tests/indexes
 
 crash-test: $(VENV)/dev.stamp ## Kill a writing process KILLS times and look for lost rows; SEED resumes
 	PYTHONPATH=.:tests $(BIN)/python -m faults.crash --kills $(KILLS) --seed $(SEED)
@@ -71,7 +75,7 @@ bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cu
 	$(PYTHON) -m service bench gpu-search --device cuda:0 --out docs/benchmarks/gpu-search.md
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
-	rm -rf $(VENV) .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-cuda .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -87,4 +91,11 @@ $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,loadtest]'
+	@touch $@
+
+# A recent pip: older ones do not find the versions of torch and FAISS that go together.
+$(CUDA_VENV)/dev.stamp: pyproject.toml
+	$(PYTHON) -m venv $(CUDA_VENV)
+	$(CUDA_VENV)/bin/pip install --quiet --upgrade pip
+	$(CUDA_VENV)/bin/pip install --quiet --editable '.[cuda,dev]'
 	@touch $@

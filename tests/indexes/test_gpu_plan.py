@@ -98,3 +98,9 @@ def test_a_small_index_leaves_room_for_a_tail() -> None:
 @pytest.mark.parametrize(("free", "temp"), [(140 * GB, 3 << 29), (2 * GB, 64 << 20)])
 def test_temporary_memory_is_bounded_on_both_sides(free: int, temp: int) -> None:
     assert plan_card(replace(MILLIONS, rows=1000, nlist=16), free, None, BOTH).temp_bytes == temp
+
+
+def test_temporary_memory_counts_before_the_exact_vectors() -> None:
+    plan = plan_card(MILLIONS, 140 * GB, None, BOTH)
+    allowed = plan.index_bytes + plan.refine_bytes + (100 << 20)  # without what a search needs
+    assert plan_card(MILLIONS, 140 * GB, allowed, BOTH).refine == "host"

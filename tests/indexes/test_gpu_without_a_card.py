@@ -169,6 +169,16 @@ def test_the_budget_is_that_of_all_indexes_together_and_sharing_counts_once(card
     assert placer.bytes == 0
 
 
+def test_exact_vectors_that_are_held_need_no_second_place(card: Card) -> None:
+    vectors = rows(1)
+    held, index = table(vectors, "cosine"), IvfPqIndex.train(vectors[:1500], "cosine", PARAMS)
+    # Twice the temporary memory and once the vectors; they would not fit twice.
+    placer = CardPlacer("cpu", (2 * 64 << 20) + 3_200_000, able("classic"))
+    first = placer(index, held, None)
+    second = placer(index.extended(vectors[1500:]), held, first)
+    assert first.placement.refine_vectors == second.placement.refine_vectors == "cpu, float16"
+
+
 def test_a_table_built_anew_shares_nothing(card: Card) -> None:
     vectors = rows(1)
     index, placer = IvfPqIndex.train(vectors, "cosine", PARAMS), CardPlacer("cpu", able=able())
