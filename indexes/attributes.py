@@ -40,13 +40,17 @@ class Attributes:
             Its ordinal: the number of documents before it.
         """
         ordinal = self._size
-        for key in metadata:
-            for kind, value in set(held(metadata, key)):
-                column = self._columns.get((key, kind))
-                if column is None:
-                    column = self._columns[key, kind] = Column()
-                column.add(value, ordinal)
-        self._size = ordinal + 1  # last: a reader takes the size before it looks
+        try:
+            for key in metadata:
+                for kind, value in set(held(metadata, key)):
+                    column = self._columns.get((key, kind))
+                    if column is None:
+                        column = self._columns[key, kind] = Column()
+                    column.add(value, ordinal)
+        finally:
+            # Last, as a reader takes the size before it looks; and even when memory ran out half-way, or the next
+            # document would be taken to hold what this one did.
+            self._size = ordinal + 1
         return ordinal
 
     def select(self, filter: Filter, size: int | None = None) -> BitMap:

@@ -263,28 +263,27 @@ class Catalog:
             rows = connection.execute("SELECT uuid, name, spec FROM collections ORDER BY name IS NULL").fetchall()
             mirrors = reembeddings.unnamed(connection)
         for uid, name, stored in rows:
-            spec = CollectionSpec(**orjson.loads(stored))
             if name is not None:
-                self._open_or_set_aside(name, uid, spec)
+                self._open_or_set_aside(name, uid, stored)
             elif uid in mirrors:
-                self._open_mirror(*mirrors[uid], uid, spec)
+                self._open_mirror(*mirrors[uid], uid, stored)
             else:
                 self._purge(uid)
 
-    def _open_or_set_aside(self, name: str, uid: str, spec: CollectionSpec) -> None:
+    def _open_or_set_aside(self, name: str, uid: str, stored: str) -> None:
         """A damaged file costs one collection; its files stay as they are for whoever repairs them."""
         try:
-            self._routes[name] = Route(name, self._open(uid, spec))
-        except (StoreUnavailableError, ValueError) as error:
+            self._routes[name] = Route(name, self._open(uid, CollectionSpec(**orjson.loads(stored))))
+        except (StoreUnavailableError, ValueError, TypeError) as error:
             self._damaged[name] = str(error)
 
-    def _open_mirror(self, name: str, state: State, uid: str, spec: CollectionSpec) -> None:
+    def _open_mirror(self, name: str, state: State, uid: str, stored: str) -> None:
         """After its primary, without which it is of no use; damaged, it costs nothing but itself."""
         if name in self._damaged:
             return
         try:
-            link = Reembedding(state, self._open(uid, spec))
-        except (StoreUnavailableError, ValueError) as error:
+            link = Reembedding(state, self._open(uid, CollectionSpec(**orjson.loads(stored))))
+        except (StoreUnavailableError, ValueError, TypeError) as error:
             link = Reembedding(state, None, damage=str(error))
         self._routes[name] = replace(self._routes[name], reembedding=link)
 

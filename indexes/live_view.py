@@ -28,6 +28,7 @@ class LiveView:
         self._view = view
         self._swap = threading.Condition()
         self._recorded: list[Change] | None = None
+        self.is_behind = False  # a commit could not be followed: the rows are not the store's any more
 
     @property
     def now(self) -> View:
@@ -53,9 +54,14 @@ class LiveView:
         with self._swap:
             if self._recorded is not None:
                 self._recorded.append(change)
-            follow(self._view.rows, self._view.attributes, change)
-            self._view = replace(self._view, version=max(change.version, self._view.version))
-            self._swap.notify_all()
+            try:
+                follow(self._view.rows, self._view.attributes, change)
+            except BaseException:
+                self.is_behind = True  # the commit stands; only reading the store again makes up for it
+                raise
+            finally:
+                self._view = replace(self._view, version=max(change.version, self._view.version))
+                self._swap.notify_all()
 
     def seal(self, sealed: Sealed) -> None:
         """Another index, or another setting of it, over a prefix of the same rows."""
@@ -97,6 +103,7 @@ class LiveView:
             for change in self._recorded or ():
                 follow(rows, attributes, change)
             version = self._view.version
+            self.is_behind = False
             self._view = View(rows, attributes, sealed, version, since=version)
 
     def _taken(self) -> list[Change]:

@@ -7,6 +7,9 @@ from math import sqrt
 
 _Z95 = 1.959964  # of the normal distribution, for an interval that covers 95 %
 
+# Searches that must have been compared before the recall says anything.
+_LEAST_COMPARED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class RecallEstimate:
@@ -23,6 +26,10 @@ class RecallEstimate:
     low: float
     high: float
     searches: int
+
+    def misses(self, target: float) -> bool:
+        """The recall lies below ``target``, as far as that can be told; False while too few were compared."""
+        return self.searches >= _LEAST_COMPARED and self.high < target
 
 
 class LiveRecall:

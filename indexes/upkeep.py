@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from indexes.curve import RecallCurve
 from indexes.errors import IndexesError, NothingSealedError
 from indexes.generation import read_store
-from indexes.ivf_pq import MIN_ROWS
+from indexes.ivf_pq import MIN_ROWS, IvfPqIndex, code_bytes
 from indexes.live_view import LiveView
 from indexes.memory import available_bytes, require_memory
 from indexes.placement import ON_THE_HOST, Place, Placement
 from indexes.retraining import IndexHealth, rebuild_reason
+from indexes.retuning import dearer
 from indexes.rows import Rows
 from indexes.saved_index import packed
 from indexes.shadow import ShadowSearches
@@ -28,12 +29,14 @@ from indexes.work import Progress, Work
 LEAST_CROSSOVER = 8_192
 # A row's columns beside its vector, and the bytes of a component.
 _ROW_BYTES, _COMPONENT_BYTES = 36, 4
+# Of a compressed row beside its code: its id, its share of the centroids, and the copy that makes lists tight.
+_CODE_ROW_BYTES = 100
 # After a failure, before the same is tried again: a full disk does not get emptier by being written to.
 _PAUSE_S = 30.0
 # A curve is measured by looking for ten neighbours of each row it asks with.
 _LEAST_CALIBRATED = 11
-# Searches that must have been compared before the live recall says anything.
-_LEAST_COMPARED = 100
+# Rows, relative to those it was trained on, from where another index is worth trying against a recall that is missed.
+_WORTH_TRAINING = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,8 @@ class Upkeep:
         self._live.seal(self._placed(replace(sealed, index=sealed.index.extended(new)), view.rows))
 
     def _trained(self, rows: Rows) -> Sealed:
+        wanted = int(rows.size * (code_bytes(rows.dimension) + _CODE_ROW_BYTES))
+        require_memory(wanted, f"an index over {rows.size} rows", available_bytes())
         index, curve = train_for(rows.vectors(), rows.metric, self._spec.target_recall)
         self._newer_residual = None
         return Sealed(index, curve)
@@ -319,6 +324,8 @@ class Upkeep:
     def _reason(self, view: View) -> str | None:
         """Why everything should be built anew; None while nothing says so."""
         rows, sealed = view.rows, view.sealed
+        if self._live.is_behind:
+            return "a commit could not be followed in memory"
         if sealed is None:
             # Nothing is searched by its codes, but rows that died would be scanned for ever.
             return f"{rows.dead} rows of the tail are dead" if rows.dead > max(rows.live, self.seal_rows) else None
@@ -331,19 +338,25 @@ class Upkeep:
             trained_imbalance=facts.trained_imbalance,
             residual=self._newer_residual,
             trained_residual=facts.residual,
-            recall=None,  # a dearer setting comes first: see _retuned
+            recall=self._hopeless_recall(index, rows),
             target_recall=self._spec.target_recall,
         )
         return rebuild_reason(health)
 
+    def _hopeless_recall(self, index: IvfPqIndex, rows: Rows) -> float | None:
+        """What live searches get at most, where nothing but training on more rows is left to raise it."""
+        live = self.shadow.estimate
+        is_missed = live.misses(self._spec.target_recall) and dearer(index.params) is None
+        return live.high if is_missed and rows.live > _WORTH_TRAINING * index.trained_rows else None
+
     def _retuned(self, view: View) -> bool:
-        """Searches that miss the target visit twice as many lists: questions do not lie among documents as rows do."""
-        sealed, live = view.sealed, self.shadow.estimate
-        if sealed is None or live.searches < _LEAST_COMPARED or live.high >= self._spec.target_recall:
+        """Searches that miss the target get a dearer setting."""
+        sealed = view.sealed
+        if sealed is None or not self.shadow.estimate.misses(self._spec.target_recall):
             return False
-        params = sealed.index.params
-        if params.nprobe >= params.nlist:
+        setting = dearer(sealed.index.params)
+        if setting is None:
             return False
-        self._live.seal(replace(sealed, index=sealed.index.tuned(min(2 * params.nprobe, params.nlist), params.refine)))
+        self._live.seal(replace(sealed, index=sealed.index.tuned(*setting)))
         self.shadow.clear()
         return True

@@ -8,7 +8,6 @@ from typing import Self
 
 from indexes.background import work_in_the_background
 from indexes.collection import Collection
-from indexes.errors import IndexesError
 from service.telemetry.index import IndexMetrics
 
 _log = logging.getLogger("quarry.maintenance")
@@ -57,7 +56,7 @@ class Maintenance:
                 try:
                     while done := await loop.run_in_executor(self._thread, self._timed, collection):
                         _log.info(f"index {done}", extra={"index_version": collection.version})
-                except (IndexesError, RuntimeError, ValueError, MemoryError):
+                except Exception:  # a loop edge: whatever went wrong in one collection, the others are still to come
                     self._metrics.failures.inc()
                     # What is there stays, which may be slower and is never wrong; upkeep says when it tries again.
                     _log.exception("an index could not be kept in shape")

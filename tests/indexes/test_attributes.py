@@ -188,3 +188,21 @@ def test_readers_are_right_about_their_size_while_documents_are_appended() -> No
         finally:
             appended.set()
         assert all(reader.result() for reader in reading)
+
+
+def test_an_ordinal_is_not_given_twice_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes = Attributes()
+    with monkeypatch.context() as patched:
+        add = column.Column.add
+
+        def one_value_fits(self: column.Column, value: Any, ordinal: int) -> None:  # noqa: ANN401
+            if value != 1:
+                raise MemoryError
+            add(self, value, ordinal)
+
+        patched.setattr(column.Column, "add", one_value_fits)
+        with pytest.raises(MemoryError):
+            attributes.append({"secret": 1, "tenant": 2})
+    assert attributes.append({"tenant": 3}) == 1
+    wanted = parse_filter({"type": "eq", "key": "secret", "value": 1})
+    assert attributes.mask(wanted, 2).tolist() == [True, False]

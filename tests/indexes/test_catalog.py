@@ -267,6 +267,21 @@ def test_a_damaged_file_costs_one_collection(open_catalog: Open, spec: Collectio
     assert open_catalog().get("docs").version == 0
 
 
+@pytest.mark.parametrize("stored", ["not JSON", '{"unknown": 1}', "{}", "[]"])
+def test_an_identity_that_cannot_be_read_costs_one_collection(
+    open_catalog: Open, spec: CollectionSpec, data_dir: Path, stored: str
+) -> None:
+    catalog = open_catalog()
+    catalog.ensure("docs", spec)
+    catalog.ensure("other", spec)
+    catalog.close()
+    edit(data_dir, f"UPDATE collections SET spec = '{stored}' WHERE name = 'docs'")
+    catalog = open_catalog()
+    assert catalog.get("other").version == 0
+    with pytest.raises(StoreUnavailableError, match="'docs' could not be opened"):
+        catalog.get("docs")
+
+
 def test_a_damaged_collection_can_be_dropped(open_catalog: Open, spec: CollectionSpec, data_dir: Path) -> None:
     catalog = open_catalog()
     catalog.ensure("docs", spec)

@@ -272,6 +272,27 @@ def test_an_index_that_is_newer_than_its_store_is_not_taken_up(
     assert [segment["index"] for segment in state.segments] == ["flat"]
 
 
+def test_a_commit_that_memory_could_not_follow_is_made_up_for(
+    open_collection: Open, put: Put, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, vectors = open_collection(), clustered(3, DIMENSION, 1)
+    put(collection, "a", ["x"], vectors[:1])
+    with monkeypatch.context() as patched:
+
+        def no_memory(*_: object) -> None:
+            raise MemoryError
+
+        patched.setattr(collection._live.now.rows, "append", no_memory)
+        with pytest.raises(MemoryError):
+            put(collection, "b", ["y"], vectors[1:2])
+    put(collection, "c", ["z"], vectors[2:])
+    assert sorted(ids(collection.search(vectors[1], EXACT))) == ["a#0", "c#0"]
+    assert collection.upkeep.is_due
+    assert collection.upkeep.step() == "rebuilt"
+    assert ids(collection.search(vectors[1], EXACT))[0] == "b#0"
+    assert not collection.upkeep.is_due
+
+
 # What is refused
 
 

@@ -45,6 +45,16 @@ def test_recall_counts_results_and_not_searches() -> None:
     assert estimate.searches == 2
 
 
+def test_a_target_is_missed_only_when_enough_searches_say_so() -> None:
+    live = LiveRecall()
+    for _ in range(99):
+        live.record(9, 10)
+    assert not live.estimate().misses(0.99)
+    live.record(9, 10)
+    assert live.estimate().misses(0.99)
+    assert not live.estimate().misses(0.9)
+
+
 def test_old_searches_leave_the_window() -> None:
     live = LiveRecall(window=2)
     for found in (0, 10, 10):

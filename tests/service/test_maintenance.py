@@ -82,7 +82,9 @@ def test_every_step_that_is_due_is_taken_off_the_loop(registry: CollectorRegistr
     assert all(name.startswith("quarry-maintenance") for name in one.threads | two.threads)
 
 
-@pytest.mark.parametrize("error", [ValueError, RuntimeError, MemoryError, lambda: StoreUnavailableError("closed")])
+@pytest.mark.parametrize(
+    "error", [ValueError, RuntimeError, MemoryError, AssertionError, OSError, lambda: StoreUnavailableError("closed")]
+)
 def test_a_step_that_fails_is_logged_and_the_next_write_tries_again(
     error: Callable[[], Exception], caplog: pytest.LogCaptureFixture, registry: CollectorRegistry
 ) -> None:
