@@ -276,7 +276,7 @@ class Catalog:
         if name in self._damaged:
             return
         try:
-            link = Reembedding(state, self._open_again(uid, spec))
+            link = Reembedding(state, self._open(uid, spec))
         except (StoreUnavailableError, ValueError) as error:
             link = Reembedding(state, None, damage=str(error))
         self._routes[name] = replace(self._routes[name], reembedding=link)
@@ -292,13 +292,8 @@ class Catalog:
         So whatever has a name has a store, and a store that is missing was lost.
         """
         uid = uuid.uuid4().hex
-        folder = self._folder / uid
         self._writer.write(self._database, partial(_remember, uid=uid, spec=spec))
         try:
-            try:
-                make_folder(folder)
-            except OSError as error:
-                raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
             collection = self._open(uid, spec)
             try:
                 self._writer.write(self._database, lambda connection: adopt(connection, uid))
@@ -311,7 +306,7 @@ class Catalog:
         return collection
 
     def _open_again(self, uid: str, spec: CollectionSpec) -> Collection:
-        """One that was made before.
+        """One that was made before. A mirror needs no such care: it is compared with its primary anyway.
 
         Raises:
             StoreUnavailableError: also where its store is lost: an empty one in its place would look like a loss of
@@ -324,6 +319,10 @@ class Catalog:
 
     def _open(self, uid: str, spec: CollectionSpec) -> Collection:
         folder = self._folder / uid
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
         store = Store(folder / STORE)
         try:
             return Collection(spec, store, self._writer, folder / "snapshots", self._policy)

@@ -268,8 +268,8 @@ def test_a_collection_without_a_store_has_no_name_yet(
         patched.setattr(Catalog, "_purge", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             catalog.ensure("docs", spec)
+    assert "docs" not in catalog
     catalog.close()
-    assert folders(data_dir)
     catalog = open_catalog()
     assert (catalog.names(), folders(data_dir)) == ([], [])
     assert catalog.ensure("docs", spec)[1]
