@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -190,14 +190,7 @@ class Catalog:
             route = self.route(name)
             if route.reembedding:
                 raise CollectionConflictError(f"collection {route.name!r} is being re-embedded already")
-            uid = uuid.uuid4().hex
-            self._writer.write(self._database, partial(_pair, uid=uid, name=route.name, spec=spec))
-            try:
-                mirror = self._open(uid, spec)
-            except BaseException:
-                self._writer.write(self._database, partial(reembeddings.unlink, name=route.name))
-                self._purge(uid)
-                raise
+            mirror = self._new(spec, lambda connection, uid: reembeddings.link(connection, route.name, uid))
             self._routes[route.name] = Route(route.name, route.primary, Reembedding("building", mirror))
 
     def mark(self, name: str, state: State) -> None:
@@ -273,7 +266,7 @@ class Catalog:
     def _open_or_set_aside(self, name: str, uid: str, stored: str) -> None:
         """A damaged file costs one collection; its files stay as they are for whoever repairs them."""
         try:
-            self._routes[name] = Route(name, self._open(uid, CollectionSpec(**orjson.loads(stored))))
+            self._routes[name] = Route(name, self._open_again(uid, CollectionSpec(**orjson.loads(stored))))
         except (StoreUnavailableError, ValueError, TypeError) as error:
             self._damaged[name] = str(error)
 
@@ -288,15 +281,40 @@ class Catalog:
         self._routes[name] = replace(self._routes[name], reembedding=link)
 
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
-        uid = uuid.uuid4().hex
-        self._writer.write(self._database, partial(_remember, uid=uid, name=name, spec=spec))
-        try:
-            collection = self._open(uid, spec)
-        except BaseException:
-            self._purge(uid)  # or the name would be taken by nothing
-            raise
+        collection = self._new(spec, partial(_name, name=name))
         self._routes[name] = Route(name, collection)
         return collection
+
+    def _new(self, spec: CollectionSpec, adopt: Callable[[sqlite3.Connection, str], None]) -> Collection:
+        """An empty collection with a row that has no name; a crash before ``adopt`` leaves something to delete.
+
+        So whatever has a name has a store, and a store that is missing was lost.
+        """
+        uid = uuid.uuid4().hex
+        self._writer.write(self._database, partial(_remember, uid=uid, spec=spec))
+        try:
+            collection = self._open(uid, spec)
+            try:
+                self._writer.write(self._database, lambda connection: adopt(connection, uid))
+            except BaseException:
+                collection.close()
+                raise
+        except BaseException:
+            self._purge(uid)
+            raise
+        return collection
+
+    def _open_again(self, uid: str, spec: CollectionSpec) -> Collection:
+        """One that was made before. A mirror needs no such care: it is compared with its primary anyway.
+
+        Raises:
+            StoreUnavailableError: also where its store is lost: an empty one in its place would look like a loss of
+                nothing.
+        """
+        path = self._folder / uid / STORE
+        if not path.is_file():
+            raise StoreUnavailableError(f"{path} is missing")
+        return self._open(uid, spec)
 
     def _open(self, uid: str, spec: CollectionSpec) -> Collection:
         folder = self._folder / uid
@@ -322,15 +340,14 @@ class Catalog:
         self._writer.write(self._database, partial(work, uid=uid))
 
 
-def _remember(connection: sqlite3.Connection, uid: str, name: str | None, spec: CollectionSpec) -> None:
+def _remember(connection: sqlite3.Connection, uid: str, spec: CollectionSpec) -> None:
     connection.execute(
-        "INSERT INTO collections (uuid, name, spec) VALUES (?, ?, ?)", (uid, name, orjson.dumps(asdict(spec)).decode())
+        "INSERT INTO collections (uuid, name, spec) VALUES (?, NULL, ?)", (uid, orjson.dumps(asdict(spec)).decode())
     )
 
 
-def _pair(connection: sqlite3.Connection, uid: str, name: str, spec: CollectionSpec) -> None:
-    _remember(connection, uid, None, spec)
-    reembeddings.link(connection, name, uid)
+def _name(connection: sqlite3.Connection, uid: str, name: str) -> None:
+    connection.execute("UPDATE collections SET name = ? WHERE uuid = ?", (name, uid))
 
 
 def _forget(connection: sqlite3.Connection, name: str) -> list[str]:

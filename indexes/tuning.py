@@ -10,9 +10,10 @@ from indexes.ivf_pq import IvfPqIndex, IvfPqParams
 _REFINE_OF_GOOD_CODES = 10
 # Training it takes longer than all the rest: it has to be able to save a tenth of a search at least.
 _WORTH_TRAINING = 0.9
-# As far from the nearest row as questions are: with MiniLM, their cosine with it is 0.64, that of rows so moved 0.56,
-# and that of rows as they are 0.86.
-_NOISE_OF_QUESTIONS = 1.2
+# Somewhat further from the nearest row than questions are: with MiniLM their cosine with it is 0.64, that of rows as
+# they are 0.86, of rows moved by 1.2 times their length 0.56. That much still promised 0.9956 where 1,000 questions to
+# 200,000 rows got 0.988; noise goes in every direction, and questions where the rows are not.
+_NOISE_OF_QUESTIONS = 1.6
 
 
 def train_for(vectors: Vectors, metric: Metric, target: float) -> tuple[IvfPqIndex, RecallCurve]:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
 
 from indexes.catalog import Catalog
+from indexes.errors import StoreUnavailableError
 from indexes.ivf_pq import search_on_one_thread
 from models.base import Embedder
 from service.admission import EngineLimits
@@ -133,8 +134,7 @@ async def _construct(
     for generator in generators.values():
         stack.push_async_callback(generator.close)
     for name in catalog.names():
-        for collection in catalog.route(name).collections:
-            maintenance.notify(collection)
+        _look_at(name, catalog, maintenance)
     reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
     operator = stack.enter_context(Operator(library, Purger(mirror), metrics, maintenance.notify))
     return Services(
@@ -151,6 +151,19 @@ async def _construct(
         reembedder=reembedder,
         operator=operator,
     )
+
+
+def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
+    """Say what of a collection is damaged, and do what is due; the others serve whatever one of them meets."""
+    try:
+        collections = catalog.route(name).collections
+    except StoreUnavailableError as error:
+        _log.error("%s", error)
+        return
+    for collection in collections:
+        for trouble in collection.upkeep.trouble:
+            _log.warning("collection %s: %s", name, trouble)
+        maintenance.notify(collection)
 
 
 def _limits(settings: EmbeddingSettings) -> EngineLimits:

@@ -87,6 +87,12 @@ class VerifyReply(BaseModel):
         )
 
 
+class NothingBody(BaseModel):
+    """A request that has nothing to say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
 class PurgeBody(BaseModel):
     """Which documents to delete before everything that is deleted is removed; none is allowed."""
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends
 
 from indexes.filters import parse_filter
 from service.api.collections import reply_of
-from service.api.index_replies import CalibrateReply, PurgeBody, PurgeReply, VerifyReply
+from service.api.index_replies import CalibrateReply, NothingBody, PurgeBody, PurgeReply, VerifyReply
 from service.api.media_type import require_json
 from service.api.schemas import CollectionReply
 from service.api.services import ServicesOf
@@ -12,21 +12,21 @@ from service.api.services import ServicesOf
 router = APIRouter(prefix="/v1/collections", tags=["upkeep"])
 
 
-@router.post("/{collection}:rebuild")
-async def rebuild(collection: str, services: ServicesOf) -> CollectionReply:
+@router.post("/{collection}:rebuild", dependencies=[Depends(require_json)])
+async def rebuild(collection: str, services: ServicesOf, body: NothingBody | None = None) -> CollectionReply:
     """Build the index anew from the store; replies when it serves. Searches and writes go on."""
     await services.operator.rebuild(collection)
     return await reply_of(collection, services)
 
 
-@router.post("/{collection}:calibrate")
-async def calibrate(collection: str, services: ServicesOf) -> CalibrateReply:
+@router.post("/{collection}:calibrate", dependencies=[Depends(require_json)])
+async def calibrate(collection: str, services: ServicesOf, body: NothingBody | None = None) -> CalibrateReply:
     """Measure the recall of the index again, and search by the cheapest setting that reaches the target."""
     return CalibrateReply.of(await services.operator.calibrate(collection))
 
 
-@router.post("/{collection}:verify")
-async def verify(collection: str, services: ServicesOf) -> VerifyReply:
+@router.post("/{collection}:verify", dependencies=[Depends(require_json)])
+async def verify(collection: str, services: ServicesOf, body: NothingBody | None = None) -> VerifyReply:
     """Read every file, and compare every vector in memory with the stored one. Searches and writes go on."""
     return VerifyReply.of(await services.operator.verify(collection))
 

@@ -151,7 +151,7 @@ class Mirror:
         def commit() -> tuple[int, int]:
             deleted = route.primary.delete_matching(filter, place.in_order_of(route.primary))
             if route.mirror is not None:
-                self.distrust(route.mirror, "a delete by filter")
+                self.distrust(route.mirror)  # nothing failed, so there is no reason to give
             return deleted
 
         return self._inside(route, commit)
@@ -176,8 +176,9 @@ class Mirror:
         return self._missed.get(mirror)
 
     def distrust(self, mirror: Collection, reason: str = "") -> None:
-        """A mirror may have missed something."""
-        self._missed[mirror] = Miss(reason)
+        """A mirror may have missed something, for a reason where a write to it failed; the last one is kept."""
+        before = self._missed.get(mirror)
+        self._missed[mirror] = Miss(reason or (before.reason if before else ""))
 
     def compared(self, mirror: Collection, miss: Miss) -> None:
         """All that was missed up to ``miss`` has been made up for; what was missed since is still to come."""

@@ -282,6 +282,42 @@ def test_an_identity_that_cannot_be_read_costs_one_collection(
         catalog.get("docs")
 
 
+def test_a_store_that_is_missing_is_not_made_anew(open_catalog: Open, spec: CollectionSpec, data_dir: Path) -> None:
+    catalog = open_catalog()
+    catalog.ensure("docs", spec)
+    (store,) = [folder / "store.db" for folder in folders(data_dir)]
+    catalog.ensure("other", spec)
+    catalog.close()
+    kept = store.rename(data_dir / "kept.db")
+    catalog = open_catalog()
+    assert catalog.get("other").version == 0
+    with pytest.raises(StoreUnavailableError, match=r"'docs' could not be opened: .*store\.db is missing"):
+        catalog.get("docs")
+    catalog.close()
+    assert not store.exists()
+    kept.rename(store)
+    assert open_catalog().get("docs").version == 0
+
+
+def test_a_collection_without_a_store_has_no_name_yet(
+    open_catalog: Open, spec: CollectionSpec, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    catalog = open_catalog()
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "_open", killed)
+        patched.setattr(Catalog, "_purge", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            catalog.ensure("docs", spec)
+    assert "docs" not in catalog
+    catalog.close()
+    catalog = open_catalog()
+    assert (catalog.names(), folders(data_dir)) == ([], [])
+    assert catalog.ensure("docs", spec)[1]
+
+
 def test_a_damaged_collection_can_be_dropped(open_catalog: Open, spec: CollectionSpec, data_dir: Path) -> None:
     catalog = open_catalog()
     catalog.ensure("docs", spec)

@@ -65,6 +65,9 @@ def models(catalog: Catalog) -> list[str]:
 def test_a_catalogue_of_version_1_is_brought_forward(open_catalog: Open, data_dir: Path, other: CollectionSpec) -> None:
     data_dir.mkdir()
     edit(data_dir, VERSION_1)
+    folder = data_dir / "collections" / "1234"
+    folder.mkdir(parents=True)
+    (folder / "store.db").touch()
     catalog = open_catalog()
     assert catalog.names() == ["docs"]
     catalog.set_alias("live", "docs")

@@ -16,6 +16,7 @@ from indexes.base import Document, SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import CollectionConflictError, StoreUnavailableError
+from indexes.filters import parse_filter
 from indexes.reembeddings import State
 from indexes.store import Change
 from indexes.upkeep import IndexPolicy
@@ -392,6 +393,21 @@ def test_writes_all_the_time_end_up_in_both(live: Live) -> None:
         await asyncio.gather(*writers)
         texts = stage.assert_equal()
         assert {id_: text for id_, text in texts.items() if id_.startswith("w")} == expected
+
+    live(scenario)
+
+
+def test_a_delete_by_filter_is_no_error(live: Live) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.fill(5)
+        await stage.switched()
+        deletes_none = parse_filter({"type": "eq", "key": "ward", "value": "nine"})
+        await stage.ingestor.delete_matching("docs", deletes_none)
+        assert stage.described().error is None  # type: ignore[union-attr]
+        stage.wide.poison = {"wasps"}
+        await stage.put("a", "The wasps.")
+        await stage.ingestor.delete_matching("docs", deletes_none)
+        assert "document 'a'" in str(stage.described())
 
     live(scenario)
 

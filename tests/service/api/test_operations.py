@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import version
+from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
@@ -126,3 +128,35 @@ def test_ids_do_not_become_labels(api: httpx.Client) -> None:
     assert "secret-name" not in text
     assert 'route="/v1/collections/{collection}/documents/{id:path}"' in text
     assert 'route="unmatched"' in text
+
+
+def test_a_damaged_collection_costs_the_others_nothing(
+    open_api: OpenApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_api() as api:
+        api.put("/v1/collections/docs/documents/a", json={"text": "Words."})
+        (store,) = (tmp_path / "data" / "collections").rglob("store.db")
+        api.put("/v1/collections/other/documents/a", json={"text": "Words."})
+    kept = store.rename(tmp_path / "kept.db")
+    with open_api() as api:
+        assert "store.db is missing" in caplog.text
+        assert "store.db is missing" in api.get("/v1/status").json()["collections"]["docs"]["unavailable"]
+        lost = api.get("/v1/collections/docs")
+        assert (lost.status_code, lost.json()["error"]["code"]) == (503, "vector_store_unavailable")
+        assert len(api.post("/v1/search", json={"query": "Words.", "collection": "other"}).json()["chunks"]) == 1
+    kept.rename(store)
+    with open_api() as api:
+        assert api.get("/v1/collections/docs").json()["documents"] == 1
+
+
+def test_a_damaged_snapshot_is_in_the_log(open_api: OpenApi, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with open_api(index={"seal_rows": 256}) as api:
+        lines = [f'{{"id": "d{i}", "text": "Bees of hive {i}."}}' for i in range(300)]
+        headers = {"content-type": "application/x-ndjson"}
+        api.post("/v1/collections/docs/documents:batch", content="\n".join(lines), headers=headers)
+        assert api.post("/v1/collections/docs:rebuild").is_success
+    for index in (tmp_path / "data" / "collections").rglob("index.faiss"):
+        index.write_bytes(bytes([index.read_bytes()[0] ^ 1]) + index.read_bytes()[1:])
+    with open_api(index={"seal_rows": 256}):
+        assert "collection docs: " in caplog.text
+        assert "index.faiss is damaged" in caplog.text

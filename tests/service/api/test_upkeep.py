@@ -181,6 +181,17 @@ def test_the_status_says_how_far_a_rebuild_is(api: httpx.Client, monkeypatch: py
     )
 
 
+@pytest.mark.parametrize("action", ["rebuild", "calibrate", "verify"])
+def test_what_takes_no_fields_refuses_them(api: httpx.Client, problem: Problem, action: str) -> None:
+    put(api, "a", "Bees.")
+    assert problem(api.post(f"{DOCS}:{action}", json={"x": 1}), 422, "invalid_request")["error"]["param"] == "x"
+    problem(
+        api.post(f"{DOCS}:{action}", content="{", headers={"content-type": "application/json"}), 400, "invalid_request"
+    )
+    problem(api.post(f"{DOCS}:{action}", content="x=1"), 415, "unsupported_media_type")
+    assert api.post(f"{DOCS}:{action}", json={}).status_code == api.post(f"{DOCS}:{action}").status_code
+
+
 # Verify
 
 
