@@ -1,12 +1,11 @@
 """Collections: create, look at, list, delete, re-embed."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Response
 
-from indexes.errors import CollectionNotFoundError
+from indexes.errors import CollectionNotFoundError, StoreUnavailableError
 from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState
@@ -34,10 +33,15 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 async def list_collections(services: ServicesOf) -> CollectionList:
     """Every collection, also those whose vectors another embedder made."""
     data: list[CollectionReply] = []
+    unavailable: dict[str, str] = {}
     for name in services.library.names():
-        with suppress(CollectionNotFoundError):  # dropped meanwhile
+        try:
             data.append(await reply_of(name, services))
-    return CollectionList(data=data)
+        except CollectionNotFoundError:  # dropped meanwhile
+            continue
+        except StoreUnavailableError as error:  # the others can be listed all the same
+            unavailable[name] = str(error)
+    return CollectionList(data=data, unavailable=unavailable)
 
 
 @router.put("/{collection}", dependencies=[Depends(require_json)], responses={201: {"model": CollectionReply}})

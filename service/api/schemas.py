@@ -398,6 +398,7 @@ class CollectionList(BaseModel):
     """Every collection, by name."""
 
     data: list[CollectionReply]
+    unavailable: dict[str, str] = Field(description="Why a collection cannot be read, by name.")
 
 
 class DeletedCollection(BaseModel):

@@ -141,6 +141,9 @@ def test_a_damaged_collection_costs_the_others_nothing(
     with open_api() as api:
         assert "store.db is missing" in caplog.text
         assert "store.db is missing" in api.get("/v1/status").json()["collections"]["docs"]["unavailable"]
+        listed = api.get("/v1/collections").json()
+        assert "store.db is missing" in listed["unavailable"]["docs"]
+        assert "docs" not in [collection["name"] for collection in listed["data"]]
         lost = api.get("/v1/collections/docs")
         assert (lost.status_code, lost.json()["error"]["code"]) == (503, "vector_store_unavailable")
         assert len(api.post("/v1/search", json={"query": "Words.", "collection": "other"}).json()["chunks"]) == 1
