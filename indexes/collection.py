@@ -15,6 +15,7 @@ from indexes.filters import Filter
 from indexes.generation import read_store
 from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
+from indexes.pinned import pinned
 from indexes.plan import Plan
 from indexes.purge import needles_of_dead, purge
 from indexes.saved_index import unpacked
@@ -175,17 +176,13 @@ class Collection:
         if query.shape != (self.spec.dimension,):
             raise InvalidVectorError(f"the query has the shape {query.shape}, not ({self.spec.dimension},)")
         query = self._checked(query[None], "query")[0]
-        while True:
-            # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
-            with self._store.snapshot() as snapshot:
-                view = self._live.at(snapshot.version)
-                if view.since > snapshot.version:
-                    continue  # a rebuild ended just now; a fresh snapshot is newer than it
-                found = nearest(view, snapshot.version, query, params)
-                wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.dropped)]
-                stored = snapshot.chunks(wanted)
-            self.upkeep.shadow.offer(view, snapshot.version, query, params, found.rows)
-            return _searched(found, stored, snapshot.version)
+        # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
+        with pinned(self._store, self._live) as (snapshot, view):
+            found = nearest(view, snapshot.version, query, params)
+            wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.dropped)]
+            stored = snapshot.chunks(wanted)
+        self.upkeep.shadow.offer(view, snapshot.version, query, params, found.rows)
+        return _searched(found, stored, snapshot.version)
 
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""

@@ -199,7 +199,7 @@ class Upkeep:
             with self._announced("calibrating"):
                 vectors, target = view.rows.vectors(view.sealed_rows), self._spec.target_recall
                 index, curve = calibrated(sealed.index, vectors, target, live)
-            self._live.seal(Sealed(index, curve))
+            self._live.seal(replace(sealed, index=index, curve=curve))
             self.shadow.clear()
             self._save()
         return curve

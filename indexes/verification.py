@@ -8,6 +8,7 @@ import numpy as np
 from indexes.base import RowIds
 from indexes.errors import StoreUnavailableError
 from indexes.live_view import LiveView
+from indexes.pinned import pinned
 from indexes.snapshot import Snapshots
 from indexes.store import Block, Store
 from indexes.view import View
@@ -48,7 +49,8 @@ def verify(store: Store, live: LiveView, snapshots: Snapshots, progress: Progres
     version = view.version
     try:
         problems += store.check()
-        version, view, stored = _at_one_version(store, live)
+        with pinned(store, live) as (snapshot, view):
+            version, stored = snapshot.version, snapshot.row_ids()
         rows = len(stored)
         visible = view.rows.visible(view.rows.size, version).mask(0, view.rows.size)
         problems += _differences(stored, view.rows.ids(len(visible))[visible])
@@ -59,14 +61,6 @@ def verify(store: Store, live: LiveView, snapshots: Snapshots, progress: Progres
             raise
         problems.append(str(error))
     return Verification(version, rows, vectors, problems)
-
-
-def _at_one_version(store: Store, live: LiveView) -> tuple[int, View, RowIds]:
-    while True:
-        with store.snapshot() as snapshot:
-            view = live.at(snapshot.version)
-            if view.since <= snapshot.version:
-                return snapshot.version, view, snapshot.row_ids()
 
 
 def _differences(stored: RowIds, held: RowIds) -> list[str]:
