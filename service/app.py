@@ -130,7 +130,7 @@ async def _construct(
         ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
     )
     generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(settings.answer.min_score)}
-    generators |= {name: OpenAIGenerator(llm) for name, llm in settings.llm.items()}
+    generators |= {name: OpenAIGenerator(llm, settings.llm_url(name)) for name, llm in settings.llm.items()}
     for generator in generators.values():
         stack.push_async_callback(generator.close)
     for name in catalog.names():

@@ -19,7 +19,7 @@ from service.budget import Deadline
 from service.diversity import OVERFETCH, diversified, left_out
 from service.embedders import Embedders
 from service.errors import InvalidRequestError, QuarryError
-from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Generator, Passage
+from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Generator, LlmCall, Passage
 from service.generation.prompt import NO_ANSWER
 from service.library import Library
 from service.scheduling.job import Lane
@@ -283,7 +283,7 @@ class Rag:
             passages=passages,
             max_tokens=question.max_tokens or self._settings.answer.max_tokens,
             temperature=question.temperature,
-            deadline=question.deadline.earlier(reserve),
+            call=LlmCall(question.deadline.earlier(reserve)),
             embed=partial(self._embed, question, retrieval.collection),
         )
 

@@ -8,10 +8,9 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-import httpx
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -19,6 +18,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from service.llm_settings import LlmSettings
+from service.settings_group import Group
 
 _PREFIX = "QUARRY_"
 _FILE_SUFFIX = "_FILE"
@@ -29,11 +31,7 @@ class SettingsFileError(Exception):
     """The file given by --config, or one named by a *_FILE variable, cannot be read."""
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ServerSettings(_Group):
+class ServerSettings(Group):
     """Where to listen, and how large a request may be."""
 
     host: str = "127.0.0.1"
@@ -42,7 +40,7 @@ class ServerSettings(_Group):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class EmbeddingSettings(_Group):
+class EmbeddingSettings(Group):
     """The embedding models, and how the device is shared.
 
     Attributes:
@@ -72,13 +70,13 @@ class EmbeddingSettings(_Group):
     cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
 
 
-class RerankSettings(_Group):
+class RerankSettings(Group):
     """The cross-encoder behind /v1/rerank; None serves none. It runs on the embedding model's device."""
 
     model: str | None = None
 
 
-class IndexSettings(_Group):
+class IndexSettings(Group):
     """When rows become IVF-PQ, and how they are searched.
 
     Attributes:
@@ -100,7 +98,7 @@ class IndexSettings(_Group):
     device_bytes: int | None = Field(None, ge=1)
 
 
-class ChunkingSettings(_Group):
+class ChunkingSettings(Group):
     """Defaults for new collections, in tokens of the embedding model."""
 
     size: int = Field(100, ge=16, le=8192)
@@ -113,7 +111,7 @@ class ChunkingSettings(_Group):
         return self
 
 
-class RetrievalSettings(_Group):
+class RetrievalSettings(Group):
     """How hits are ordered.
 
     Attributes:
@@ -123,7 +121,7 @@ class RetrievalSettings(_Group):
     repeat_penalty: float = Field(0.1, ge=0, le=2, allow_inf_nan=False)
 
 
-class AnswerSettings(_Group):
+class AnswerSettings(Group):
     """How answers are made.
 
     Attributes:
@@ -140,37 +138,27 @@ class AnswerSettings(_Group):
     max_tokens: int = Field(512, ge=1, le=32_768)
 
 
-def _parsable(url: str) -> str:
-    try:
-        httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is not a URL: {error}") from None
-    return url
-
-
-class LlmSettings(_Group):
-    """A server that speaks OpenAI's chat protocol, vLLM first.
+class BudgetSettings(Group):
+    """Time a request may take, in all and in each stage; a stage without a budget may take what the request has left.
 
     Attributes:
-        url: ``http(s)://host:port``, without /v1, or ``unix:///path/to/socket``.
-        key: sent as a bearer token.
-        model: the name the server knows it by.
-        context: tokens of prompt and answer together.
+        total_ms: of a request that names no deadline_ms itself.
+        embed_ms: of the query's vector, waiting for the device included.
+        search_ms: of the index.
+        rewrite_ms: of making a question of several messages stand alone.
+        llm_ttft_ms: from the prompt to the first text of the answer.
+        llm_itl_ms: between two pieces of the answer.
     """
 
-    url: Annotated[str, Field(pattern=r"^(https?://|unix:///)"), AfterValidator(_parsable)]
-    model: str
-    key: SecretStr | None = None
-    context: int = Field(8192, ge=512)
-
-
-class BudgetSettings(_Group):
-    """Time a request may take when it names no deadline_ms itself."""
-
     total_ms: int = Field(60_000, ge=1, le=600_000)
+    embed_ms: int | None = Field(None, ge=1, le=600_000)
+    search_ms: int | None = Field(None, ge=1, le=600_000)
+    rewrite_ms: int | None = Field(5_000, ge=1, le=600_000)
+    llm_ttft_ms: int | None = Field(None, ge=1, le=600_000)
+    llm_itl_ms: int | None = Field(None, ge=1, le=600_000)
 
 
-class LimitSettings(_Group):
+class LimitSettings(Group):
     """The largest inputs that are accepted."""
 
     query_characters: int = Field(8192, ge=1)
@@ -224,6 +212,10 @@ class Settings(BaseSettings):
     def default_llm(self) -> str:
         """Name of the generator for requests that name none."""
         return self.answer.llm or (next(iter(self.llm)) if len(self.llm) == 1 else EXTRACTIVE)
+
+    def llm_url(self, name: str) -> str:
+        """Where the server of a language model listens; a managed one that names nothing, in the data directory."""
+        return self.llm[name].url or f"unix://{self.data_dir.absolute() / 'run' / name}.sock"
 
     @classmethod
     def settings_customise_sources(

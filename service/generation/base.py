@@ -4,9 +4,10 @@ A stream is any number of ``Delta`` and ``Cited`` and ends with one ``Finished``
 failure is a ``GenerationError``, raised, never text.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import IntEnum
+from typing import Literal, Protocol
 
 from indexes.base import Hit, Vectors
 from service.budget import Deadline
@@ -20,15 +21,49 @@ class Passage:
     hit: Hit
 
 
+class Priority(IntEnum):
+    """Who goes first at a busy model server: the lowest number, as vLLM has it."""
+
+    CANARY = -2
+    REWRITE = -1
+    QUESTION = 0
+    BULK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A message of the conversation before the question."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmCall:
+    """What every call of a model server carries.
+
+    Attributes:
+        request_id: of the request it is made for.
+        tenant: whose cached prefixes it may share.
+    """
+
+    deadline: Deadline
+    request_id: str = ""
+    tenant: str = ""
+    priority: Priority = Priority.QUESTION
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What a generator needs to know.
 
     Attributes:
+        question: as it was asked last.
         question_vector: ``(dimension,)``, by the collection's embedder.
         embed: ``(texts, dimension)`` vectors of texts, comparable with the question's.
         passages: best first.
         temperature: 0 to 2; None leaves it to the model.
+        turns: of the conversation before the question, oldest first.
     """
 
     question: str
@@ -36,8 +71,24 @@ class GenerationRequest:
     passages: Sequence[Passage]
     max_tokens: int
     temperature: float | None
-    deadline: Deadline
+    call: LlmCall
     embed: Callable[[Sequence[str]], Awaitable[Vectors]]
+    turns: Sequence[Turn] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What an answer is expected to take, from those before it; seconds.
+
+    Attributes:
+        first_token_s: to the first text, with nothing of the prompt to read.
+        prompt_token_s: more for each token of the prompt.
+        token_s: between two tokens of the answer.
+    """
+
+    first_token_s: float
+    prompt_token_s: float
+    token_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +124,16 @@ class Finished:
         abstained: the generator found no answer in the passages.
         usage: prompt_tokens, completion_tokens, total_tokens, where the model counts them.
         invalid_markers: markers that named no passage and were left out.
+        left_out: passages that did not fit into the model's context.
+        timings: milliseconds as the model's server has them, where it says.
     """
 
     reason: str
     abstained: bool = False
-    usage: dict[str, int] = field(default_factory=dict)
+    usage: Mapping[str, int] = field(default_factory=dict)
     invalid_markers: int = 0
+    left_out: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
 
 
 Event = Delta | Cited | Finished
@@ -87,6 +142,13 @@ Event = Delta | Cited | Finished
 class Generator(Protocol):
     """Writes answers."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no answer is to be expected now, e.g. that the last ones failed; None while there is no reason."""
+
+    def expect(self) -> Expectation | None:
+        """From the answers so far; None before there were some."""
+
     def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events.
 
@@ -94,8 +156,18 @@ class Generator(Protocol):
             GenerationError: the model failed; deltas that came before stand.
         """
 
+    async def standalone(self, question: str, turns: Sequence[Turn], call: LlmCall) -> str:
+        """The question with what it takes from the turns before it made explicit, for the search.
+
+        Raises:
+            GenerationError: the model failed.
+        """
+
     def describe(self) -> dict[str, object]:
         """Kind and state, for the status page; ``state`` is ``ready`` or says what failed last."""
 
+    async def start(self) -> None:
+        """Begin to watch the server. It need not be there yet."""
+
     async def close(self) -> None:
-        """Release connections."""
+        """Release connections and end what ``start`` began."""

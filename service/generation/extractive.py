@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import sentencex
 
-from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
+from service.generation.base import (
+    Cited,
+    Delta,
+    Event,
+    Expectation,
+    Finished,
+    GenerationRequest,
+    LlmCall,
+    Passage,
+    Turn,
+)
 
 _PASSAGES = 4
 _CANDIDATES = 12
@@ -62,6 +72,22 @@ class ExtractiveGenerator:
             yield Cited(sentence.passage.number, sentence.start, sentence.end, start, written)
         yield Finished("stop", abstained=not chosen)
 
+    @property
+    def trouble(self) -> str | None:
+        """None ever."""
+        return None
+
+    def expect(self) -> Expectation | None:
+        """Nothing is known of what it takes."""
+        return None
+
+    async def standalone(self, question: str, turns: Sequence[Turn], call: LlmCall) -> str:
+        """The question as it is: nothing here could write another."""
+        return question
+
+    async def start(self) -> None:
+        """Nothing to watch."""
+
     def describe(self) -> dict[str, object]:
         """Always ready."""
         return {"kind": "extractive", "state": "ready"}
@@ -77,7 +103,7 @@ class ExtractiveGenerator:
         order = sorted(range(len(sentences)), key=lambda i: -overlaps[i])[:_CANDIDATES]
         if not order:
             return []
-        async with request.deadline.enforced("llm"):
+        async with request.call.deadline.enforced("llm"):
             vectors = await request.embed([sentences[i].text for i in order])
         cosines = vectors @ request.question_vector
         if float(cosines.max()) < self._min_score:

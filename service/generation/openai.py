@@ -11,10 +11,10 @@ import orjson
 
 from service.budget import Deadline
 from service.errors import GenerationError, LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
-from service.generation.base import Event, Finished, GenerationRequest, Passage
+from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Passage, Turn
 from service.generation.citations import CitationParser
 from service.generation.prompt import NO_ANSWER, build_messages, fitting
-from service.settings import LlmSettings
+from service.llm_settings import LlmSettings
 
 _CONNECT_TIMEOUT_S = 2.0
 _MAX_ERROR_CHARACTERS = 200
@@ -25,14 +25,15 @@ _SOCKET_SCHEME = "unix://"
 class OpenAIGenerator:
     """Streams one chat completion an answer."""
 
-    def __init__(self, settings: LlmSettings) -> None:
+    def __init__(self, settings: LlmSettings, url: str) -> None:
         self._settings = settings
+        self._url = url
         self._state = "ready"
-        on_socket = settings.url.startswith(_SOCKET_SCHEME)
+        on_socket = url.startswith(_SOCKET_SCHEME)
         headers = {"Authorization": f"Bearer {settings.key.get_secret_value()}"} if settings.key else {}
         self._client = httpx.AsyncClient(
-            base_url="http://localhost" if on_socket else settings.url.rstrip("/"),
-            transport=httpx.AsyncHTTPTransport(uds=settings.url.removeprefix(_SOCKET_SCHEME)) if on_socket else None,
+            base_url="http://localhost" if on_socket else url.rstrip("/"),
+            transport=httpx.AsyncHTTPTransport(uds=url.removeprefix(_SOCKET_SCHEME)) if on_socket else None,
             headers=headers,
             trust_env=False,
         )
@@ -61,9 +62,25 @@ class OpenAIGenerator:
         abstained = "".join(answer).strip() == NO_ANSWER
         yield Finished(finish or "stop", abstained, _counts(usage), parser.invalid)
 
+    @property
+    def trouble(self) -> str | None:
+        """None: every question is sent."""
+        return None
+
+    def expect(self) -> Expectation | None:
+        """Nothing is kept of the answers so far."""
+        return None
+
+    async def standalone(self, question: str, turns: Sequence[Turn], call: LlmCall) -> str:
+        """The question as it is."""
+        return question
+
+    async def start(self) -> None:
+        """Nothing to watch."""
+
     def describe(self) -> dict[str, object]:
         """Kind, model and what the last request met."""
-        return {"kind": "openai", "url": self._settings.url, "model": self._settings.model, "state": self._state}
+        return {"kind": "openai", "url": self._url, "model": self._settings.model, "state": self._state}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -101,17 +118,17 @@ class OpenAIGenerator:
         }
         if request.temperature is not None:
             body["temperature"] = request.temperature
-        remaining = request.deadline.remaining()
+        remaining = request.call.deadline.remaining()
         timeout = httpx.Timeout(remaining, connect=min(_CONNECT_TIMEOUT_S, remaining))
         sent = self._client.build_request("POST", "/v1/chat/completions", json=body, timeout=timeout)
-        async with _in_time(request.deadline):
+        async with _in_time(request.call.deadline):
             response = await self._client.send(sent, stream=True)
         async with aclosing(response):
             if response.status_code != httpx.codes.OK:
-                async with _in_time(request.deadline):
+                async with _in_time(request.call.deadline):
                     await response.aread()
                 raise _refusal(response)
-            yield _lines(response, request.deadline)
+            yield _lines(response, request.call.deadline)
 
 
 @asynccontextmanager

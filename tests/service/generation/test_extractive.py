@@ -13,7 +13,7 @@ from models.base import TextKind
 from models.hashing import HashingEmbedder
 from service.budget import Deadline
 from service.errors import DeadlineExceededError
-from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
+from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, LlmCall, Passage
 from service.generation.extractive import ExtractiveGenerator, sentences_of
 
 QUESTION = "When do the honey bees sleep?"
@@ -35,7 +35,7 @@ def generate(
         await asyncio.sleep(0)
         return embedder.embed(embedder.tokenize(texts, TextKind.DOCUMENT))
 
-    request = GenerationRequest(question, vector, passages, 64, None, Deadline.after(milliseconds), embed)
+    request = GenerationRequest(question, vector, passages, 64, None, LlmCall(Deadline.after(milliseconds)), embed)
 
     async def scenario() -> list[Event]:
         generator = ExtractiveGenerator(min_score)

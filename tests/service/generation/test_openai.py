@@ -12,10 +12,10 @@ import pytest
 from indexes.base import Chunk, Hit, Vectors
 from service.budget import Deadline
 from service.errors import GenerationError, LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
-from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, Passage
+from service.generation.base import Cited, Delta, Event, Finished, GenerationRequest, LlmCall, Passage
 from service.generation.openai import OpenAIGenerator
 from service.generation.prompt import NO_ANSWER, SYSTEM
-from service.settings import LlmSettings
+from service.llm_settings import LlmSettings
 
 LanguageModel = Callable[..., str]
 
@@ -36,7 +36,8 @@ def request(milliseconds: int = 60_000, passages: int = 3, temperature: float | 
     hits = [Hit(Chunk(f"doc-{n}", 0, f"Passage {n}.", 0, 10), f"Title {n}", None, 0.9) for n in range(1, passages + 1)]
     numbered = [Passage(number, hit) for number, hit in enumerate(hits, start=1)]
     vector = np.zeros(4, dtype=np.float32)
-    return GenerationRequest("Why?", vector, numbered, 64, temperature, Deadline.after(milliseconds), not_needed)
+    call = LlmCall(Deadline.after(milliseconds))
+    return GenerationRequest("Why?", vector, numbered, 64, temperature, call, not_needed)
 
 
 async def not_needed(texts: Sequence[str]) -> Vectors:
@@ -45,7 +46,7 @@ async def not_needed(texts: Sequence[str]) -> Vectors:
 
 async def collected(url: str, asked: GenerationRequest, **settings: Any) -> tuple[list[Event], dict[str, object]]:  # noqa: ANN401
     """Events up to the end, and what the generator says of itself afterwards."""
-    generator = OpenAIGenerator(LlmSettings(url=url, model="tiny", **settings))
+    generator = OpenAIGenerator(LlmSettings(url=url, model="tiny", **settings), url)
     try:
         return [event async for event in generator.generate(asked)], generator.describe()
     finally:
@@ -65,7 +66,7 @@ def failure(url: str, milliseconds: int = 60_000) -> tuple[GenerationError, list
     seen: list[Event] = []
 
     async def scenario() -> tuple[GenerationError, object]:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"))
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
         with pytest.raises(GenerationError) as raised:
             async for event in generator.generate(request(milliseconds)):
                 seen.append(event)
@@ -90,7 +91,7 @@ def test_text_comes_before_the_end(language_model: LanguageModel) -> None:
     url = language_model(said("First words", " and"), end="stall")
 
     async def scenario() -> object:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"))
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
         events = generator.generate(request())
         first = await anext(events)
         await events.aclose()
@@ -256,7 +257,7 @@ def test_a_model_that_never_ends(language_model: LanguageModel, monkeypatch: pyt
     url = language_model(said("Some words."), end=end)
 
     async def scenario() -> None:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"))
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
         events = generator.generate(request())
         assert await anext(events) == Delta("Some words.")
         monkeypatch.setattr(Deadline, "remaining", lambda _: 0.0)
@@ -278,11 +279,11 @@ def test_the_clock_never_interrupts_whoever_reads(language_model: LanguageModel)
     url = language_model(said("First", " second"), end="stall")
 
     async def scenario() -> None:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"))
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
         asked, passed, loop = request(1500), asyncio.Event(), asyncio.get_running_loop()
         events = generator.generate(asked)
         assert await anext(events) == Delta("First")
-        loop.call_at(asked.deadline.at + 0.01, passed.set)
+        loop.call_at(asked.call.deadline.at + 0.01, passed.set)
         await passed.wait()
         with pytest.raises(LlmTimeoutError):
             while True:
@@ -296,7 +297,7 @@ def test_a_failure_is_forgotten_after_a_success(language_model: LanguageModel) -
     url = language_model([*said("Yes."), DONE])
 
     async def scenario() -> tuple[object, object]:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"))
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
         with pytest.raises(LlmTimeoutError):
             _ = [event async for event in generator.generate(request(0))]
         failed = generator.describe()["state"]
