@@ -19,6 +19,7 @@ from indexes.database import SqliteDatabase
 from indexes.document_rows import ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
+from indexes.sqlite_copy import fixed_view
 
 SCHEMA_VERSION = 2
 # Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
@@ -275,12 +276,8 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
         """The store as it is now, whatever is committed inside the block; leave it soon, see ``reading``."""
-        with self.database.reading() as connection:
-            connection.execute("BEGIN")
-            try:
-                yield Snapshot(connection, version_of(connection))
-            finally:
-                connection.execute("ROLLBACK")
+        with self.database.reading() as connection, fixed_view(connection):
+            yield Snapshot(connection, version_of(connection))
 
     def scan(self, dimension: int, rows: int = 8192, *, afresh: bool = False) -> Iterator[Block]:
         """Every row in the order of the ids, in blocks, each read in a short transaction of its own.
@@ -290,12 +287,9 @@ class Store:
         """
         last = 0
         while True:
-            with self.database.reading_afresh() if afresh else self.database.reading() as connection:
-                connection.execute("BEGIN")
-                try:
-                    block = _block(connection, dimension, last, rows)
-                finally:
-                    connection.execute("ROLLBACK")
+            reading = self.database.reading_afresh() if afresh else self.database.reading()
+            with reading as connection, fixed_view(connection):
+                block = _block(connection, dimension, last, rows)
             if block is None:
                 return
             yield block
