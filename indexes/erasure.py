@@ -92,7 +92,8 @@ def needles_of(texts: Iterable[str], vectors: Vectors) -> list[bytes]:
     """Samples of texts and vectors by which these are recognised in a file.
 
     Texts give windows of 24 bytes, a kilobyte apart and at their end; vectors their first 64 bytes. What is shorter
-    than 8 bytes or all but uniform gives none, for it would be found where nothing of it is.
+    than 8 bytes, as a vector of one component is, or all but uniform gives none: it would be found where nothing of it
+    is.
 
     Args:
         vectors: ``(n, dimension)``, as they are stored.

@@ -266,6 +266,16 @@ class Store:
         problems = [] if said == ["ok"] else [f"the store: {sentence}" for sentence in said]
         return problems + ([f"{bare} chunks have no vector"] if bare else [])
 
+    def holding(self, rows: RowIds) -> int:
+        """How many of these chunk rows the file still has, of the chunk or of its vector."""
+        with self.database.reading_afresh() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM json_each(?) r WHERE r.value IN (SELECT row FROM chunks) "
+                "OR r.value IN (SELECT chunk FROM vectors)",
+                (orjson.dumps(rows.tolist()).decode(),),
+            ).fetchone()
+        return int(found[0])
+
     def counts(self) -> tuple[int, int]:
         """Documents and chunks."""
         with self.database.reading() as connection:
