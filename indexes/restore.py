@@ -5,7 +5,7 @@ from pathlib import Path
 
 from indexes.backup import Progress, verify_backup
 from indexes.backup_manifest import BackupManifest
-from indexes.catalog import SCHEMA_VERSION as CATALOG_VERSION
+from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
 from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, LOCK, owned
 from indexes.durable import copy_synced, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError
