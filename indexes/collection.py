@@ -17,7 +17,7 @@ from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
 from indexes.pinned import pinned
 from indexes.plan import Plan
-from indexes.purge import needles_of_dead, purge
+from indexes.purge import dead_rows, needles_of_dead, purge
 from indexes.saved_index import unpacked
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
@@ -237,8 +237,9 @@ class Collection:
             ErasureError: it cannot be removed, or was found after that.
             InsufficientMemoryError, SnapshotError, StoreUnavailableError: it can be tried again.
         """
-        wanted = list(dict.fromkeys([*needles, *needles_of_dead(self._live.now)]))
-        return purge(self._writer, self._store, self.upkeep, wanted)
+        view = self._live.now
+        wanted = list(dict.fromkeys([*needles, *needles_of_dead(view)]))
+        return purge(self._writer, self._store, self.upkeep, wanted, dead_rows(view))
 
     def close(self) -> None:
         """Close the store; later calls raise StoreUnavailableError. On the writer thread, or after it has ended."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from indexes.errors import DataDirectoryError
+from indexes.errors import DataDirectoryError, DataDirectoryInUseError
 
-CATALOG, COLLECTIONS, STORE, LOCK = "catalog.db", "collections", "store.db", "lock"
+CATALOG, COLLECTIONS, STORE, LOCK, BACKUPS = "catalog.db", "collections", "store.db", "lock", "backups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,18 @@ def owned(data_dir: Path) -> Iterator[DataDirectory]:
     """Hold the directory's lock, which one process has at a time.
 
     Raises:
-        DataDirectoryError: another one has it, or the directory cannot be written to.
+        DataDirectoryInUseError: another one has it.
+        DataDirectoryError: the directory cannot be written to.
     """
     lock = FileLock(data_dir / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise DataDirectoryError(f"{data_dir} is in use by another process") from None
+        raise DataDirectoryInUseError(data_dir) from None
     except OSError as error:
-        raise DataDirectoryError(f"cannot lock {data_dir}: {error.strerror}") from error
+        raise DataDirectoryError(
+            f"cannot lock {data_dir}, which has to be writable for that: {error.strerror}"
+        ) from error
     try:
         yield DataDirectory(data_dir)
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 from indexes.catalog import Catalog
 from indexes.crossover import measure_crossover
 from indexes.data_directory import CATALOG
-from indexes.errors import DataDirectoryError, IndexesError
+from indexes.errors import DataDirectoryInUseError, IndexesError
 from indexes.filters import parse_filter
 from indexes.upkeep import IndexPolicy
 from service.api.collections import described
@@ -68,7 +68,7 @@ def opened(data_dir: Path, name: str, settings: IndexSettings) -> Iterator[Offli
         fail(f"{data_dir} has no data")
     try:
         catalog = Catalog(data_dir, IndexPolicy(settings.seal_rows, shadow_share=0.0, crossover=measure_crossover))
-    except DataDirectoryError as error:
+    except DataDirectoryInUseError as error:
         fail(f"{error}; a server that is running is asked with --url")
     except IndexesError as error:
         fail(str(error))
