@@ -91,7 +91,7 @@ class SearchParams:
         nprobe: inverted lists to visit; None takes what the recall curve chose.
         refine: candidates rescored exactly for each hit wanted; None takes what the recall curve chose.
         filter: what the metadata of a hit's document must match.
-        explain: also say which candidates were dropped, and why.
+        explain: also say which candidates are no hits, and why.
     """
 
     top_k: int = 10

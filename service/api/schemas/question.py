@@ -21,7 +21,7 @@ class SearchBody(StrictBody):
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
     filters: dict[str, Any] | None = Field(None, description=FILTERS)
     deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
-    explain: bool = Field(False, description="Also say how the index was searched, and what it dropped.")
+    explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
 
 
 class QueryBody(SearchBody):
