@@ -282,12 +282,8 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
 
 def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> Searched:
     """Whatever an index claims, text that the store no longer has is never returned."""
-    rows, scores, cosines = found.rows.tolist(), found.scores.tolist(), found.cosines.tolist()
-    hits = [
-        _hit(stored[row], score, cosine)
-        for row, score, cosine in zip(rows, scores, cosines, strict=True)
-        if row in stored
-    ]
+    columns = (found.rows.tolist(), found.scores.tolist(), found.cosines.tolist(), found.per_cosine.tolist())
+    hits = [_hit(stored[row], *numbers) for row, *numbers in zip(*columns, strict=True) if row in stored]
     omissions = found.omissions
     return Searched(
         hits=hits,
@@ -301,8 +297,8 @@ def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> 
     )
 
 
-def _hit(stored: StoredChunk, score: float, cosine: float) -> Hit:
-    return Hit(chunk=stored.chunk, title=stored.title, url=stored.url, score=score, scores={"vector": cosine})
+def _hit(stored: StoredChunk, score: float, cosine: float, per_cosine: float) -> Hit:
+    return Hit(stored.chunk, stored.title, stored.url, score, {"vector": cosine}, per_cosine)
 
 
 def _dropped(lost: Dropped, stored: StoredChunk) -> DroppedChunk:

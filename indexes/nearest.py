@@ -69,6 +69,7 @@ class Found:
         rows: ``(n,)`` the store's ids.
         scores: ``(n,)`` by the collection's metric.
         cosines: ``(n,)``.
+        per_cosine: ``(n,)`` what a cosine higher by one adds to the score at the same lengths of row and query.
         plan: how the sealed rows were searched; None where there are none.
         sealed_rows: rows that IVF-PQ covers.
         tail_rows: rows that were searched exactly.
@@ -78,6 +79,7 @@ class Found:
     rows: RowIds
     scores: Scores
     cosines: Scores
+    per_cosine: Scores
     plan: Plan | None
     sealed_rows: int
     tail_rows: int
@@ -122,8 +124,16 @@ class _Search:
             near = cosines >= self._params.score_threshold
             positions, scores, cosines = positions[near], scores[near], cosines[near]
         omissions = self._omissions(candidates, exact, positions) if self._params.explain else NO_OMISSIONS
-        rows = view.rows.ids(self.size)[positions]
-        return Found(rows, scores, cosines, used, view.sealed_rows, self.size - view.sealed_rows, omissions)
+        return Found(
+            rows=view.rows.ids(self.size)[positions],
+            scores=scores,
+            cosines=cosines,
+            per_cosine=self._per_cosine(positions),
+            plan=used,
+            sealed_rows=view.sealed_rows,
+            tail_rows=self.size - view.sealed_rows,
+            omissions=omissions,
+        )
 
     def best(self, positions: Positions, scores: Scores) -> tuple[Positions, Scores]:
         """The ``top_k`` highest, best first, equal scores by position."""
@@ -180,10 +190,21 @@ class _Search:
     def _cosines(self, positions: Positions, scores: Scores) -> Scores:
         if self._rows.metric == "cosine":
             return scores
-        vectors = self._rows.vectors[positions]
-        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(self._query)
-        cosines: Scores = (vectors @ self._query) / np.maximum(norms, np.finfo(np.float32).tiny)
+        lengths: Scores = np.maximum(self._lengths(positions), np.finfo(np.float32).tiny)
+        cosines: Scores = (self._rows.vectors[positions] @ self._query) / lengths
         return cosines
+
+    def _per_cosine(self, positions: Positions) -> Scores:
+        """The inner product of lengths r and q is r q cos, the negative squared distance 2 r q cos - r r - q q."""
+        if self._rows.metric == "cosine":
+            return np.ones(len(positions), dtype=np.float32)
+        lengths = self._lengths(positions)
+        return 2 * lengths if self._rows.metric == "l2" else lengths
+
+    def _lengths(self, positions: Positions) -> Scores:
+        """``(n,)``: of each row, times that of the query."""
+        lengths: Scores = np.linalg.norm(self._rows.vectors[positions], axis=1) * np.linalg.norm(self._query)
+        return lengths
 
     def _omissions(self, candidates: Positions, exact: Scores, hits: Positions) -> Omissions:
         alive, visible = self._visible.alive(candidates), self._visible.at(candidates)

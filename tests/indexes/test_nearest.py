@@ -166,6 +166,21 @@ def test_the_cosine_is_given_whatever_the_metric(view: View, queries: Vectors) -
         np.testing.assert_allclose(found.cosines, hits @ query / np.linalg.norm(hits, axis=1), atol=1e-5)
 
 
+def test_the_score_per_cosine_is_what_turning_a_row_towards_the_query_adds(view: View, queries: Vectors) -> None:
+    """At the same lengths: each row is turned in the plane of it and the query."""
+    vectors = view.rows.vectors().astype(np.float64)
+    for query in queries if view.rows.metric == "cosine" else 3 * queries:
+        found = nearest(view, 1, query, SearchParams(top_k=5))
+        toward = query / np.linalg.norm(query)
+        for row, score, cosine, slope in zip(found.rows, found.scores, found.cosines, found.per_cosine, strict=True):
+            vector, lower = vectors[row - 1], cosine - 0.1
+            across = vector - (vector @ toward) * toward
+            across /= np.linalg.norm(across)
+            turned = np.linalg.norm(vector) * (lower * toward + np.sqrt(1 - lower**2) * across)
+            turned_score = -np.square(turned - query).sum() if view.rows.metric == "l2" else turned @ query
+            assert turned_score == pytest.approx(score - 0.1 * slope, abs=1e-4)
+
+
 def test_the_threshold_is_on_the_cosine(view: View, queries: Vectors) -> None:
     everything = nearest(view, 1, queries[0], SearchParams(top_k=50))
     threshold = float(np.sort(everything.cosines)[25])
