@@ -55,7 +55,7 @@ class CalibrateReply(BaseModel):
     meets_target: bool
     chosen: PointReply
     queries: int = Field(description="Rows that it was measured with.")
-    points: list[PointReply]
+    points: list[PointReply] = Field(description="The settings that no other beats, the cheapest first.")
 
     @classmethod
     def of(cls, curve: RecallCurve) -> Self:
@@ -65,7 +65,7 @@ class CalibrateReply(BaseModel):
             meets_target=curve.meets_target,
             chosen=PointReply.of(curve.chosen),
             queries=curve.queries,
-            points=[PointReply.of(point) for point in curve.points],
+            points=[PointReply.of(point) for point in curve.frontier],
         )
 
 
