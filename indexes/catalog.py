@@ -6,13 +6,13 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import orjson
 
-from indexes import aliases, reembeddings
+from indexes import aliases, catalog_rows, reembeddings
 from indexes.aliases import Aliases
 from indexes.collection import Collection
 from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned
@@ -32,11 +32,7 @@ from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
 SCHEMA_VERSION = 2
-_SCHEMA = f"""
-CREATE TABLE collections (
-    uuid TEXT PRIMARY KEY, name TEXT UNIQUE, spec TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
-{aliases.TABLE} {reembeddings.TABLE}
-"""
+_SCHEMA = f"{catalog_rows.TABLE} {aliases.TABLE} {reembeddings.TABLE}"
 _MIGRATIONS = {2: f"{aliases.TABLE} {reembeddings.TABLE}"}
 
 
@@ -148,7 +144,9 @@ class Catalog:
                 said = f"the {noun} {', '.join(map(repr, named_by))}: remove {them} first"
                 raise CollectionConflictError(f"collection {name!r} is named by {said}")
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
-            uids = self._writer.write(self._database, partial(_forget, name=name), lambda _: self._close(name))
+            uids = self._writer.write(
+                self._database, partial(catalog_rows.forget, name=name), lambda _: self._close(name)
+            )
         for uid in uids:
             self._purge(uid)
 
@@ -283,7 +281,7 @@ class Catalog:
         self._routes[name] = replace(self._routes[name], reembedding=link)
 
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
-        collection = self._new(spec, partial(_name, name=name))
+        collection = self._new(spec, partial(catalog_rows.give_name, name=name))
         self._routes[name] = Route(name, collection)
         return collection
 
@@ -293,7 +291,7 @@ class Catalog:
         So whatever has a name has a store, and a store that is missing was lost.
         """
         uid = uuid.uuid4().hex
-        self._writer.write(self._database, partial(_remember, uid=uid, spec=spec))
+        self._writer.write(self._database, partial(catalog_rows.remember, uid=uid, spec=spec))
         try:
             collection = self._open(uid, spec)
             try:
@@ -338,31 +336,5 @@ class Catalog:
         """
         folder = self._folder / uid
         shutil.rmtree(folder, ignore_errors=True)
-        work = _disown if folder.exists() else _erase
+        work = catalog_rows.disown if folder.exists() else catalog_rows.erase
         self._writer.write(self._database, partial(work, uid=uid))
-
-
-def _remember(connection: sqlite3.Connection, uid: str, spec: CollectionSpec) -> None:
-    connection.execute(
-        "INSERT INTO collections (uuid, name, spec) VALUES (?, NULL, ?)", (uid, orjson.dumps(asdict(spec)).decode())
-    )
-
-
-def _name(connection: sqlite3.Connection, uid: str, name: str) -> None:
-    connection.execute("UPDATE collections SET name = ? WHERE uuid = ?", (name, uid))
-
-
-def _forget(connection: sqlite3.Connection, name: str) -> list[str]:
-    """The deletions to finish: the collection, and its mirror where it has one."""
-    mirror = reembeddings.unlink(connection, name)
-    (uid,) = connection.execute("SELECT uuid FROM collections WHERE name = ?", (name,)).fetchone()
-    _disown(connection, uid)
-    return [uid, mirror] if mirror else [uid]
-
-
-def _disown(connection: sqlite3.Connection, uid: str) -> None:
-    connection.execute("UPDATE collections SET name = NULL WHERE uuid = ?", (uid,))
-
-
-def _erase(connection: sqlite3.Connection, uid: str) -> None:
-    connection.execute("DELETE FROM collections WHERE uuid = ?", (uid,))
