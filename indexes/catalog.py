@@ -105,6 +105,10 @@ class Catalog:
         """The name of every collection, sorted."""
         return sorted([*self._routes, *self._damaged])
 
+    def damaged(self) -> list[str]:
+        """The names of the collections that could not be opened, sorted."""
+        return sorted(self._damaged)
+
     def aliases(self) -> dict[str, str]:
         """Alias -> collection, by alias."""
         return self._aliases.mapping()
