@@ -103,6 +103,10 @@ class Catalog:
         """The name of every collection, sorted."""
         return sorted([*self._routes, *self._damaged])
 
+    def damaged(self) -> list[str]:
+        """The names of the collections that could not be opened, sorted."""
+        return sorted(self._damaged)
+
     def aliases(self) -> dict[str, str]:
         """Alias -> collection, by alias."""
         return self._aliases.mapping()
@@ -136,9 +140,11 @@ class Catalog:
             if name not in self:
                 raise CollectionNotFoundError(name)
             name = self._aliases.resolved(name)
-            named_by = ", ".join(map(repr, self._aliases.of(name)))
+            named_by = self._aliases.of(name)
             if named_by:
-                raise CollectionConflictError(f"collection {name!r} is named by the alias {named_by}: remove it first")
+                noun, them = ("alias", "it") if len(named_by) == 1 else ("aliases", "them")
+                said = f"the {noun} {', '.join(map(repr, named_by))}: remove {them} first"
+                raise CollectionConflictError(f"collection {name!r} is named by {said}")
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
             uids = self._writer.write(
                 self._database, partial(catalog_rows.forget, name=name), lambda _: self._close(name)

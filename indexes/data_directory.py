@@ -1,5 +1,6 @@
-"""A data directory as files: who owns it, and where its databases are."""
+"""A data directory as files: who owns it, where its databases are, and whether there is room for more."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from indexes.errors import DataDirectoryError, DataDirectoryInUseError
 
 CATALOG, COLLECTIONS, STORE, LOCK, BACKUPS = "catalog.db", "collections", "store.db", "lock", "backups"
 
+# The longest text that is taken, 5,000,000 characters, makes some 15,000 chunks: with their vectors of 1,024 dimensions
+# about 110 MB. They stand in the log before they stand in the file, and a write that finds no room fails.
+LEAST_FREE_BYTES = 256 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
@@ -21,6 +26,14 @@ class DataDirectory:
     def unchanging(self) -> AbstractContextManager[None]:
         """Nobody else is there to create or drop a collection."""
         return nullcontext()
+
+
+def has_room(data_dir: Path) -> bool:
+    """The file system has ``LEAST_FREE_BYTES`` for this user; not where it cannot even be asked."""
+    try:
+        return shutil.disk_usage(data_dir).free >= LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 @contextmanager

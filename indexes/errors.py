@@ -25,6 +25,7 @@ IndexesError
 """
 
 from pathlib import Path
+from typing import Self
 
 
 class IndexesError(Exception):
@@ -69,7 +70,22 @@ class InsufficientMemoryError(IndexesError):
 
 
 class NothingSealedError(IndexesError):
-    """No rows, or too few, are searched by a compressed index: there is nothing to choose a setting for."""
+    """No rows, or too few, are searched by a compressed index: there is nothing to choose a setting for.
+
+    Attributes:
+        live: rows that are sealed and live.
+        least: that a curve takes.
+    """
+
+    def __init__(self, live: int, least: int, collection: str | None = None) -> None:
+        of = "" if collection is None else f" in collection {collection!r}"
+        super().__init__(f"{live} live rows are sealed{of}; a curve takes {least}")
+        self.live = live
+        self.least = least
+
+    def of(self, collection: str) -> Self:
+        """The same from whoever knows the collection's name."""
+        return type(self)(self.live, self.least, collection)
 
 
 class DeviceError(IndexesError):

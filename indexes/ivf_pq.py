@@ -22,6 +22,8 @@ __all__ = ["CLASSIC_GPU_BYTES", "MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqPa
 _MIN_POINTS_PER_LIST = 39  # FAISS's own bound (Clustering.h, min_points_per_centroid)
 # Code lengths that FAISS's classic GPU kernels exist for (impl/IVFPQ.cu); others run on the CPU and cuVS only.
 CLASSIC_GPU_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
+# Of newer rows, to compare with as many at training: held_out leaves out no more.
+_RESIDUAL_ROWS = 1000
 # Rows added at once: bounds what a rotation or an assignment to lists copies.
 _BLOCK_ROWS = 65_536
 
@@ -169,8 +171,11 @@ class IvfPqIndex:
         return np.where(positions < 0, -np.inf, scores).astype(np.float32), positions
 
     def residual_of(self, vectors: Vectors) -> float:
-        """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm."""
-        return _residual(self._index, vectors)
+        """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm.
+
+        Of many vectors a thousand at most are looked at, evenly spread: the codes of all would be decoded in memory.
+        """
+        return _residual(self._index, vectors[:: max(1, -(-len(vectors) // _RESIDUAL_ROWS))])
 
     @property
     def rotation(self) -> Vectors | None:

@@ -283,6 +283,12 @@ class Store:
             documents, chunks = row.fetchone()
         return int(documents), int(chunks)
 
+    def last_row(self) -> int:
+        """The highest row id of a chunk; 0 where there is none."""
+        with self.database.reading() as connection:
+            (last,) = connection.execute("SELECT ifnull(max(row), 0) FROM chunks").fetchone()
+        return int(last)
+
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
         """The store as it is now, whatever is committed inside the block; leave it soon, see ``reading``."""

@@ -189,7 +189,7 @@ class Upkeep:
             sealed = view.sealed
             live = view.rows.visible(view.sealed_rows, view.version).mask(0, view.sealed_rows)
             if sealed is None or live.sum() < _LEAST_CALIBRATED:
-                raise NothingSealedError(f"{live.sum()} live rows are sealed; a curve takes {_LEAST_CALIBRATED}")
+                raise NothingSealedError(int(live.sum()), _LEAST_CALIBRATED)
             with self._announced("calibrating"):
                 vectors, target = view.rows.vectors(view.sealed_rows), self._spec.target_recall
                 index, curve = calibrated(sealed.index, vectors, target, live)

@@ -57,6 +57,10 @@ class Library:
         """Every name, sorted."""
         return self._catalog.names()
 
+    def damaged(self) -> list[str]:
+        """As ``Catalog.damaged``."""
+        return self._catalog.damaged()
+
     def aliases(self) -> dict[str, str]:
         """Alias -> collection, by alias."""
         return self._catalog.aliases()

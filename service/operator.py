@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 from indexes.background import work_in_the_background
 from indexes.collection import Collection
 from indexes.curve import RecallCurve
-from indexes.errors import CollectionConflictError
+from indexes.errors import CollectionConflictError, NothingSealedError
 from indexes.filters import Filter
 from indexes.verification import Verification
 from service.ingest.purger import Purged, Purger
@@ -66,7 +66,10 @@ class Operator:
             NothingSealedError: there is no index to measure.
             SnapshotError: the choice is not saved.
         """
-        return await self._alone(name, "calibrated", self._library.find(name).upkeep.calibrate)
+        try:
+            return await self._alone(name, "calibrated", self._library.find(name).upkeep.calibrate)
+        except NothingSealedError as error:  # an index does not know what it is called
+            raise error.of(name) from error
 
     async def verify(self, name: str) -> Verification:
         """Compare files and memory with the store.

@@ -115,7 +115,8 @@ class RetrievalSettings(Group):
     """How hits are ordered.
 
     Attributes:
-        repeat_penalty: what every chunk of a document but its best loses of its score; 0 turns it off.
+        repeat_penalty: cosine that every chunk of a document but its best loses in the order of the hits, by whatever
+            metric they are ordered; 0 turns it off.
     """
 
     repeat_penalty: float = Field(0.1, ge=0, le=2, allow_inf_nan=False)
