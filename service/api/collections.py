@@ -9,9 +9,8 @@ from indexes.errors import CollectionNotFoundError, StoreUnavailableError
 from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState
-from service.api.index_replies import IndexReply
 from service.api.media_type import require_json
-from service.api.schemas import (
+from service.api.schemas.collections import (
     ChunkingReply,
     CollectionBody,
     CollectionList,
@@ -21,6 +20,7 @@ from service.api.schemas import (
     ReembeddingReply,
     ReembeddingTarget,
 )
+from service.api.schemas.index import IndexReply
 from service.api.services import Services, ServicesOf
 from service.errors import InvalidRequestError
 from service.library import CollectionOptions

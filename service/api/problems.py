@@ -17,7 +17,7 @@ from starlette.responses import Response
 from indexes import errors as indexes
 from models.base import ModelError
 from service import errors as service
-from service.api.schemas import Problem, ProblemError
+from service.api.schemas.problem import Problem, ProblemError
 from service.telemetry.metrics import Metrics
 
 MEDIA_TYPE = "application/problem+json"

@@ -10,10 +10,10 @@ from indexes.base import SearchParams
 from indexes.filters import parse_filter
 from service.api import problems
 from service.api.caller import caller_of
-from service.api.explanation import Explanation
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
-from service.api.schemas import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
+from service.api.schemas.explanation import Explanation
+from service.api.schemas.question import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
 from service.api.services import Services, ServicesOf
 from service.api.sse import EventStream, event
 from service.budget import Deadline

@@ -13,7 +13,7 @@ from indexes.errors import DataDirectoryError, IndexesError
 from indexes.filters import parse_filter
 from indexes.upkeep import IndexPolicy
 from service.api.collections import described
-from service.api.index_replies import CalibrateReply, PurgeReply, VerifyReply
+from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import fail
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
