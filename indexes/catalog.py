@@ -25,6 +25,7 @@ from indexes.errors import (
     StoreUnavailableError,
 )
 from indexes.names import check_collection_name
+from indexes.preferences import Preferences
 from indexes.reembeddings import Reembedding, Route, State
 from indexes.spec import CollectionSpec
 from indexes.store import Store
@@ -69,6 +70,7 @@ class Catalog:
             self._writer = GroupCommitWriter()
             opened.callback(self._writer.close)
             self._aliases = Aliases(self._database, self._writer)
+            self._preferences = Preferences(self._database, self._writer)
             self._open_all()
             self._opened = opened.pop_all()
 
@@ -146,9 +148,8 @@ class Catalog:
                 said = f"the {noun} {', '.join(map(repr, named_by))}: remove {them} first"
                 raise CollectionConflictError(f"collection {name!r} is named by {said}")
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
-            uids = self._writer.write(
-                self._database, partial(catalog_rows.forget, name=name), lambda _: self._close(name)
-            )
+            work = partial(catalog_rows.forget, name=name)
+            uids = self._writer.write(self._database, work, lambda _: self._close(name))
         for uid in uids:
             self._purge(uid)
 
@@ -181,6 +182,21 @@ class Catalog:
         """
         with self._mutation:
             self._aliases.remove(name)
+
+    def preference(self, name: str, key: str) -> str | None:
+        """What users of a collection prefer, or None; it stays with the name through a reembedding."""
+        return self._preferences.get(self._aliases.resolved(name), key)
+
+    def prefer(self, name: str, key: str, value: str | None) -> None:
+        """Keep a preference, durable when this returns; None forgets it.
+
+        Raises:
+            CollectionNotFoundError: there is no such collection.
+        """
+        with self._mutation:
+            if name not in self:
+                raise CollectionNotFoundError(name)
+            self._preferences.set(self._aliases.resolved(name), key, value)
 
     def link(self, name: str, spec: CollectionSpec) -> None:
         """Give the collection an empty mirror of that identity, which is to take its name over.
@@ -244,6 +260,7 @@ class Catalog:
         self._opened.close()
 
     def _close(self, name: str) -> None:
+        self._preferences.forget(name)
         if self._damaged.pop(name, None) is None:
             for collection in self._routes.pop(name).collections:
                 collection.close()
@@ -284,6 +301,7 @@ class Catalog:
 
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
         collection = self._new(spec, partial(catalog_rows.name, name=name))
+        self._preferences.forget(name)
         self._routes[name] = Route(name, collection)
         return collection
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import orjson
 
-from indexes import aliases, reembeddings
+from indexes import aliases, preferences, reembeddings
 from indexes.spec import CollectionSpec
 
 SCHEMA_VERSION = 2
@@ -26,8 +26,9 @@ def remember(connection: sqlite3.Connection, uid: str, spec: CollectionSpec) -> 
 
 
 def name(connection: sqlite3.Connection, uid: str, name: str) -> None:
-    """Give it its name."""
+    """Give it its name, and nothing of another one that had it."""
     connection.execute("UPDATE collections SET name = ? WHERE uuid = ?", (name, uid))
+    preferences.forget(connection, name)
 
 
 def forget(connection: sqlite3.Connection, name: str) -> list[str]:
@@ -39,6 +40,7 @@ def forget(connection: sqlite3.Connection, name: str) -> list[str]:
     mirror = reembeddings.unlink(connection, name)
     (uid,) = connection.execute("SELECT uuid FROM collections WHERE name = ?", (name,)).fetchone()
     disown(connection, uid)
+    preferences.forget(connection, name)
     return [uid, mirror] if mirror else [uid]
 
 

@@ -33,24 +33,30 @@ from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
+from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
+from service.generators import Generators
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
+from service.ladder import Ladder
 from service.library import Library
 from service.loaded_models import LoadedModels
 from service.maintenance import Maintenance
 from service.operator import Operator
+from service.pace import Pace
+from service.planner import Planner
 from service.query_cache import QueryCache
 from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
+from service.retriever import Retriever
 from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
 from service.telemetry.metrics import Metrics
 
@@ -133,6 +139,8 @@ async def _construct(
     generators |= {name: OpenAIGenerator(llm, settings.llm_url(name)) for name, llm in settings.llm.items()}
     for generator in generators.values():
         stack.push_async_callback(generator.close)
+    pace = Pace()
+    retriever = Retriever(library, embedders, readers, settings, pace, maintenance.notify)
     for name in catalog.names():
         _look_at(name, catalog, maintenance)
     reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
@@ -145,7 +153,7 @@ async def _construct(
         embedders=embedders,
         reranker=RerankBatcher(models.reranker.model, engine) if models.reranker else None,
         generators=generators,
-        rag=Rag(library, embedders, generators, readers, settings, maintenance.notify),
+        rag=_rag(library, Generators(generators, settings.default_llm), retriever, pace, settings),
         ingestor=ingestor,
         maintenance=maintenance,
         reembedder=reembedder,
@@ -168,3 +176,12 @@ def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
 
 def _limits(settings: EmbeddingSettings) -> EngineLimits:
     return EngineLimits(settings.max_queued_tokens, settings.max_wait_ms / 1000, settings.stall_s)
+
+
+def _rag(library: Library, generators: Generators, retriever: Retriever, pace: Pace, settings: Settings) -> Rag:
+    return Rag(
+        Planner(library, generators, retriever, pace, settings.answer),
+        Conversation(generators, settings),
+        retriever,
+        Ladder(generators, retriever, pace, settings),
+    )

@@ -10,7 +10,7 @@ from models.base import Embedder, EmbedderInfo, TextKind, Vectors
 from service.budget import Deadline
 from service.call import Work, estimated_tokens
 from service.engine import Engine
-from service.query_cache import QueryCache
+from service.query_cache import QueryCache, QueryKey
 from service.scheduling.job import Lane
 
 
@@ -73,6 +73,14 @@ class EmbeddingBatcher:
         """Tokens of ``text`` without special tokens, prompt or truncation. Thread-safe."""
         return self._embedder.count_tokens(text)
 
+    def expect_query(self, text: str) -> tuple[float, float]:
+        """Seconds that the vector of a query would wait now and compute, by the fitted costs; 0 where it is known."""
+        if self._key(text) in self._cache:
+            return 0.0, 0.0
+        capacity = self._engine.models[self.info.name].capacity
+        tokens = estimated_tokens(len(text), self.info.max_tokens)
+        return capacity.seconds(self._engine.queued_tokens(Lane.QUERY)), capacity.cost.seconds(tokens)
+
     async def embed(self, texts: Sequence[str], kind: TextKind, lane: Lane, asker: Asker = NOBODY) -> Embedded:
         """Vectors of ``texts``, all or nothing.
 
@@ -104,10 +112,13 @@ class EmbeddingBatcher:
         Raises:
             OverloadedError, DeadlineExceededError, EmbedderUnavailableError: as ``embed``.
         """
-        key = (self.info.fingerprint, self.info.dtype, self.info.prompts[TextKind.QUERY], text)
+        key = self._key(text)
         known = self._cache.get(key)
         if known:
             return Embedded(known.vector[np.newaxis], known.tokens)
         embedded = await self.embed([text], TextKind.QUERY, Lane.QUERY, asker)
         self._cache.put(key, embedded.vectors[0], embedded.tokens)
         return embedded
+
+    def _key(self, text: str) -> QueryKey:
+        return self.info.fingerprint, self.info.dtype, self.info.prompts[TextKind.QUERY], text

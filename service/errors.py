@@ -9,6 +9,7 @@ QuarryError
 ├── OverloadedError            this server's queue is full
 ├── EmbedderUnavailableError   the model's forward failed
 ├── DeadlineExceededError      the request's time ran out, in the stage it names
+│   └── DeadlineTooShortError  no server, however idle, could have kept it
 └── GenerationError            the language model
     ├── LlmUnavailableError    not reachable, or refuses work
     ├── LlmTimeoutError        no token in time
@@ -57,10 +58,22 @@ class EmbedderUnavailableError(QuarryError):
 
 
 class DeadlineExceededError(QuarryError):
-    """The request's time ran out in ``stage``."""
+    """The request's time, or a stage's share of it, ran out in ``stage``; ``limit`` says which of the two."""
 
-    def __init__(self, stage: str, budget_s: float) -> None:
-        super().__init__(f"the deadline of {budget_s * 1000:.0f} ms passed in stage {stage!r}")
+    def __init__(self, stage: str, budget_s: float, limit: str = "deadline") -> None:
+        super().__init__(f"the {limit} of {budget_s * 1000:.0f} ms passed in stage {stage!r}")
+        self.stage = stage
+
+
+class DeadlineTooShortError(DeadlineExceededError):
+    """Less time than the stages up to ``stage`` take when nothing else is to be done."""
+
+    def __init__(self, stage: str, remaining_s: float, idle_s: float) -> None:
+        QuarryError.__init__(
+            self,
+            f"{remaining_s * 1000:.1f} ms are left of the deadline, but to the end of stage {stage!r} it takes "
+            f"{idle_s * 1000:.1f} ms when nobody else asks",
+        )
         self.stage = stage
 
 

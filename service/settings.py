@@ -131,12 +131,14 @@ class AnswerSettings(Group):
         min_score: a question whose best chunk has a lower cosine is not answered.
         passages: chunks that a generator is given at most.
         max_tokens: longest answer of a language model.
+        rewrite: the last question of a conversation is made to stand alone before the search.
     """
 
     llm: str | None = None
     min_score: float = Field(0.3, ge=-1, le=1, allow_inf_nan=False)
     passages: int = Field(8, ge=1, le=100)
     max_tokens: int = Field(512, ge=1, le=32_768)
+    rewrite: bool = True
 
 
 class BudgetSettings(Group):
@@ -163,6 +165,8 @@ class LimitSettings(Group):
     """The largest inputs that are accepted."""
 
     query_characters: int = Field(8192, ge=1)
+    conversation_messages: int = Field(64, ge=1)
+    conversation_characters: int = Field(65_536, ge=1)
     document_characters: int = Field(5_000_000, ge=1)
     batch_documents: int = Field(1000, ge=1)
     embedding_inputs: int = Field(2048, ge=1)

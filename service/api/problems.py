@@ -19,6 +19,7 @@ from models.base import ModelError
 from service import errors as service
 from service.api.schemas.problem import Problem, ProblemError
 from service.telemetry.metrics import Metrics
+from service.telemetry.timings import server_timing
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_CHARACTERS = 100
@@ -99,6 +100,7 @@ def problem(request: Request, kind: Kind, detail: str, error: Exception | None =
         request_id=request.state.request_id,
         stage=getattr(error, "stage", None),
         retryable=kind.retryable,
+        timings_ms=request.state.timings.milliseconds(),
         error=ProblemError(message=detail, type=type_, param=param, code=kind.code),
     ).model_dump()
 
@@ -151,8 +153,8 @@ def validation_detail(errors: Sequence[Any]) -> str:
 
 
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
-    # What nothing foresaw is answered outside of RequestContext, which sets the header on all other replies.
-    extra = {"x-request-id": body["request_id"], **headers}
+    # What nothing foresaw is answered outside of RequestContext, which sets both headers on all other replies.
+    extra = {"x-request-id": body["request_id"], "Server-Timing": server_timing(body["timings_ms"]), **headers}
     if body["retryable"]:
         extra["Retry-After"] = str(math.ceil(retry_after_s))
         extra["retry-after-ms"] = str(math.ceil(retry_after_s * 1000))

@@ -17,6 +17,7 @@ from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import fail
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
+from service.library import LLM_PREFERENCE
 from service.reembedding import ReembeddingState
 from service.settings import IndexSettings
 
@@ -35,7 +36,8 @@ class OfflineIndex:
         link, target = route.reembedding, route.target
         spec = target.spec if target else None
         reembedding = ReembeddingState(link.state, spec, 0, 0, link.damage or None) if link else None
-        return described(route, self._collection.describe(), reembedding).model_dump()
+        llm = self._catalog.preference(self._name, LLM_PREFERENCE)
+        return described(route, self._collection.describe(), reembedding, llm).model_dump()
 
     def rebuild(self) -> dict[str, Any]:
         """As POST :rebuild."""

@@ -241,7 +241,12 @@ def problem() -> Callable[[httpx.Response, int, str], dict[str, Any]]:
         body: dict[str, Any] = response.json()
         assert set(body) == {
             "type", "title", "status", "detail", "instance", "request_id", "stage", "retryable", "error",
+            "timings_ms",
         }  # fmt: skip
+        timings = body["timings_ms"]
+        stages = [took for stage, took in timings.items() if stage not in {"total", "llm_ttft"}]
+        assert timings["total"] == pytest.approx(sum(stages), abs=0.001 * (1 + len(stages)))
+        assert "total;dur=" in response.headers["server-timing"]
         assert body["status"] == status
         assert body["type"] == f"urn:quarry:problem:{code}"
         assert body["instance"].startswith("/")

@@ -17,7 +17,7 @@ class ChunkingBody(StrictBody):
 
 
 class CollectionBody(StrictBody):
-    """A collection's identity; what is left out takes the server's default."""
+    """A collection's identity; what is left out takes the server's default. ``llm`` is no part of it."""
 
     embedding_model: str | None = None
     metric: Metric | None = Field(None, description="How vectors are compared; cosine by default.")
@@ -25,6 +25,10 @@ class CollectionBody(StrictBody):
         None, ge=0.5, le=0.9999, description="Share of the exact ten nearest chunks that a search should find."
     )
     chunking: ChunkingBody = ChunkingBody()
+    llm: str | None = Field(
+        None,
+        description="Generator for questions that name none; null leaves it as it is, an empty string takes it back.",
+    )
 
 
 class ChunkingReply(BaseModel):
@@ -69,6 +73,7 @@ class CollectionReply(BaseModel):
     metric: Metric
     target_recall: float
     chunking: ChunkingReply
+    llm: str | None = Field(description="Generator for questions that name none; null takes the server's default.")
     documents: int
     chunks: int
     index_version: int

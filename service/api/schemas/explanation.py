@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from service.rag import Retrieval
+from service.question import Retrieval
 
 
 class DroppedReply(BaseModel):

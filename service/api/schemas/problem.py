@@ -23,4 +23,5 @@ class Problem(BaseModel):
     request_id: str
     stage: str | None
     retryable: bool
+    timings_ms: dict[str, float]
     error: ProblemError

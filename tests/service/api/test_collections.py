@@ -18,6 +18,7 @@ DEFAULT = {
     "metric": "cosine",
     "target_recall": 0.99,
     "chunking": {"size": 100, "overlap": 20},
+    "llm": None,
     "documents": 0,
     "chunks": 0,
     "index_version": 0,
