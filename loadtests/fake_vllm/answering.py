@@ -32,7 +32,7 @@ class Answering:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the client hangs up first."""
         async with anyio.create_task_group() as group:
-            group.start_soon(_cancel_on_hang_up, receive, group.cancel_scope)
+            group.start_soon(cancel_on_hang_up, receive, group.cancel_scope)
             await self._answer(scope, receive, send)
             group.cancel_scope.cancel()
 
@@ -135,7 +135,8 @@ def _hang_up(transport: Any, reset: bool) -> None:  # noqa: ANN401  asyncio's an
     transport.abort()
 
 
-async def _cancel_on_hang_up(receive: Receive, scope: anyio.CancelScope) -> None:
+async def cancel_on_hang_up(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel the scope as soon as the client is gone; the request's body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()

@@ -95,6 +95,7 @@ class Completion(Generation):
     """The body of ``POST /v1/completions``."""
 
     prompt: str
+    max_tokens: int | None = 16
 
     @property
     def text(self) -> str:

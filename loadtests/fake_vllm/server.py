@@ -1,5 +1,6 @@
 """The fake server on a socket: as long as a process lives, or for the length of a ``with`` block in a test."""
 
+import asyncio
 import socket
 import threading
 from asyncio import Transport
@@ -11,12 +12,14 @@ from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from loadtests.fake_vllm.app import FakeApp
 from loadtests.fake_vllm.options import Options
 
-_START_S = 30.0
+_END_S = 30.0
+_BACKLOG = 1024
 
 
 class _Protocol(H11Protocol):
@@ -27,7 +30,7 @@ class _Protocol(H11Protocol):
         self.app_state = self.app_state | {"transport": transport}
 
 
-def configuration(app: FakeApp, **where: Any) -> uvicorn.Config:  # noqa: ANN401  as uvicorn takes them
+def configuration(app: ASGIApp, **where: Any) -> uvicorn.Config:  # noqa: ANN401  as uvicorn takes them
     """How uvicorn runs the application; ``where`` is ``uds`` or ``host`` and ``port``."""
     return uvicorn.Config(app, loop="asyncio", http=_Protocol, lifespan="off", log_level="warning", **where)
 
@@ -63,21 +66,37 @@ class FakeVllm:
 
 
 @contextmanager
-def fake_vllm(options: Options | None = None, uds: Path | None = None) -> Iterator[FakeVllm]:
-    """A fake server on a thread of this process, on a Unix socket or a free port of 127.0.0.1."""
-    app = FakeApp(options or Options())
+def served(app: ASGIApp, uds: Path | None = None) -> Iterator[str]:
+    """An application on a thread of this process, on a Unix socket or a free port of 127.0.0.1; yields its URL."""
     family = socket.AF_UNIX if uds else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.bind(str(uds) if uds else ("127.0.0.1", 0))
-        listening.listen(1024)
-        url = f"unix://{uds}" if uds else f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.listen(_BACKLOG)
         server = uvicorn.Server(configuration(app))
-        thread = threading.Thread(target=server.run, args=([listening],), name="fake-vllm", daemon=True)
+        running = _until_told(server, listening)
+        thread = threading.Thread(target=asyncio.run, args=(running,), name="served", daemon=True)
         thread.start()
         try:
-            yield FakeVllm(url, app)
+            yield f"unix://{uds}" if uds else f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = server.force_exit = True
-            thread.join(_START_S)
+            thread.join(_END_S)
     if uds:
         uds.unlink(missing_ok=True)
+
+
+async def _until_told(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serve until told to exit; requests that go on are dropped with their connections."""
+    await server.serve([listening])
+    for connection in list(server.server_state.connections):
+        if connection.transport:
+            connection.transport.abort()
+    await asyncio.sleep(0)  # the loop closes them on its next turn, and it is to end after this one
+
+
+@contextmanager
+def fake_vllm(options: Options | None = None, uds: Path | None = None) -> Iterator[FakeVllm]:
+    """A fake server on a thread of this process."""
+    app = FakeApp(options or Options())
+    with served(app, uds) as url:
+        yield FakeVllm(url, app)
