@@ -6,6 +6,7 @@ that the server writes known text, token by token.
 
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,8 @@ class Prompter:
         body = await Request(scope, receive).body()
         async with anyio.create_task_group() as group:
             group.start_soon(cancel_on_hang_up, receive, group.cancel_scope)
-            await self._pass_on(scope, body, receive, send)
+            with suppress(httpx.TransportError):  # uvicorn ends what was not answered, or not to its end
+                await self._pass_on(scope, body, receive, send)
             group.cancel_scope.cancel()
 
     async def _pass_on(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
