@@ -30,6 +30,7 @@ from models.hashing import HashingEmbedder
 from service.admission import EngineLimits
 from service.app import create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
+from service.bulk_hold import BulkHold
 from service.engine import Engine, ServedModel
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel
@@ -184,7 +185,7 @@ def open_engine() -> Callable[..., AbstractAsyncContextManager[OpenedEngine]]:
         engine = Engine(served, policy, limits, metrics.device, device, on_lost=lambda: lost.append("lost"))
         async with engine:
             cache = QueryCache(cache_bytes, metrics.device)
-            batchers = [EmbeddingBatcher(embedder, engine, cache) for embedder in embedders]
+            batchers = [EmbeddingBatcher(embedder, engine, cache, BulkHold()) for embedder in embedders]
             yield OpenedEngine(engine, batchers, metrics, lost)
 
     return opened
