@@ -98,19 +98,26 @@ class _Server(uvicorn.Server):
 
     def lose_device(self) -> None:
         """End in order too, so that whoever supervises the process starts a new one."""
-        self.has_lost_device = self.should_exit = True
+        self.has_lost_device = True
+        if self.started:
+            self._end_in_order()
+        else:
+            self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Let answers finish first."""
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain(), name="drain")
-        else:
+        if self._draining:
             self._app.state.drain.hurry()
+        self._end_in_order()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
         self._app.state.services.supervised.report_ready()
+
+    def _end_in_order(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(), name="drain")
 
     async def _drain(self) -> None:
         _log.info("shutting down; no new requests are taken on")
