@@ -107,7 +107,7 @@ class EmbeddingBatcher:
         """The gate of bulk work, whose wait is part of the asker's time."""
         if lane is Lane.QUERY:
             return nullcontext()
-        return self._hold.step(asker.deadline.remaining()) if asker.deadline else self._hold.step()
+        return self._hold.step(asker.deadline.remaining() if asker.deadline else None)
 
     async def embed_query(self, text: str, asker: Asker = NOBODY) -> Embedded:
         """The ``(1, dimension)`` vector of a query, from the cache where it is known.

@@ -1,6 +1,7 @@
 """BulkHold: a gate that bulk work passes before each of its steps."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,9 +17,13 @@ class BulkHold:
 
     While a language model's server starts it takes every change of the card's free memory for its own, so that ingest
     and the building of indexes wait for its end.
+
+    Args:
+        longest_wait_s: at the gate, for those who name no time themselves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_wait_s: float = _LONGEST_WAIT_S) -> None:
+        self._longest_wait_s = longest_wait_s
         self._open, self._quiet = asyncio.Event(), asyncio.Event()
         self._open.set()
         self._quiet.set()
@@ -47,11 +52,11 @@ class BulkHold:
         return True
 
     @asynccontextmanager
-    async def step(self, longest_wait_s: float | None = _LONGEST_WAIT_S) -> AsyncIterator[None]:
+    async def step(self, longest_wait_s: float | None = None) -> AsyncIterator[None]:
         """One step of bulk work, after a wait at the gate.
 
         Args:
-            longest_wait_s: None waits until the gate opens, as the lifespan's own tasks do.
+            longest_wait_s: ``math.inf`` waits until the gate opens, as the lifespan's own tasks do.
 
         Raises:
             OverloadedError: the gate stayed closed for ``longest_wait_s``.
@@ -62,15 +67,16 @@ class BulkHold:
         finally:
             self.leave()
 
-    async def enter(self, longest_wait_s: float | None = _LONGEST_WAIT_S) -> None:
+    async def enter(self, longest_wait_s: float | None = None) -> None:
         """Begin a step, which ``leave`` ends. As ``step``, for work that outlives its caller."""
+        wait_s = self._longest_wait_s if longest_wait_s is None else longest_wait_s
         try:
-            async with asyncio.timeout(longest_wait_s):
+            async with asyncio.timeout(wait_s if math.isfinite(wait_s) else None):
                 while not self._open.is_set():
                     await self._open.wait()
         except TimeoutError:
             raise OverloadedError(
-                f"bulk work is held while the language model's server starts; it waited {longest_wait_s:g} s",
+                f"bulk work is held while the language model's server starts; it waited {wait_s:.3g} s",
                 _RETRY_AFTER_S,
             ) from None
         self._steps += 1

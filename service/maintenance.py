@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
@@ -64,7 +65,7 @@ class Maintenance:
                     _log.exception("an index could not be kept in shape")
 
     async def _step(self, collection: Collection) -> str | None:
-        async with self._hold.step(longest_wait_s=None):
+        async with self._hold.step(math.inf):
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, collection)
 
     def _timed(self, collection: Collection) -> str | None:

@@ -48,14 +48,13 @@ class KeptServe:
         backoff = Backoff(self._durations)
         was_ready = False
         while True:
-            self._ready_at = None
             exit_ = await self._live()
             if self.is_ending:
                 return report(_NAME, "ended", str(exit_))
-            was_ready |= self._ready_at is not None
+            was_ready |= self._ready_for_s() is not None
             if not was_ready:
                 raise UpError(f"quarry serve ended before it was ready, {exit_}; it said why above")
-            pause = backoff.pause_s(time.monotonic() - self._ready_at if self._ready_at else 0.0)
+            pause = backoff.pause_s(self._ready_for_s() or 0.0)
             loop = f", {backoff.in_a_row} times in a row" if backoff.is_crash_loop else ""
             report(_NAME, "crash loop" if loop else "down", f"{exit_}{loop}; next start in {pause:g} s")
             await asyncio.sleep(pause)
@@ -81,6 +80,7 @@ class KeptServe:
             report(_NAME, "killed", "it did not end by itself")
 
     async def _live(self) -> Exit:
+        self._ready_at = None
         ours, theirs = socket.socketpair()
         with theirs:
             environment = {**self._launch.environment, LINK_VARIABLE: str(theirs.fileno())}
@@ -97,6 +97,9 @@ class KeptServe:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._forget(link, child)
+
+    def _ready_for_s(self) -> float | None:
+        return None if self._ready_at is None else time.monotonic() - self._ready_at
 
     def _forget(self, link: Link, child: Child) -> None:
         link.close()
