@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from service.up.process_session import kill_session, signal_process, start_time
 
 _PRIVATE = 0o077
 _HURRIED_S = 5.0
+_LOOK_S = 0.02
+_DYING_S = 10.0  # what the kernel may take to free a card's memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Child:
         self.pid = self._process.pid
         self.started = start_time(self.pid) or ""
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._burying: asyncio.Task[None] | None = None
         self._descriptor = os.pidfd_open(self.pid)
         asyncio.get_running_loop().add_reader(self._descriptor, self._notice_end)
 
@@ -107,8 +111,13 @@ class Child:
         return is_by_itself
 
     def _notice_end(self) -> None:
-        """The leader is dead but not waited for, so that its id is still the session's and nobody else's."""
         asyncio.get_running_loop().remove_reader(self._descriptor)
         os.close(self._descriptor)
-        kill_session(self.pid)
+        self._burying = asyncio.create_task(self._bury(), name=f"end of {self.pid}")
+
+    async def _bury(self) -> None:
+        """The leader is dead but not waited for, so that its id is still the session's and nobody else's."""
+        give_up = time.monotonic() + _DYING_S
+        while kill_session(self.pid) and time.monotonic() < give_up:
+            await asyncio.sleep(_LOOK_S)
         self._exit.set_result(Exit(self._process.wait()))

@@ -1,7 +1,6 @@
 """ProcessRecord: the file that tells the next parent what this one has started."""
 
 import logging
-import os
 import signal
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from service.up.child import Child
 from service.up.process_session import kill_session, members, signal_process, start_time
 
 _LOOK_S = 0.05
+_DYING_S = 10.0  # what the kernel may take to free a card's memory
 
 _log = logging.getLogger("quarry.up")
 
@@ -64,6 +64,8 @@ class ProcessRecord:
 def _end_session(pid: int, within_s: float) -> None:
     signal_process(pid, signal.SIGTERM)
     give_up = time.monotonic() + within_s
-    while os.path.exists(f"/proc/{pid}") and members(pid) and time.monotonic() < give_up:
+    while members(pid) and time.monotonic() < give_up:
         time.sleep(_LOOK_S)  # before the event loop runs: there is nothing else to do
-    kill_session(pid)
+    give_up = time.monotonic() + _DYING_S
+    while kill_session(pid) and time.monotonic() < give_up:
+        time.sleep(_LOOK_S)

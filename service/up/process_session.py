@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psutil
 
-_ROUNDS = 20
 _START_TIME = 19  # of the fields after the command's name, which may hold spaces
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -29,14 +28,16 @@ def members(session: int) -> list[int]:
     return [pid for pid in psutil.pids() if _is_member(pid, session)]
 
 
-def kill_session(session: int) -> None:
-    """Kill every process of a session whose leader, dead or alive, has not been waited for."""
-    for _ in range(_ROUNDS):  # one that forks while it is looked for is found in the next round
-        running = members(session)
-        if not running:
-            return
-        for pid in running:
-            signal_process(pid, signal.SIGKILL)
+def kill_session(session: int) -> bool:
+    """Kill every process of a session that is found; one that forks meanwhile is found the next time.
+
+    Returns:
+        Whether there were any. They are gone when there is none.
+    """
+    running = members(session)
+    for pid in running:
+        signal_process(pid, signal.SIGKILL)
+    return bool(running)
 
 
 def signal_process(pid: int, number: signal.Signals) -> None:

@@ -114,3 +114,20 @@ def test_an_end_with_nothing_to_do(registry: CollectorRegistry) -> None:
         assert not maintenance.is_running
 
     run(scenario())
+
+
+def test_no_step_begins_while_bulk_work_is_held(registry: CollectorRegistry) -> None:
+    collection, hold = Collection(1), BulkHold()
+
+    async def scenario() -> None:
+        hold.hold()
+        async with Maintenance(IndexMetrics(registry), hold) as maintenance:
+            notify(maintenance, collection)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not collection.threads
+            hold.release()
+            await collection.called(2)
+
+    run(scenario())
+    assert collection.done == 1

@@ -125,7 +125,7 @@ class Up:
     def _kill(self, pid: int) -> None:
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
             command = " ".join(psutil.Process(pid).cmdline())
-            if str(self.folder) in command or command == "sleep 1000":
+            if str(self.folder) in command or command == "/bin/sleep 1000":
                 os.kill(pid, signal.SIGKILL)
 
     def _log(self, number: int) -> Path:

@@ -43,7 +43,8 @@ def ended(*_: object) -> None:
 def main() -> None:
     record(started=True)
     if "serve_exit" in script():
-        print("the index is damaged", file=sys.stderr, flush=True)
+        sys.stderr.write("the index is damaged\n")
+        sys.stderr.flush()
         os._exit(script()["serve_exit"])
     link = socket.socket(fileno=int(os.environ["QUARRY_UP_LINK"]))
 

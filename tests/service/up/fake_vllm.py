@@ -91,12 +91,13 @@ def ended(*_: object) -> None:
 def main() -> None:
     if "--help=all" in sys.argv:
         record(asked="help")
-        print(HELP)
+        sys.stdout.write(HELP)
         return
-    engine = subprocess.Popen(["sleep", "1000"])
+    engine = subprocess.Popen(["/bin/sleep", "1000"])
     record(started=sys.argv[2:], engine=engine.pid, environment=dict(os.environ))
     if "exit" in script():
-        print("INFO all is well\nValueError: Free memory on device is less than desired", file=sys.stderr, flush=True)
+        sys.stderr.write("INFO all is well\nValueError: Free memory on device is less than desired\n")
+        sys.stderr.flush()
         os._exit(script()["exit"])
     signal.signal(signal.SIGTERM, ended)
     server = Server(sys.argv[sys.argv.index("--uds") + 1], Handler)
