@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service.up.process_session import kill_session, signal_process, start_time
 
@@ -28,7 +28,7 @@ class Launch:
     command: Sequence[str]
     environment: Mapping[str, str]
     output: int | None = None
-    descriptors: Sequence[int] = field(default=())
+    descriptors: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,6 @@ class Child:
     async def _bury(self) -> None:
         """The leader is dead but not waited for, so that its id is still the session's and nobody else's."""
         give_up = time.monotonic() + _DYING_S
-        while kill_session(self.pid) and time.monotonic() < give_up:
+        while kill_session(self.pid) and time.monotonic() < give_up:  # noqa: ASYNC110  nothing announces it
             await asyncio.sleep(_LOOK_S)
         self._exit.set_result(Exit(self._process.wait()))

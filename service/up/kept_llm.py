@@ -1,6 +1,7 @@
 """KeptLlm: the vLLM server of one language model, started again whenever it ends or freezes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +18,8 @@ from service.up.managed_llm import ManagedLlm
 from service.up.run_directory import RunDirectory
 from service.up.vllm_flags import known_flags
 from service.up.watch import Watch
+
+_log = logging.getLogger("quarry.up")
 
 
 class KeptLlm:
@@ -46,7 +49,7 @@ class KeptLlm:
         backoff = Backoff(self._durations)
         try:
             while True:
-                why = await self._live()
+                why = await self._lived()
                 if self.is_ending:
                     return report(self._name, "ended", why)
                 pause = backoff.pause_s(self._ready_for_s())
@@ -62,15 +65,19 @@ class KeptLlm:
         if self._child and not await self._child.end(self._durations.llm_drain_s, hurry):
             report(self._name, "killed", "it did not end by itself")
 
-    async def _live(self) -> str:
-        """One life; why it is over."""
-        self._watch = None
+    async def _lived(self) -> str:
+        """One life; why it is over, or did not begin."""
         try:
-            flags = await known_flags(self._llm.executable, self._llm.environment, self._directory.flags)
-            await self._serve.hold(self._llm.name)
-            child = self._started(flags)
-        except OSError as error:
-            return f"{self._llm.executable} cannot be run: {error}"
+            return await self._live()
+        except Exception as error:  # a loop edge: whatever befalls the model's server, search goes on
+            _log.exception("%s cannot be kept", self._name)
+            return f"{type(error).__name__}: {error}"
+
+    async def _live(self) -> str:
+        self._watch = None
+        flags = await known_flags(self._llm.executable, self._llm.environment, self._directory.flags)
+        await self._serve.hold(self._llm.name)
+        child = self._started(flags)
         record = self._directory.record(self._name)
         record.write(child)
         self._child = child

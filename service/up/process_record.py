@@ -24,10 +24,13 @@ class ProcessRecord:
     path: Path
 
     def write(self, child: Child) -> None:
-        """Record a process that was just started."""
+        """Record a process that was just started. A full disk costs the record, not the process."""
         new = self.path.with_suffix(".new")
-        new.write_bytes(orjson.dumps({"pid": child.pid, "started": child.started}))
-        new.replace(self.path)
+        try:
+            new.write_bytes(orjson.dumps({"pid": child.pid, "started": child.started}))
+            new.replace(self.path)
+        except OSError as error:
+            _log.warning("cannot record process %d in %s: %s", child.pid, self.path, error)
 
     def remove(self) -> None:
         """The process has ended."""

@@ -5,6 +5,7 @@ import logging
 import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -47,7 +48,8 @@ def _identity(executable: Path) -> list[object]:
 
 
 def _remember(remembered: Path, identity: list[object], known: frozenset[str]) -> None:
-    remembered.write_bytes(orjson.dumps({"identity": identity, "flags": sorted(known)}))
+    with suppress(OSError):  # asked again then
+        remembered.write_bytes(orjson.dumps({"identity": identity, "flags": sorted(known)}))
 
 
 def _recalled(remembered: Path, identity: list[object]) -> frozenset[str] | None:

@@ -64,8 +64,14 @@ class Watch:
                 try:
                     return await self._canary.token(self._start_s)
                 except CanaryError as error:
-                    self._answer = str(error)
+                    self._hear(str(error))
             await asyncio.sleep(self._durations.look_s)
+
+    def _hear(self, answer: str) -> None:
+        """An answer without a token, such as a refusal that will not change: it should be seen before the time is up."""
+        if answer != self._answer:
+            self._answer = answer
+            self._tell("starting", answer)
 
     async def _ask(self, liveness: Liveness) -> None:
         while True:

@@ -212,7 +212,7 @@ class _InProcess(httpx.BaseTransport):
 
 @pytest.fixture
 def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[httpx.Client]]]:
-    """(embedder=..., link=..., **settings) -> the application on this test's data directory, from its start to its end."""
+    """(embedder=..., link=..., **settings) -> the application on this test's data directory, from start to end."""
     with start_blocking_portal() as portal:
 
         @contextmanager
