@@ -137,9 +137,10 @@ async def _construct(
             outside.on_lost,
         )
     )
-    supervisions = {name: Supervision() for name, llm in settings.llm.items() if llm.managed}
+    supervisions = {name: Supervision() for name in settings.llm}
+    managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
     hold = BulkHold()
-    supervised = await stack.enter_async_context(Supervised(outside.link, supervisions, hold))
+    supervised = await stack.enter_async_context(Supervised(outside.link, managed, hold))
     cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
     embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
     library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)

@@ -68,7 +68,7 @@ class Watch:
             await asyncio.sleep(self._durations.look_s)
 
     def _hear(self, answer: str) -> None:
-        """An answer without a token, such as a refusal that will not change: it should be seen before the time is up."""
+        """An answer without a token, such as a refusal that will not change: to be seen before the time is up."""
         if answer != self._answer:
             self._answer = answer
             self._tell("starting", answer)
