@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from anyio.to_thread import run_sync
@@ -31,14 +32,17 @@ from service.api import (
 )
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
+from service.api.drain import Drain, DrainGate
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
+from service.bulk_hold import BulkHold
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
+from service.generation.supervision import Supervision
 from service.generators import Generators
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
@@ -58,6 +62,7 @@ from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.retriever import Retriever
 from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
+from service.supervised import Supervised
 from service.telemetry.metrics import Metrics
 
 _READER_THREADS = 4
@@ -66,7 +71,10 @@ _log = logging.getLogger("quarry.app")
 
 
 def create_app(
-    settings: Settings, embedder: Embedder | None = None, on_lost: Callable[[], None] = lambda: None
+    settings: Settings,
+    embedder: Embedder | None = None,
+    on_lost: Callable[[], None] = lambda: None,
+    link: int | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -74,13 +82,14 @@ def create_app(
         settings: everything an operator can set.
         embedder: the default one; None loads what the settings name, when the application starts.
         on_lost: called when the device is lost and the process should be started again.
+        link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
     """
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _construct(stack, settings, embedder, metrics, on_lost)
+            app.state.services = await _construct(stack, settings, embedder, metrics, _Outside(on_lost, link))
             _log.info("ready", extra={"collections": len(app.state.services.library.names())})
             yield
 
@@ -95,6 +104,8 @@ def create_app(
     )
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.state.drain = Drain()
+    app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
     for module in (question, embeddings, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
@@ -102,8 +113,16 @@ def create_app(
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """What ``create_app`` was given to speak with whoever runs the process."""
+
+    on_lost: Callable[[], None]
+    link: int | None
+
+
 async def _construct(
-    stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics, on_lost: Callable[[], None]
+    stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics, outside: _Outside
 ) -> Services:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
     catalog = await run_sync(Catalog, settings.data_dir, await run_sync(index_policy, settings.index))
@@ -121,13 +140,17 @@ async def _construct(
             _limits(settings.embedding),
             metrics.device,
             device,
-            on_lost,
+            outside.on_lost,
         )
     )
+    supervisions = {name: Supervision() for name in settings.llm}
+    managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
+    hold = BulkHold()
+    supervised = await stack.enter_async_context(Supervised(outside.link, managed, hold))
     cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
-    embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache) for loaded in models.embedders])
+    embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
     library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
-    maintenance = await stack.enter_async_context(Maintenance(metrics.index))
+    maintenance = await stack.enter_async_context(Maintenance(metrics.index, hold))
     document_embedder, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
     ingestor = stack.enter_context(
         Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
@@ -144,7 +167,7 @@ async def _construct(
     for name in catalog.names():
         _look_at(name, catalog, maintenance)
     reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
-    operator = stack.enter_context(Operator(library, Purger(mirror), metrics, maintenance.notify))
+    operator = stack.enter_context(Operator(library, Purger(mirror), metrics, maintenance.notify, hold))
     return Services(
         settings=settings,
         metrics=metrics,
@@ -158,6 +181,7 @@ async def _construct(
         maintenance=maintenance,
         reembedder=reembedder,
         operator=operator,
+        supervised=supervised,
     )
 
 

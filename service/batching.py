@@ -8,6 +8,7 @@ import numpy as np
 
 from models.base import Embedder, EmbedderInfo, TextKind, Vectors
 from service.budget import Deadline
+from service.bulk_hold import BulkHold
 from service.call import Work, estimated_tokens
 from service.engine import Engine
 from service.query_cache import QueryCache, QueryKey
@@ -57,12 +58,14 @@ class EmbeddingBatcher:
     Args:
         engine: serves the embedder under the name ``embedder.info.name``.
         cache: of vectors of queries; shared by all embedders.
+        hold: what the bulk lane passes before each call.
     """
 
-    def __init__(self, embedder: Embedder, engine: Engine, cache: QueryCache) -> None:
+    def __init__(self, embedder: Embedder, engine: Engine, cache: QueryCache, hold: BulkHold) -> None:
         self._embedder = embedder
         self._engine = engine
         self._cache = cache
+        self._hold = hold
 
     @property
     def info(self) -> EmbedderInfo:
@@ -87,7 +90,8 @@ class EmbeddingBatcher:
         Cancelling the call drops the texts that have not been launched.
 
         Raises:
-            OverloadedError: the queue has no room for all of them, or no time before the deadline.
+            OverloadedError: the queue has no room for all of them, or no time before the deadline; or the bulk lane
+                is held for too long.
             DeadlineExceededError: naming the stage.
             EmbedderUnavailableError: a forward failed, or none can be expected to end well.
         """
@@ -103,8 +107,15 @@ class EmbeddingBatcher:
             caller=asker.key,
             deadline=asker.deadline,
         )
-        computed = await self._engine.run(work)
+        async with self._passed(lane, asker):
+            computed = await self._engine.run(work)
         return Embedded(computed.rows, computed.tokens, computed.queue_s, computed.forward_s)
+
+    def _passed(self, lane: Lane, asker: Asker) -> AbstractAsyncContextManager[None]:
+        """The gate of bulk work, whose wait is part of the asker's time."""
+        if lane is Lane.QUERY:
+            return nullcontext()
+        return self._hold.step(asker.deadline.remaining() if asker.deadline else None)
 
     async def embed_query(self, text: str, asker: Asker = NOBODY) -> Embedded:
         """The ``(1, dimension)`` vector of a query, from the cache where it is known.

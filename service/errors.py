@@ -7,6 +7,7 @@ QuarryError
 ├── ModelNotServedError        a model that this server does not serve
 ├── TooManyInputsError         more inputs than are taken at a time
 ├── OverloadedError            this server's queue is full
+│   └── ShuttingDownError      this server ends
 ├── EmbedderUnavailableError   the model's forward failed
 ├── DeadlineExceededError      the request's time ran out, in the stage it names
 │   └── DeadlineTooShortError  no server, however idle, could have kept it
@@ -51,6 +52,10 @@ class OverloadedError(QuarryError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class ShuttingDownError(OverloadedError):
+    """This server ends; another one, or the next one at this address, may answer."""
 
 
 class EmbedderUnavailableError(QuarryError):

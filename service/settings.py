@@ -24,6 +24,8 @@ from service.settings_group import Group
 
 _PREFIX = "QUARRY_"
 _FILE_SUFFIX = "_FILE"
+# Set by `quarry up` for the `quarry serve` it runs, never by an operator.
+LINK_VARIABLE = "QUARRY_UP_LINK"
 EXTRACTIVE = "extractive"
 
 
@@ -250,12 +252,33 @@ def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = 
     return Settings(**_merged(_merged(from_file, _Environment(Settings)()), dict(flags or {})))
 
 
+def inherited_link() -> int | None:
+    """The descriptor of this process's end of the link to ``quarry up``; None where that did not start it.
+
+    Raises:
+        SettingsFileError: the variable holds something else.
+    """
+    value = os.environ.get(LINK_VARIABLE)
+    if value is None:
+        return None
+    if not value.isdecimal():
+        raise SettingsFileError(f"{LINK_VARIABLE} is {value!r}, which is no descriptor: only `quarry up` sets it")
+    return int(value)
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment, to be handed on to a child."""
+    return dict(os.environ)
+
+
 class _Environment(EnvSettingsSource):
     """QUARRY_ variables, with *_FILE replaced by the file's content and unknown names kept, to be refused."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         variables: dict[str, str | None] = {}
         for name, value in os.environ.items():
+            if name == LINK_VARIABLE:
+                continue
             if name.startswith(_PREFIX) and name.endswith(_FILE_SUFFIX):
                 variables[name.removesuffix(_FILE_SUFFIX).lower()] = _read_secret(name, value)
             elif name.startswith(_PREFIX):

@@ -114,6 +114,11 @@ def describe(request: Request, error: Exception) -> dict[str, Any]:
     return problem(request, kind, str(error), error)
 
 
+def response(request: Request, error: service.QuarryError) -> Response:
+    """The reply to an error that arises outside of the routes, where ``install`` does not reach."""
+    return _response(describe(request, error), getattr(error, "retry_after_s", _RETRY_S), {})
+
+
 def install(app: FastAPI, metrics: Metrics) -> None:
     """Answer every exception of ``app`` with problem+json, and count it."""
 

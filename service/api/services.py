@@ -17,6 +17,7 @@ from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.settings import Settings
+from service.supervised import Supervised
 from service.telemetry.metrics import Metrics
 
 
@@ -36,6 +37,7 @@ class Services:
     maintenance: Maintenance
     reembedder: Reembedder
     operator: Operator
+    supervised: Supervised
 
 
 async def _services(request: Request) -> Services:

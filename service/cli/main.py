@@ -8,6 +8,7 @@ from service.cli.bench.command import bench
 from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.serve import serve
+from service.cli.up import up
 
 app = typer.Typer(
     help="Quarry answers questions from your own documents, on your own node.",
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(up)
 app.command()(ingest)
 app.command()(ask)
 app.command()(backup)

@@ -30,6 +30,7 @@ from models.hashing import HashingEmbedder
 from service.admission import EngineLimits
 from service.app import create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
+from service.bulk_hold import BulkHold
 from service.engine import Engine, ServedModel
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel
@@ -130,6 +131,7 @@ class OpenedEngine:
     batchers: Sequence[EmbeddingBatcher]
     metrics: Metrics
     lost: list[str] = field(default_factory=list)
+    hold: BulkHold = field(default_factory=BulkHold)
 
     def asked(self, *texts: str, lane: Lane = Lane.BULK, of: int = 0, **asker: Any) -> "asyncio.Task[Embedded]":  # noqa: ANN401
         """A call of the batcher number ``of``; ``key`` and ``deadline`` say who asks."""
@@ -184,8 +186,9 @@ def open_engine() -> Callable[..., AbstractAsyncContextManager[OpenedEngine]]:
         engine = Engine(served, policy, limits, metrics.device, device, on_lost=lambda: lost.append("lost"))
         async with engine:
             cache = QueryCache(cache_bytes, metrics.device)
-            batchers = [EmbeddingBatcher(embedder, engine, cache) for embedder in embedders]
-            yield OpenedEngine(engine, batchers, metrics, lost)
+            hold = BulkHold()
+            batchers = [EmbeddingBatcher(embedder, engine, cache, hold) for embedder in embedders]
+            yield OpenedEngine(engine, batchers, metrics, lost, hold)
 
     return opened
 
@@ -209,12 +212,15 @@ class _InProcess(httpx.BaseTransport):
 
 @pytest.fixture
 def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[httpx.Client]]]:
-    """(embedder=..., **settings) -> the application on this test's data directory, from start-up to shutdown."""
+    """(embedder=..., link=..., **settings) -> the application on this test's data directory, from start to end."""
     with start_blocking_portal() as portal:
 
         @contextmanager
-        def opened(embedder: Embedder | None = None, **settings: object) -> Iterator[httpx.Client]:
-            app = create_app(Settings(data_dir=tmp_path / "data", **settings), embedder or HashingEmbedder())
+        def opened(
+            embedder: Embedder | None = None, link: int | None = None, **settings: object
+        ) -> Iterator[httpx.Client]:
+            configured = Settings(data_dir=tmp_path / "data", **settings)
+            app = create_app(configured, embedder or HashingEmbedder(), link=link)
             with (
                 portal.wrap_async_context_manager(app.router.lifespan_context(app)),
                 httpx.Client(transport=_InProcess(portal, app), base_url="http://quarry") as client,
