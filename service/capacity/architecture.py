@@ -1,7 +1,7 @@
 """Architecture: every weight of a language model, from its config.json alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.capacity.attention import Attention, attention_weights, is_set
 from service.capacity.errors import UnknownArchitectureError
@@ -43,9 +43,26 @@ class Architecture:
             ModelConfigError: a field is missing or cannot be.
         """
         family = family_of(config)
+        return cls._read(config, family, tuple(_weights(config, family)))
+
+    @classmethod
+    def of_cache(cls, config: ModelConfig) -> "Architecture":
+        """What the cache needs to know, also of a kind whose weights no formula counts: then there are none.
+
+        Raises:
+            ModelConfigError: as ``of``.
+        """
+        text = config.section("text_config") or config
+        if text.text("model_type", "unknown") in FAMILIES:
+            known = cls.of(text)
+            return known if text is config else replace(known, weights=())
+        return cls._read(text, Family(), ())
+
+    @classmethod
+    def _read(cls, config: ModelConfig, family: Family, weights: tuple[Weight, ...]) -> "Architecture":
         windowed = _windowed_layers(config, family)
         return cls(
-            weights=tuple(_weights(config, family)),
+            weights=weights,
             attention=Attention.of(config, family),
             layers=config.count("num_hidden_layers"),
             windowed_layers=windowed,
