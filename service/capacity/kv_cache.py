@@ -91,10 +91,6 @@ class KvCache:
         """Sequences of ``context`` tokens that can be written at once; below 1 vLLM refuses to start."""
         return max(0, size // self.block_bytes - _NULL_BLOCKS) // self.blocks_for(context)
 
-    def bytes_for(self, sequences: int, context: int) -> int:
-        """Bytes for so many sequences."""
-        return (sequences * self.blocks_for(context) + _NULL_BLOCKS) * self.block_bytes
-
     @property
     def _group_layers(self) -> int:
         kinds = [layers for layers in (self.whole_layers, self.windowed_layers) if layers]

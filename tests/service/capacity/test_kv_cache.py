@@ -67,7 +67,7 @@ def test_sequences_have_whole_blocks_and_one_block_is_never_used() -> None:
     assert cache.block_bytes == 64 * 2 * 16
     assert cache.blocks_for(17) == 2
     for sequences in (0, 1, 5):
-        size = cache.bytes_for(sequences, 17)
+        size = (2 * sequences + 1) * cache.block_bytes
         assert cache.sequences(size, 17) == sequences
         assert cache.sequences(size - 1, 17) == max(0, sequences - 1)
 

@@ -13,6 +13,7 @@ from service.capacity.card_index import CardIndex
 from service.capacity.errors import PlacementError
 from service.capacity.model_server import ModelServer
 from service.capacity.node import Devices, Node
+from service.capacity.placement import Placement, needs_of, placements
 from service.capacity.plan import Plan, best_plan
 
 Served = Callable[..., ModelServer]
@@ -179,3 +180,12 @@ def test_changes_that_help_only_together_are_told_together(node: Nodes, served: 
     assert said.startswith("together: ")
     assert "--refine host" in said
     assert "--quantization fp8" in said
+
+
+def test_the_largest_tenant_goes_first_and_each_to_the_emptiest_cards(node: Nodes, served: Served) -> None:
+    small, large = served("qwen3-0.6b"), served("llama-3.1-8b")
+    wanted = node(80, small, large, cards=3)
+    every = list(placements(wanted, needs_of(wanted), 5 * GIB))
+    assert Placement(Devices(1, 1), ((2,), (0,))) in every
+    assert Placement(Devices(2, 2), ((1, 2), (0,))) not in every  # the small one waits for the embedder and index
+    assert Placement(Devices(2, 2), ((0, 2), (0, 1))) in every
