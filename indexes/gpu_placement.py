@@ -9,8 +9,8 @@ from indexes.base import Mask, Metric, Positions, Scores, Vectors
 from indexes.card_vectors import CardVectors, HostVectors, Refine, Tensor, free_bytes, on_device, refined
 from indexes.errors import DeviceError, SelfTestError
 from indexes.gpu_ivf_pq import GpuIvfPqIndex
-from indexes.gpu_plan import CardShape, GpuPlan, Precision, plan_card
-from indexes.gpu_probe import Backend, Capabilities, capabilities
+from indexes.gpu_plan import Backend, CardShape, GpuPlan, Precision, plan_card
+from indexes.gpu_probe import Capabilities, capabilities
 from indexes.ivf_pq import IvfPqIndex
 from indexes.placement import DeviceIndex, Placement
 from indexes.rows import Rows

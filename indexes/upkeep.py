@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from indexes.curve import RecallCurve
 from indexes.errors import NothingSealedError
 from indexes.generation import read_store
-from indexes.ivf_pq import MIN_ROWS, IvfPqIndex, code_bytes
+from indexes.ivf_pq import MIN_ROWS, IvfPqIndex
+from indexes.ivf_pq_params import code_bytes
 from indexes.live_view import LiveView
 from indexes.memory import available_bytes, require_memory
 from indexes.placement import Place, Placement

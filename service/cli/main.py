@@ -7,6 +7,7 @@ from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
 from service.cli.index import app as index
 from service.cli.ingest import ingest
+from service.cli.plan import plan
 from service.cli.serve import serve
 from service.cli.up import up
 
@@ -22,6 +23,7 @@ app.command()(ingest)
 app.command()(ask)
 app.command()(backup)
 app.command()(restore)
+app.command()(plan)
 app.add_typer(index, name="index")
 app.add_typer(bench, name="bench")
 

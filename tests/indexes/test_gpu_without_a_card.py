@@ -18,8 +18,8 @@ from indexes.errors import DeviceError, InsufficientMemoryError, SelfTestError
 from indexes.exact import exact_scores
 from indexes.gpu_ivf_pq import GpuIvfPqIndex
 from indexes.gpu_placement import CardPlacer
-from indexes.gpu_plan import CardShape, plan_card
-from indexes.gpu_probe import Backend, Capabilities
+from indexes.gpu_plan import Backend, CardShape, plan_card
+from indexes.gpu_probe import Capabilities
 from indexes.ivf_pq import IvfPqIndex, IvfPqParams
 from indexes.rows import Rows
 from indexes.spec import CollectionSpec

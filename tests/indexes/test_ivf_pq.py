@@ -10,7 +10,8 @@ import pytest
 from indexes import ivf_pq as module
 from indexes.base import Metric, Vectors
 from indexes.exact import exact_scores
-from indexes.ivf_pq import IndexFacts, IvfPqIndex, IvfPqParams, code_bytes
+from indexes.ivf_pq import IndexFacts, IvfPqIndex, IvfPqParams
+from indexes.ivf_pq_params import code_bytes
 
 ROWS, DIMENSION, NLIST = 1200, 16, 20
 
