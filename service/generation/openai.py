@@ -10,10 +10,10 @@ import orjson
 
 from service.budget import Deadline
 from service.errors import GenerationError, LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
+from service.generation.abstention import Abstention
 from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Turn
 from service.generation.citations import CitationParser
 from service.generation.fitting import Fitted, fit
-from service.generation.prompt import NO_ANSWER
 from service.generation.tokens import TokenEstimate
 from service.llm_settings import LlmSettings
 
@@ -43,7 +43,7 @@ class OpenAIGenerator:
         """The answer's events; citations are whole passages."""
         fitted = await fit(request, self._settings.context, TokenEstimate())
         parser = CitationParser({passage.number: passage for passage in fitted.passages})
-        answer: list[str] = []
+        abstention, said_something = Abstention(), False
         finish: str | None = None
         usage: object = {}
         async with self._failures(), self._stream(request, fitted) as lines:
@@ -51,15 +51,14 @@ class OpenAIGenerator:
                 usage = chunk.get("usage") or usage
                 text, finish_now = _choice(chunk)
                 finish = finish_now or finish
-                answer.append(text)
-                for event in parser.feed(text):
+                said_something = said_something or bool(text.strip())
+                for event in parser.feed(abstention.feed(text)):
                     yield event
-            if not "".join(answer).strip():
+            if not said_something:
                 raise LlmBadResponseError("the language model wrote nothing")
-        for event in parser.flush():
+        for event in [*parser.feed(abstention.flush()), *parser.flush()]:
             yield event
-        abstained = "".join(answer).strip() == NO_ANSWER
-        yield Finished(finish or "stop", abstained, _counts(usage), parser.invalid, fitted.left_out)
+        yield Finished(finish or "stop", abstention.abstained, _counts(usage), parser.invalid, fitted.left_out)
 
     @property
     def trouble(self) -> str | None:
