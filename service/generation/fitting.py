@@ -141,7 +141,8 @@ def _natural_end(text: str, longest: int) -> int:
         end = position + len(piece.rstrip())
         if end > longest:
             break
-        position, sentence = position + len(piece), end
+        sentence = end if piece.strip() else sentence
+        position += len(piece)
     if sentence * _SENTENCE_SHARE >= longest:
         return sentence
     blank = _LAST_BLANK.search(text, 0, longest + 1)

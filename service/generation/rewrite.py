@@ -32,7 +32,8 @@ _LABEL = re.compile(
     r"|\A[*_\s]*(?:(?:the|last|final|rewritten|rephrased|stand-?alone)\s+){0,3}question[*_]*\s*[:\uff1a][*_]*",
     re.IGNORECASE,
 )
-_WRAPPING = " \t\"'`*_“”„‘’«»「」『』"  # noqa: RUF001  quotation marks
+_MARKUP = " \t*_`>"
+_QUOTES = "\"'“”„‘’«»「」『』"  # noqa: RUF001
 _WORD = re.compile(r"\w")
 
 
@@ -72,7 +73,9 @@ def standalone_question(reply: str, question: str) -> str:
     """
     text = _REASONING.sub("", reply).strip()
     text = _LABEL.sub("", text, count=1).strip()
-    line = text.split("\n", 1)[0].strip(_WRAPPING)
+    line = next(iter(text.splitlines()), "").strip(_MARKUP)
+    if line[:1] in _QUOTES and line[-1:] in _QUOTES:
+        line = line[1:-1].strip(_MARKUP)
     usable = _WORD.search(line) and len(line) <= _REPLY_CHARACTERS and not line.startswith(NO_ANSWER[:-1])
     return line if usable else question
 
