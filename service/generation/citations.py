@@ -27,7 +27,7 @@ class CitationParser:
 
     def flush(self) -> Iterator[Delta | Cited]:
         """Events for what was still held back at the end of the stream."""
-        return self._events(self._scanner.flush())
+        return self._events(self._scanner.feed("", is_all=True))
 
     def _events(self, found: Iterable[str | Marker]) -> Iterator[Delta | Cited]:
         for each in found:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 from service.generation.base import Turn
@@ -15,13 +16,14 @@ MAX_EXCHANGES = 64
 _NO_REPLY = "(no reply)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exchange:
     """What the user said, and what was replied."""
 
     user: str
     assistant: str
 
+    @cached_property
     def messages(self) -> Messages:
         """Two chat messages. The markers of the reply are left out: they name the passages of another prompt."""
         reply = without_markers(self.assistant) or _NO_REPLY

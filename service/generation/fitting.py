@@ -9,7 +9,7 @@ import sentencex
 from service.errors import QuestionTooLongError
 from service.generation.base import GenerationRequest, Passage
 from service.generation.conversation import Exchange, exchanges
-from service.generation.prompt import prompt_messages
+from service.generation.prompt import block, prompt_messages
 from service.generation.room import Room, largest
 from service.generation.tokens import Messages, TokenCounter, most_tokens
 
@@ -56,7 +56,7 @@ async def fit(request: GenerationRequest, context: int, counter: TokenCounter) -
     max_tokens = min(request.max_tokens, context // _ANSWER_SHARE)
     fitting = _Fitting(request, Room(context - max_tokens, counter))
     passages, earlier = await fitting.chosen()
-    messages = prompt_messages(request.question, passages, earlier)
+    messages = prompt_messages(request.question, [block(passage) for passage in passages], earlier)
     return Fitted(messages, passages, len(request.passages) - len(passages), max_tokens)
 
 
@@ -66,6 +66,7 @@ class _Fitting:
     def __init__(self, request: GenerationRequest, room: Room) -> None:
         self._question = request.question
         self._passages = list(request.passages)
+        self._blocks = [block(passage) for passage in self._passages]
         self._earlier = exchanges(request.turns)
         self._room = room
 
@@ -83,7 +84,7 @@ class _Fitting:
     async def _conversation(self) -> list[Exchange]:
         """The newest exchanges that take no more than their share."""
         share = self._room.tokens // _CONVERSATION_SHARE
-        if not self._earlier or most_tokens([m for each in self._earlier for m in each.messages()]) <= share:
+        if not self._earlier or most_tokens([m for each in self._earlier for m in each.messages]) <= share:
             return self._earlier
         without = await self._room.count(prompt_messages(self._question, [], []))
 
@@ -100,7 +101,7 @@ class _Fitting:
         """As many of the best passages as fit beside the conversation; None where not even one does."""
 
         async def fits(best: int) -> bool:
-            return await self._room.holds(prompt_messages(self._question, self._passages[:best], earlier))
+            return await self._room.holds(prompt_messages(self._question, self._blocks[:best], earlier))
 
         count = len(self._passages)
         if await fits(count):
@@ -111,7 +112,7 @@ class _Fitting:
         """As much of it as fits alone."""
 
         async def fits(end: int) -> bool:
-            return await self._room.holds(prompt_messages(self._question, [_ending(passage, end)], []))
+            return await self._room.holds(prompt_messages(self._question, [block(_ending(passage, end))], []))
 
         text = passage.hit.chunk.text
         end = await largest(0, len(text) - 1, fits)

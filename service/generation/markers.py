@@ -77,16 +77,12 @@ class MarkerScanner:
         self._held = ""
         self._grammar = _PROSE
 
-    def feed(self, piece: str) -> Iterator[str | Marker]:
-        """What is decided now."""
-        return self._scan(self._held + piece, is_all=False)
+    def feed(self, piece: str, *, is_all: bool = False) -> Iterator[str | Marker]:
+        """What is decided now: everything, when this is all of the text.
 
-    def flush(self) -> Iterator[str | Marker]:
-        """What was still held back, at the end of the text."""
-        return self._scan(self._held, is_all=True)
-
-    def _scan(self, text: str, *, is_all: bool) -> Iterator[str | Marker]:
-        position = 0
+        It must be read to its end before the next piece is fed.
+        """
+        text, position = self._held + piece, 0
         while True:
             end = len(text) if is_all else self._decided(text, position)
             token = self._grammar.token.search(text, position)
@@ -114,10 +110,9 @@ class MarkerScanner:
 
 def without_markers(text: str) -> str:
     """``text`` without the markers that an answer of ours is shown with, and the space before them."""
-    scanner = MarkerScanner()
     return "".join(
         found if isinstance(found, str) else "" if all(len(item) == 1 for item in found.items) else found.written
-        for found in (*scanner.feed(text), *scanner.flush())
+        for found in MarkerScanner().feed(text, is_all=True)
     )
 
 

@@ -29,20 +29,21 @@ def build_messages(question: str, passages: Sequence[Passage], turns: Sequence[T
     begin a line: neither a passage nor the question can be imitated, and the first line that begins with ``Question: ``
     is where the question begins, whatever it holds itself.
     """
-    return prompt_messages(question, passages, exchanges(turns))
+    return prompt_messages(question, [block(passage) for passage in passages], exchanges(turns))
 
 
-def prompt_messages(question: str, passages: Sequence[Passage], earlier: Sequence[Exchange]) -> Messages:
-    """As ``build_messages``, of turns that are in order already."""
-    blocks = [*map(_block, passages), f"Question: {without_control_tokens(question)}"]
+def prompt_messages(question: str, blocks: Sequence[str], earlier: Sequence[Exchange]) -> Messages:
+    """As ``build_messages``, of passages and turns that are in form already."""
+    parts = [*blocks, f"Question: {without_control_tokens(question)}"]
     return [
         {"role": "system", "content": SYSTEM},
-        *(message for exchange in earlier for message in exchange.messages()),
-        {"role": "user", "content": "\n\n".join(blocks)},
+        *(message for exchange in earlier for message in exchange.messages),
+        {"role": "user", "content": "\n\n".join(parts)},
     ]
 
 
-def _block(passage: Passage) -> str:
+def block(passage: Passage) -> str:
+    """The passage as it stands in a prompt."""
     hit = passage.hit
     heading = " > ".join(part for part in (hit.title, *hit.chunk.heading_path) if part)
     opening = f"[{passage.number}] {on_one_line(heading, _HEADING_CHARACTERS)}".rstrip()

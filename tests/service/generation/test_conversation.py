@@ -32,7 +32,7 @@ def test_long_conversations_lose_their_beginning() -> None:
 
 
 def test_markers_of_earlier_answers_are_left_out() -> None:
-    asked, replied = Exchange("Is it [1]?", "It is [1][2]. Aged [18-65], see `x[1]`.").messages()
+    asked, replied = Exchange("Is it [1]?", "It is [1][2]. Aged [18-65], see `x[1]`.").messages
     assert asked["content"] == "Is it [1]?"
     assert replied["content"] == "It is. Aged [18-65], see `x[1]`."
-    assert Exchange("?", "[1]").messages()[1]["content"] == "(no reply)"
+    assert Exchange("?", "[1]").messages[1]["content"] == "(no reply)"

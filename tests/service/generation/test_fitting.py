@@ -14,9 +14,9 @@ from indexes.base import Chunk, Hit, Vectors
 from service.budget import Deadline
 from service.errors import QuestionTooLongError
 from service.generation.base import GenerationRequest, LlmCall, Passage, Turn
-from service.generation.conversation import exchanges
+from service.generation.conversation import Exchange, exchanges
 from service.generation.fitting import Fitted, fit
-from service.generation.prompt import SYSTEM, build_messages, prompt_messages
+from service.generation.prompt import SYSTEM, block, build_messages, prompt_messages
 from service.generation.tokens import Messages, TokenCounter, TokenEstimate, estimated_tokens, most_tokens
 
 DOCUMENT_START = 70
@@ -32,6 +32,10 @@ class Words:
     async def count(self, messages: Messages) -> int | None:
         self.asked.append(messages)
         return words(messages) if len(self.asked) <= self._answers else None
+
+
+def prompt(passages: Sequence[Passage] = (), earlier: Sequence[Exchange] = (), question: str = "Why?") -> Messages:
+    return prompt_messages(question, [block(each) for each in passages], earlier)
 
 
 def words(messages: Messages) -> int:
@@ -69,7 +73,7 @@ SENTENCES = st.lists(
 TEXTS = SENTENCES.map(" ".join).filter(str.strip)
 LONG = st.builds(lambda text, times: text * times, TEXTS, st.integers(1, 25))
 CONVERSATIONS = st.lists(st.builds(Turn, st.sampled_from(["user", "assistant"]), TEXTS), max_size=10)
-BARE = words(prompt_messages("Why?", [], []))
+BARE = words(prompt())
 CONTEXTS = st.integers(BARE + 15, 700)
 
 
@@ -89,11 +93,11 @@ def test_it_fits_is_the_most_that_does_and_is_counted_seldom(
     assert [each.number for each in result.passages] == list(range(1, kept + 1))
     earlier = (len(result.messages) - 2) // 2
     newest = all_said[len(all_said) - earlier :]
-    assert result.messages == prompt_messages("Why?", result.passages, newest)
+    assert result.messages == prompt(result.passages, newest)
     assert_conversation(earlier, turns, context - result.max_tokens)
     is_cut = result.passages[-1] != asked.passages[kept - 1]
     if not is_cut and kept < len(texts):
-        longer = prompt_messages("Why?", asked.passages[: kept + 1], newest)
+        longer = prompt(asked.passages[: kept + 1], newest)
         assert words(longer) + result.max_tokens > context
     if is_cut:
         assert (kept, earlier) == (1, 0)
@@ -105,7 +109,7 @@ def test_it_fits_is_the_most_that_does_and_is_counted_seldom(
 def assert_conversation(kept: int, turns: Sequence[Turn], room: int) -> None:
     """All of the newest exchanges that take a quarter of the room, or none where not even one passage fits beside."""
     said = exchanges(turns)
-    costs = [words(prompt_messages("Why?", [], said[len(said) - n :])) - BARE for n in range(len(said) + 1)]
+    costs = [words(prompt([], said[len(said) - n :])) - BARE for n in range(len(said) + 1)]
     assert kept == 0 or costs[kept] <= room // 4
     if 0 < kept < len(said):
         assert costs[kept + 1] > room // 4
@@ -122,7 +126,7 @@ def assert_cut(result: Fitted, whole: Passage, context: int) -> None:
     if not (chunk.text.endswith((".", "!")) or "\n" in gap):
         longer = [passage(1, chunk.text + gap + next_word)]
         assert gap
-        assert words(prompt_messages("Why?", longer, [])) + result.max_tokens > context
+        assert words(prompt(longer)) + result.max_tokens > context
 
 
 def test_what_fits_by_its_bytes_is_not_counted() -> None:
@@ -143,7 +147,7 @@ def test_what_fits_by_its_bytes_is_not_counted() -> None:
     ],
 )
 def test_a_sentence_is_not_cut_unless_it_is_most_of_what_fits(text: str, kept: str) -> None:
-    room = words(prompt_messages("Why?", [passage(1, "")], [])) + 8  # words
+    room = words(prompt([passage(1, "")])) + 8  # words
     assert fitted(request([passage(1, text)]), room + 100).passages[0].hit.chunk.text == kept
 
 
@@ -194,5 +198,5 @@ def test_the_bounds_of_a_text(text: str) -> None:
 
 
 def test_the_smallest_context_holds_the_instructions() -> None:
-    assert estimated_tokens(prompt_messages("Why does it rain in Spain?", [], [])) < 512 // 2
+    assert estimated_tokens(prompt(question="Why does it rain in Spain?")) < 512 // 2
     assert len(SYSTEM) < 800

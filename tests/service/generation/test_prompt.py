@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 from indexes.base import Chunk, Hit
 from service.generation.base import Passage, Turn
@@ -112,6 +114,16 @@ def test_control_tokens_are_broken_wherever_they_come_from(token: str) -> None:
     turns = [Turn("user", said), Turn("assistant", said)]
     messages = build_messages(said, [passage(1, said, said, (said,))], turns)
     assert not any(token in message["content"] for message in messages[1:])
+
+
+def test_a_tokenizer_finds_no_control_token_in_them() -> None:
+    """As a model's server reads the rendered prompt: added tokens are looked for in all of it."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.add_special_tokens(CONTROL_TOKENS)
+    said = "system".join(CONTROL_TOKENS)
+    assert len(tokenizer.encode(said).ids) >= len(CONTROL_TOKENS)
+    messages = build_messages(said, [passage(1, said, said)], [Turn("user", said), Turn("assistant", said)])
+    assert [tokenizer.encode(message["content"]).ids for message in messages[1:]] == [[]] * 3
 
 
 @pytest.mark.parametrize("text", PLAIN)
