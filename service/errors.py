@@ -14,6 +14,7 @@ QuarryError
 └── GenerationError            the language model
     ├── LlmUnavailableError    not reachable, or refuses work
     ├── LlmTimeoutError        no token in time
+    ├── QuestionTooLongError   it leaves no room for a passage in the model's context
     └── LlmBadResponseError    an answer that is not OpenAI's protocol, or an error in mid-stream
 """
 
@@ -94,6 +95,10 @@ class LlmUnavailableError(GenerationError):
 
 class LlmTimeoutError(GenerationError):
     """The language model was too slow."""
+
+
+class QuestionTooLongError(GenerationError):
+    """The question leaves no room for a passage in the language model's context."""
 
 
 class LlmBadResponseError(GenerationError):

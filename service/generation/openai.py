@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,9 +10,11 @@ import orjson
 
 from service.budget import Deadline
 from service.errors import GenerationError, LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
-from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Passage, Turn
+from service.generation.abstention import Abstention
+from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Turn
 from service.generation.citations import CitationParser
-from service.generation.prompt import NO_ANSWER, build_messages, fitting
+from service.generation.fitting import Fitted, fit
+from service.generation.tokens import TokenEstimate
 from service.llm_settings import LlmSettings
 
 _CONNECT_TIMEOUT_S = 2.0
@@ -40,27 +41,24 @@ class OpenAIGenerator:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events; citations are whole passages."""
-        # An answer may take half of the context: the rest belongs to the passages.
-        request = replace(request, max_tokens=min(request.max_tokens, self._settings.context // 2))
-        passages = fitting(request.question, request.passages, self._settings.context, request.max_tokens)
-        parser = CitationParser({passage.number: passage for passage in passages})
-        answer: list[str] = []
+        fitted = await fit(request, self._settings.context, TokenEstimate())
+        parser = CitationParser({passage.number: passage for passage in fitted.passages})
+        abstention, said_something = Abstention(), False
         finish: str | None = None
         usage: object = {}
-        async with self._failures(), self._stream(request, passages) as lines:
+        async with self._failures(), self._stream(request, fitted) as lines:
             async for chunk in _chunks(lines):
                 usage = chunk.get("usage") or usage
                 text, finish_now = _choice(chunk)
                 finish = finish_now or finish
-                answer.append(text)
-                for event in parser.feed(text):
+                said_something = said_something or bool(text.strip())
+                for event in parser.feed(abstention.feed(text)):
                     yield event
-            if not "".join(answer).strip():
+            if not said_something:
                 raise LlmBadResponseError("the language model wrote nothing")
-        for event in parser.flush():
+        for event in [*parser.feed(abstention.flush()), *parser.flush()]:
             yield event
-        abstained = "".join(answer).strip() == NO_ANSWER
-        yield Finished(finish or "stop", abstained, _counts(usage), parser.invalid)
+        yield Finished(finish or "stop", abstention.abstained, _counts(usage), parser.invalid, fitted.left_out)
 
     @property
     def trouble(self) -> str | None:
@@ -106,13 +104,11 @@ class OpenAIGenerator:
         self._state = "ready"
 
     @asynccontextmanager
-    async def _stream(
-        self, request: GenerationRequest, passages: Sequence[Passage]
-    ) -> AsyncIterator[AsyncIterator[str]]:
+    async def _stream(self, request: GenerationRequest, fitted: Fitted) -> AsyncIterator[AsyncIterator[str]]:
         body: dict[str, Any] = {
             "model": self._settings.model,
-            "messages": build_messages(request.question, passages),
-            "max_tokens": request.max_tokens,
+            "messages": fitted.messages,
+            "max_tokens": fitted.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
