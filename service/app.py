@@ -38,6 +38,7 @@ from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
+from service.generation.supervision import Supervision
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
@@ -130,9 +131,11 @@ async def _construct(
         ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
     )
     generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(settings.answer.min_score)}
-    generators |= {name: OpenAIGenerator(llm, settings.llm_url(name)) for name, llm in settings.llm.items()}
+    for name, llm in settings.llm.items():
+        generators[name] = OpenAIGenerator(llm, settings.llm_url(name), Supervision(), metrics.llm.of(name))
     for generator in generators.values():
         stack.push_async_callback(generator.close)
+        await generator.start()
     for name in catalog.names():
         _look_at(name, catalog, maintenance)
     reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
