@@ -97,6 +97,7 @@ class ChatClient:
         content = None if body is None else orjson.dumps(body)
         sent = self._client.build_request(method, path, content=content, headers=_json({}))
         patience = Patience(deadline)
+        patience.heard()  # there is no first text before the rest
         async with self._replied(sent, patience) as response:
             read = await _read(response, patience)
         try:
@@ -148,5 +149,8 @@ def _named() -> Iterator[None]:
         raise LlmTimeoutError(f"the language model sent nothing for too long ({type(error).__name__})") from error
     except httpx.DecodingError as error:
         raise LlmBadResponseError(f"the language model's reply cannot be decoded: {error}") from error
-    except httpx.TransportError as error:
+    except httpx.ConnectError as error:
         raise LlmUnavailableError(f"the language model cannot be reached: {error}") from error
+    except httpx.TransportError as error:
+        said = str(error) or type(error).__name__
+        raise LlmUnavailableError(f"the connection to the language model broke: {said}") from error
