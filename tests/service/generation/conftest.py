@@ -59,11 +59,12 @@ class Opened:
 
 @pytest.fixture
 def opened() -> Callable[..., AbstractAsyncContextManager[Opened]]:
-    """(server, watched=False, supervision=None, **settings) -> a generator that asks the server."""
+    """(scripted, watched=False, supervision=None, **settings) -> a generator that asks the server."""
 
     @asynccontextmanager
     async def open_(
-        server: ScriptedLlm,
+        scripted: ScriptedLlm,
+        /,
         *,
         watched: bool = False,
         supervision: Supervision | None = None,
@@ -71,9 +72,9 @@ def opened() -> Callable[..., AbstractAsyncContextManager[Opened]]:
         **settings: Any,  # noqa: ANN401
     ) -> AsyncIterator[Opened]:
         registry = CollectorRegistry()
-        async with server.listening(socket):
-            llm = LlmSettings(url=server.url, model="tiny", **settings)
-            generator = OpenAIGenerator(llm, server.url, supervision, LlmMetrics(registry).of("main"))
+        async with scripted.listening(socket):
+            llm = LlmSettings(url=scripted.url, model="tiny", **settings)
+            generator = OpenAIGenerator(llm, scripted.url, supervision, LlmMetrics(registry).of("main"))
             if watched:
                 await generator.start()
             try:
