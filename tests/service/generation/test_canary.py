@@ -1,7 +1,7 @@
 """When a model server is no longer asked, and how it comes back."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -200,13 +200,25 @@ def test_whoever_runs_the_server_is_believed(phase: str, opened: Open, asked: As
     asyncio.run(scenario())
 
 
-def test_no_canary_while_another_asks_the_server(opened: Open, asked: Ask) -> None:
+def test_no_canary_while_another_asks_the_server(opened: Open, asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = []
+
+    def counted() -> Iterator[float]:
+        while True:
+            pauses.append(0.001)
+            yield 0.001
+
+    monkeypatch.setattr("service.generation.canary._pauses", counted)
+
     async def scenario() -> None:
         supervision, server = Supervision(), ScriptedLlm([DEAD])
         async with opened(server, watched=True, supervision=supervision) as it:
-            await eventually(lambda: server.of("/v1/models"))
+            for _ in range(3):
+                await fail(it, asked())
             supervision.enter("starting")
-            it.generator._server._health.breaker.open("died")
+            before = server.canaries
+            await eventually(lambda: len(pauses) > 5)
+            assert server.canaries == before == 0
             supervision.enter("ready")
             await eventually(lambda: it.generator.trouble is None)
             assert server.canaries == 1

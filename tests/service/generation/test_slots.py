@@ -147,6 +147,23 @@ def test_a_slot_given_to_who_is_cancelled_in_the_same_moment_goes_on() -> None:
     run(scenario)
 
 
+def test_who_was_cancelled_before_the_slot_came_is_passed_over() -> None:
+    async def scenario() -> None:
+        slots = Slots(1, 5)
+        holder, doomed, next_ = Caller(slots), Caller(slots), Caller(slots)
+        await settled()
+        holder.let_go.set()
+        doomed.task.cancel()  # both run in the next turn of the loop, the holder first
+        await settled()
+        assert doomed.task.cancelled()
+        assert next_.has_slot
+        next_.let_go.set()
+        await asyncio.gather(holder.task, next_.task)
+        assert slots.in_use == 0
+
+    run(scenario)
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("arrive"), st.integers(-1, 1)),
