@@ -13,6 +13,7 @@ QuarryError
     ├── LlmUnavailableError    not reachable, or refuses work
     │   └── LlmOverloadedError its queue is full, or ours in front of it
     ├── LlmTimeoutError        no token in time
+    ├── QuestionTooLongError   it leaves no room for a passage in the model's context
     └── LlmBadResponseError    an answer that is not OpenAI's protocol, or an error in mid-stream
         └── LlmRefusedError    what was asked is at fault, as the server sees it
             └── PromptTooLongError
@@ -87,6 +88,10 @@ class LlmOverloadedError(LlmUnavailableError):
 
 class LlmTimeoutError(GenerationError):
     """The language model was too slow."""
+
+
+class QuestionTooLongError(GenerationError):
+    """The question leaves no room for a passage in the language model's context."""
 
 
 class LlmBadResponseError(GenerationError):

@@ -69,6 +69,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.DeadlineExceededError, Kind("deadline_exceeded", 504)),
     (service.LlmTimeoutError, Kind("llm_timeout", 504)),
     (service.LlmBadResponseError, Kind("llm_bad_response", 502)),
+    (service.QuestionTooLongError, Kind("context_length_exceeded", 400)),
     (service.GenerationError, Kind("llm_unavailable", 503, retryable=True)),
     (Exception, INTERNAL),
 )

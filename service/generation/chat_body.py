@@ -2,12 +2,10 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 
 from service.generation.base import LlmCall, Priority
+from service.generation.tokens import Messages
 from service.llm_settings import LlmSettings
-
-Messages = Sequence[dict[str, str]]
 
 _SECRET_BYTES = 32
 _SALT_BYTES = 16

@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.generation.base import Expectation, LlmCall
 from service.generation.canary import Canary
-from service.generation.chat_body import ChatBodies, Messages
+from service.generation.chat_body import ChatBodies
 from service.generation.chat_client import ChatClient
 from service.generation.chat_stream import Piece, pieces
 from service.generation.llm_costs import LlmCosts
@@ -31,6 +31,7 @@ from service.generation.server_health import ServerHealth
 from service.generation.slots import Slots
 from service.generation.stopwatch import Stopwatch
 from service.generation.supervision import Supervision
+from service.generation.tokens import Messages
 from service.llm_settings import LlmSettings
 from service.telemetry.llm import LlmMeters, Outcome
 

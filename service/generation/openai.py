@@ -11,10 +11,13 @@ from service.errors import PromptTooLongError
 from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Priority, Turn
 from service.generation.chat_stream import Piece
 from service.generation.citations import CitationParser
+from service.generation.fitting import fit
 from service.generation.model_server import ModelServer
-from service.generation.prompt import NO_ANSWER, build_messages, fitting
-from service.generation.rewrite import rewrite_messages
+from service.generation.prompt import NO_ANSWER
+from service.generation.rewrite import REWRITE_TOKENS, fit_rewrite, standalone_question
+from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
+from service.generation.tokens import TokenCounter, TokenEstimate
 from service.llm_settings import LlmSettings
 from service.telemetry.llm import LlmMeters, LlmMetrics
 
@@ -22,8 +25,7 @@ from service.telemetry.llm import LlmMeters, LlmMetrics
 # holds: the last is enough for text of one character a token where three were expected.
 _ROOMS = 4
 _SMALLER = 0.6
-# A question is a sentence or two, and the same words should give the same search.
-_REWRITE_TOKENS = 128
+# The same words should give the same search.
 _REWRITE_TEMPERATURE = 0.0
 
 
@@ -34,6 +36,7 @@ class OpenAIGenerator:
         url: where the server listens.
         supervision: what runs the server; None when it is not ours.
         meters: None counts into nothing.
+        tokens: counts prompts in this process; None asks vLLM, or estimates for other servers.
     """
 
     def __init__(
@@ -42,9 +45,11 @@ class OpenAIGenerator:
         url: str,
         supervision: Supervision | None = None,
         meters: LlmMeters | None = None,
+        tokens: TokenCounter | None = None,
     ) -> None:
         self._settings = settings
         self._url = url
+        self._tokens = tokens
         unread = LlmMetrics(CollectorRegistry()).of(settings.model)
         self._server = ModelServer(settings, url, supervision or Supervision(), meters or unread)
 
@@ -65,14 +70,13 @@ class OpenAIGenerator:
 
     async def _written(self, request: GenerationRequest, room: int) -> AsyncGenerator[Event, None]:
         began = time.perf_counter()
-        # An answer may take half of the context: the rest belongs to the passages.
-        max_tokens = min(request.max_tokens, room // 2)
-        passages = fitting(request.question, request.passages, room, max_tokens)
-        messages = build_messages(request.question, passages)
+        fitted = await fit(request, room, self._counter(request.call))
         prompt_s = time.perf_counter() - began
-        parser = CitationParser({passage.number: passage for passage in passages})
+        parser = CitationParser({passage.number: passage for passage in fitted.passages})
         texts, whole = list[str](), Piece()
-        async with aclosing(self._server.stream(messages, max_tokens, request.temperature, request.call)) as pieces:
+        async with aclosing(
+            self._server.stream(fitted.messages, fitted.max_tokens, request.temperature, request.call)
+        ) as pieces:
             async for piece in pieces:
                 texts.append(piece.text)
                 whole = whole.followed_by(piece)
@@ -85,7 +89,7 @@ class OpenAIGenerator:
             abstained="".join(texts).strip() == NO_ANSWER,
             usage=whole.usage,
             invalid_markers=parser.invalid,
-            left_out=len(request.passages) - len(passages),
+            left_out=fitted.left_out,
             timings=whole.timings,
             prompt_s=prompt_s,
         )
@@ -109,12 +113,19 @@ class OpenAIGenerator:
     async def standalone(self, question: str, turns: Sequence[Turn], call: LlmCall) -> str:
         """The question as it would be asked without the turns before it; ahead of the answers in every queue."""
         urgent = replace(call, priority=min(call.priority, Priority.REWRITE))
-        messages = rewrite_messages(question, turns)
-        async with (
-            self._server.admitted(urgent),
-            aclosing(self._server.stream(messages, _REWRITE_TOKENS, _REWRITE_TEMPERATURE, urgent)) as pieces,
-        ):
-            return "".join([piece.text async for piece in pieces]).strip()
+        async with self._server.admitted(urgent):
+            messages = await fit_rewrite(question, turns, self._server.context, self._counter(urgent))
+            if messages is None:
+                return question
+            stream = self._server.stream(messages, REWRITE_TOKENS, _REWRITE_TEMPERATURE, urgent)
+            async with aclosing(stream) as pieces:
+                return standalone_question("".join([piece.text async for piece in pieces]), question)
+
+    def _counter(self, call: LlmCall) -> TokenCounter:
+        """Who counts prompts: a tokenizer here, else vLLM itself; any other server counts for nobody."""
+        if self._tokens is not None:
+            return self._tokens
+        return ServedTokens(self._server, call.deadline) if self._settings.is_vllm else TokenEstimate()
 
     async def start(self) -> None:
         """Begin to watch the server; it need not be there yet."""

@@ -1,8 +1,8 @@
 """Prompts counted by the vLLM server that will read them."""
 
 from service.budget import Deadline
-from service.generation.chat_body import Messages
 from service.generation.model_server import ModelServer
+from service.generation.tokens import Messages
 
 
 class ServedTokens:

@@ -93,6 +93,20 @@ def test_it_is_tried_a_few_times_only(opened: Open, asked: Ask) -> None:
     asyncio.run(scenario())
 
 
+def test_a_prompt_that_may_be_too_long_is_counted_by_vllm_and_only_then(opened: Open, asked: Ask) -> None:
+    async def scenario() -> None:
+        server = ScriptedLlm([YES], tokenize=llm.replying(200, {"count": 100}))
+        async with opened(server, server="vllm", context=2048) as it:
+            await it.ask(asked())
+            assert server.of("/tokenize") == []
+            finished = (await it.ask(asked(passages=10, text=LONG)))[-1]
+            assert isinstance(finished, Finished)
+            assert finished.left_out == 0  # it has fewer tokens than its bytes, as the server says
+            assert len(server.of("/tokenize")) == 1
+
+    asyncio.run(scenario())
+
+
 def test_vllm_counts_a_prompt(opened: Open) -> None:
     async def scenario() -> None:
         counted = {"count": 42, "max_model_len": 2048, "tokens": [1] * 42}

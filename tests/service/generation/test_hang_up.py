@@ -11,7 +11,7 @@ import pytest
 import scripted_llm as llm
 from scripted_llm import ScriptedLlm, eventually, said
 from service.budget import Deadline
-from service.generation.base import Delta, GenerationRequest, LlmCall
+from service.generation.base import Delta, GenerationRequest, LlmCall, Turn
 from service.generation.chat_client import ChatClient
 
 Ask = Callable[..., GenerationRequest]
@@ -82,7 +82,7 @@ def test_cancelling_a_rewrite(opened: Open) -> None:
         server = ScriptedLlm([llm.silent])
         async with opened(server) as it:
             call = LlmCall(Deadline.after(60_000))
-            asking = asyncio.create_task(it.generator.standalone("And then?", [], call))
+            asking = asyncio.create_task(it.generator.standalone("And then?", [Turn("user", "Do keys rotate?")], call))
             await eventually(lambda: server.asked)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -152,6 +152,16 @@ def test_a_rewrite_goes_first(opened: Open, asked: Ask) -> None:
     asyncio.run(scenario())
 
 
+def test_a_question_with_nothing_before_it_is_not_rewritten(opened: Open) -> None:
+    async def scenario() -> None:
+        server = ScriptedLlm([YES])
+        async with opened(server) as it:
+            assert await it.generator.standalone("Why?", [], LlmCall(Deadline.after(60_000))) == "Why?"
+            assert server.asked == []
+
+    asyncio.run(scenario())
+
+
 def test_edges_are_those_of_vllm() -> None:
     """Of vllm/v1/metrics/buckets.py: panels compare bucket by bucket."""
     registry = CollectorRegistry()

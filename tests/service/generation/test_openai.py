@@ -125,7 +125,7 @@ def test_what_the_model_is_sent(language_model: LanguageModel, llm_requests: lis
     assert plain["authorization"] is None
     system, user = sent["messages"]
     assert system["content"] == SYSTEM
-    assert "[2]\n<passage>\nTitle 2\nPassage 2.\n</passage>" in user["content"]
+    assert "[2] Title 2\n> Passage 2.\n" in user["content"]
     assert user["content"].endswith("Question: Why?")
 
 
@@ -133,8 +133,8 @@ def test_passages_that_do_not_fit_are_left_out_and_cannot_be_cited(
     language_model: LanguageModel, llm_requests: list[dict[str, Any]]
 ) -> None:
     events = generate(language_model([*said("See [1] and [30]."), DONE]), request(passages=40), context=512)
-    assert "\nTitle 1\n" in llm_requests[0]["messages"][1]["content"]
-    assert "\nTitle 30\n" not in llm_requests[0]["messages"][1]["content"]
+    assert "[1] Title 1\n" in llm_requests[0]["messages"][1]["content"]
+    assert "[30] Title 30\n" not in llm_requests[0]["messages"][1]["content"]
     assert text_of(events) == "See [1] and."
     assert isinstance(events[-1], Finished)
     assert events[-1].invalid_markers == 1
