@@ -41,6 +41,8 @@ _log = logging.getLogger("quarry.llm")
 _PAUSES_S = (0.05, 0.15)
 # A token of an idle server takes a fraction of this, and a frozen one is to be seen within it.
 _CANARY_MS = 5000
+# Of what is left until the deadline: an estimate is at hand where the count does not come.
+_COUNT_SHARE = 0.25
 _LEARN_MS = 2000
 
 # The first row whose type matches counts.
@@ -125,15 +127,10 @@ class ModelServer:
         stopwatch.teach(self._costs, sum(len(message["content"]) for message in messages), usage)
 
     async def count(self, messages: Messages, deadline: Deadline) -> int | None:
-        """Tokens of these messages as a prompt, counted by vLLM; None where that cannot be had.
-
-        Raises:
-            LlmTimeoutError: the deadline passed.
-        """
+        """Tokens of these messages as a prompt, counted by vLLM; None where that cannot be had soon."""
+        soon = deadline.earlier((1 - _COUNT_SHARE) * deadline.remaining())
         try:
-            reply = await self._client.tokenize(self._bodies.tokenize(messages), deadline)
-        except LlmTimeoutError:
-            raise
+            reply = await self._client.tokenize(self._bodies.tokenize(messages), soon)
         except GenerationError as error:
             _log.info("prompts cannot be counted by the language model's server: %s", error)
             return None

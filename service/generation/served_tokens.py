@@ -17,9 +17,5 @@ class ServedTokens:
         self._deadline = deadline
 
     async def count(self, messages: Messages) -> int | None:
-        """Tokens of the whole prompt, with the opening of the answer; None where the server cannot be asked.
-
-        Raises:
-            LlmTimeoutError: the deadline passed.
-        """
+        """Tokens of the whole prompt, with the opening of the answer; None where the server does not say soon."""
         return await self._server.count(messages, self._deadline)

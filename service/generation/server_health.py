@@ -67,7 +67,7 @@ class ServerHealth:
         self._last_failure = str(error)
         if self._counts(error, patience):
             self.breaker.failed(str(error))
-        elif isinstance(error, LlmTimeoutError):
+        elif isinstance(error, LlmTimeoutError) and patience.waited_s >= self._usual_s():
             self._suspect()
 
     def left(self, patience: Patience) -> None:
@@ -86,6 +86,11 @@ class ServerHealth:
         if isinstance(error, LlmOverloadedError | LlmTimeoutError) and self.has_been_heard(patience.waited_s):
             return False
         return not isinstance(error, LlmTimeoutError) or patience.waited_s >= self._late_s()
+
+    def _usual_s(self) -> float:
+        """A wait that was shorter says nothing about the server."""
+        expected = self._costs.expectation
+        return expected.first_token_s if expected else 0.0
 
     def _late_s(self) -> float:
         expected = self._costs.expectation

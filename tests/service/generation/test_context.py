@@ -11,7 +11,7 @@ import pytest
 import scripted_llm as llm
 from scripted_llm import ScriptedLlm, eventually, said, usage
 from service.budget import Deadline
-from service.errors import LlmTimeoutError, PromptTooLongError
+from service.errors import PromptTooLongError
 from service.generation.base import Finished, GenerationRequest
 from service.generation.served_tokens import ServedTokens
 
@@ -121,20 +121,18 @@ def test_vllm_counts_a_prompt(opened: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [llm.replying(404, {}), llm.replying(200, {"count": "x"}), llm.replying(200, b"<"), llm.torn]
+    "reply", [llm.replying(404, {}), llm.replying(200, {"count": "x"}), llm.replying(200, b"<"), llm.torn, llm.silent]
 )
-def test_a_server_that_does_not_count(reply: llm.Behaviour, opened: Open) -> None:
+def test_a_server_that_does_not_count(reply: llm.Behaviour, opened: Open, asked: Ask) -> None:
+    """An estimate decides, and there is time left for the answer."""
+
     async def scenario() -> None:
-        async with opened(ScriptedLlm(tokenize=reply)) as it:
-            assert await ServedTokens(it.generator._server, Deadline.after(60_000)).count(MESSAGES) is None
-
-    asyncio.run(scenario())
-
-
-def test_a_count_that_does_not_come(opened: Open) -> None:
-    async def scenario() -> None:
-        async with opened(ScriptedLlm(tokenize=llm.silent)) as it:
-            with pytest.raises(LlmTimeoutError):
-                await ServedTokens(it.generator._server, Deadline.after(30)).count(MESSAGES)
+        server = ScriptedLlm([YES], tokenize=reply)
+        async with opened(server, server="vllm", context=2048) as it:
+            assert await ServedTokens(it.generator._server, Deadline.after(400)).count(MESSAGES) is None
+            finished = (await it.ask(asked(4000, passages=10, text=LONG)))[-1]
+            assert isinstance(finished, Finished)
+            assert finished.left_out > 0
+            assert len(server.of("/tokenize")) == 2
 
     asyncio.run(scenario())
