@@ -1,59 +1,49 @@
-"""Markers like [2] in a stream of tokens: kept where they name a passage, left out and counted where they do not."""
+"""Markers in the model's text: kept where they name a passage, left out and counted where they do not."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from service.generation.base import Cited, Delta, Passage
-
-# The longest list between brackets: a hundred passages fit, and what is longer is text however it was split.
-_LIST = r"[\d\s,]{0,400}"
-_MARKER = re.compile(rf"\s{{0,8}}\[(?={_LIST}\])\s*(\d+(?:\s*,\s*\d+)*)\s*\]")
-# What could still become a marker, with the space before it: it waits for the next token.
-_UNDECIDED = re.compile(rf"\s{{0,8}}(?:\[{_LIST})?\Z")
-_SPACE = re.compile(r"^\s*")
+from service.generation.markers import Marker, MarkerScanner
 
 
 class CitationParser:
     """Feed it the model's text piece by piece; it hands on the text to show and the citations in it.
 
-    A marker may be split between pieces in any way. ``[1, 3]`` is two citations and shown as ``[1][3]``. The cited text
-    is the whole passage.
+    What counts as a marker is told in ``markers``. However it was written it is shown as ``[1]``, several numbers as
+    ``[1][3]``, each once. A number that names no passage goes, and the space before a marker of which nothing is left.
+    A range is a marker only if its first number names a passage: ``[18-65]`` and ``[0-9]`` stay what they are. The
+    cited text is the whole passage.
     """
 
     def __init__(self, passages: Mapping[int, Passage]) -> None:
         self._passages = passages
-        self._held = ""
+        self._scanner = MarkerScanner()
         self._written = 0
         self.invalid = 0
 
     def feed(self, text: str) -> Iterator[Delta | Cited]:
         """Events for all text that is decided now."""
-        self._held += text
-        undecided = _UNDECIDED.search(self._held)
-        cut = undecided.start() if undecided else len(self._held)
-        ready, self._held = self._held[:cut], self._held[cut:]
-        return self._events(ready)
+        return self._events(self._scanner.feed(text))
 
     def flush(self) -> Iterator[Delta | Cited]:
         """Events for what was still held back at the end of the stream."""
-        ready, self._held = self._held, ""
-        return self._events(ready)
+        return self._events(self._scanner.flush())
 
-    def _events(self, text: str) -> Iterator[Delta | Cited]:
-        position = 0
-        for match in _MARKER.finditer(text):
-            yield from self._delta(text[position : match.start()])
-            yield from self._citations(match)
-            position = match.end()
-        yield from self._delta(text[position:])
+    def _events(self, found: Iterable[str | Marker]) -> Iterator[Delta | Cited]:
+        for each in found:
+            if isinstance(each, Marker):
+                yield from self._citations(each)
+            else:
+                yield from self._delta(each)
 
-    def _citations(self, match: re.Match[str]) -> Iterator[Delta | Cited]:
-        numbers = [int(number) for number in match[1].split(",")]
-        known = [number for number in numbers if number in self._passages]
-        self.invalid += len(numbers) - len(known)
+    def _citations(self, marker: Marker) -> Iterator[Delta | Cited]:
+        if any(len(item) > 1 and item[0] not in self._passages for item in marker.items):
+            yield from self._delta(marker.written)
+            return
+        known = dict.fromkeys(number for item in marker.items for number in item if number in self._passages)
+        self.invalid += sum(any(number not in self._passages for number in item) for item in marker.items)
         if known:
-            space = _SPACE.match(match[0])
-            yield from self._delta(space[0] if space else "")
+            yield from self._delta(marker.space)
         for number in known:
             chunk = self._passages[number].hit.chunk
             start = self._written

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from service.generation.base import Turn
+from service.generation.markers import without_markers
 from service.generation.quoting import without_control_tokens
 from service.generation.tokens import Messages
 
@@ -22,10 +23,11 @@ class Exchange:
     assistant: str
 
     def messages(self) -> Messages:
-        """Two chat messages."""
+        """Two chat messages. The markers of the reply are left out: they name the passages of another prompt."""
+        reply = without_markers(self.assistant) or _NO_REPLY
         return [
             {"role": "user", "content": without_control_tokens(self.user)},
-            {"role": "assistant", "content": without_control_tokens(self.assistant)},
+            {"role": "assistant", "content": without_control_tokens(reply)},
         ]
 
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from service.errors import PromptTooLongError
+from service.generation.abstention import Abstention
 from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Priority, Turn
 from service.generation.chat_stream import Piece
 from service.generation.citations import CitationParser
 from service.generation.fitting import fit
 from service.generation.model_server import ModelServer
-from service.generation.prompt import NO_ANSWER
 from service.generation.rewrite import REWRITE_TOKENS, fit_rewrite, standalone_question
 from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
@@ -73,20 +73,19 @@ class OpenAIGenerator:
         fitted = await fit(request, room, self._counter(request.call))
         prompt_s = time.perf_counter() - began
         parser = CitationParser({passage.number: passage for passage in fitted.passages})
-        texts, whole = list[str](), Piece()
+        abstention, whole = Abstention(), Piece()
         async with aclosing(
             self._server.stream(fitted.messages, fitted.max_tokens, request.temperature, request.call)
         ) as pieces:
             async for piece in pieces:
-                texts.append(piece.text)
                 whole = whole.followed_by(piece)
-                for event in parser.feed(piece.text):
+                for event in parser.feed(abstention.feed(piece.text)):
                     yield event
-        for event in parser.flush():
+        for event in [*parser.feed(abstention.flush()), *parser.flush()]:
             yield event
         yield Finished(
             reason=whole.finish or "stop",
-            abstained="".join(texts).strip() == NO_ANSWER,
+            abstained=abstention.abstained,
             usage=whole.usage,
             invalid_markers=parser.invalid,
             left_out=fitted.left_out,

@@ -306,5 +306,5 @@ def test_passages_are_the_nearest_and_no_more_than_set(
         prompt = llm_requests[0]["messages"][1]["content"]
         assert [chunk["document_id"] for chunk in reply["chunks"][:2]] == ["0", "1"]
         assert len(reply["chunks"]) == 5
-        assert prompt.count("<passage>") == 2
+        assert prompt.count("\n> ") == 2
         assert "Honey bees sleep here." in prompt

@@ -143,9 +143,10 @@ def test_passages_that_do_not_fit_are_left_out_and_cannot_be_cited(
 
 @pytest.mark.parametrize(("answer", "abstained"), [(NO_ANSWER, True), (f" {NO_ANSWER}\n", True), ("No.", False)])
 def test_abstaining(language_model: LanguageModel, answer: str, abstained: bool) -> None:
-    finished = generate(language_model([*said(*answer), DONE]))[-1]
+    *before, finished = generate(language_model([*said(*answer), DONE]))
     assert isinstance(finished, Finished)
     assert finished.abstained == abstained
+    assert text_of(before) == ("" if abstained else answer)
 
 
 @pytest.mark.parametrize("blank", [[], ["", " \n"]])
