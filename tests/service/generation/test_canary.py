@@ -200,6 +200,49 @@ def test_whoever_runs_the_server_is_believed(phase: str, opened: Open, asked: As
     asyncio.run(scenario())
 
 
+def test_trouble_refuses_before_the_queue_and_behind_it(opened: Open, asked: Ask) -> None:
+    """Nobody waits for a slot of a server in trouble, and nobody who did is sent there."""
+
+    async def scenario() -> None:
+        supervision, gate = Supervision(), asyncio.Event()
+        server = ScriptedLlm([llm.gated(gate, said("Yes."))])
+        async with opened(server, supervision=supervision, max_streams=1) as it:
+            holder = asyncio.create_task(it.ask(asked()))
+            await eventually(lambda: server.asked)
+            waiter = asyncio.create_task(it.ask(asked()))
+            await eventually(lambda: it.metric("quarry_llm_queue") == 1)
+            supervision.enter("down")
+            with pytest.raises(LlmUnavailableError, match="was not asked"):
+                await it.ask(asked())
+            assert not holder.done()
+            gate.set()
+            await holder
+            with pytest.raises(LlmUnavailableError, match="was not asked"):
+                await waiter
+            assert len(server.asked) == 1
+            assert it.metric("quarry_llm_slots") == 0
+
+    asyncio.run(scenario())
+
+
+def test_who_goes_away_after_a_long_silence_leaves_a_suspicion(
+    opened: Open, asked: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.generation.server_health._LATE_UNKNOWN_S", 0.0)
+
+    async def scenario() -> None:
+        server = ScriptedLlm([llm.silent])
+        async with opened(server, watched=True) as it:
+            asking = asyncio.create_task(it.ask(asked()))
+            await eventually(lambda: server.asked)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await eventually(lambda: server.canaries)
+            assert it.generator.trouble is None
+
+    asyncio.run(scenario())
+
+
 def test_no_canary_while_another_asks_the_server(opened: Open, asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = []
 

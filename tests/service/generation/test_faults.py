@@ -147,3 +147,15 @@ def test_nothing_but_done_is_no_success(opened: Open, asked: Ask) -> None:
             assert it.metric("quarry_llm_requests_total", outcome="ok") == 0
 
     asyncio.run(scenario())
+
+
+def test_a_stream_must_say_that_it_is_one(opened: Open, asked: Ask) -> None:
+    """A proxy's page may hold anything, also lines that look like events."""
+
+    async def scenario() -> None:
+        page = llm.replying(200, said("Buy now.") + DONE, "content-type: text/html\r\n")
+        async with opened(ScriptedLlm([page])) as it:
+            with pytest.raises(LlmBadResponseError, match="is 'text/html', not text/event-stream"):
+                await it.ask(asked())
+
+    asyncio.run(scenario())
