@@ -159,9 +159,11 @@ async def _construct(
         ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
     )
     generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(settings.answer.min_score)}
-    generators |= {name: OpenAIGenerator(llm, settings.llm_url(name)) for name, llm in settings.llm.items()}
+    for name, llm in settings.llm.items():
+        generators[name] = OpenAIGenerator(llm, settings.llm_url(name), supervisions[name], metrics.llm.of(name))
     for generator in generators.values():
         stack.push_async_callback(generator.close)
+        await generator.start()
     pace = Pace()
     retriever = Retriever(library, embedders, readers, settings, pace, maintenance.notify)
     for name in catalog.names():

@@ -13,9 +13,12 @@ QuarryError
 │   └── DeadlineTooShortError  no server, however idle, could have kept it
 └── GenerationError            the language model
     ├── LlmUnavailableError    not reachable, or refuses work
+    │   └── LlmOverloadedError its queue is full, or ours in front of it
     ├── LlmTimeoutError        no token in time
     ├── QuestionTooLongError   it leaves no room for a passage in the model's context
     └── LlmBadResponseError    an answer that is not OpenAI's protocol, or an error in mid-stream
+        └── LlmRefusedError    what was asked is at fault, as the server sees it
+            └── PromptTooLongError
 """
 
 
@@ -93,6 +96,14 @@ class LlmUnavailableError(GenerationError):
     """The language model cannot be reached or refuses work."""
 
 
+class LlmOverloadedError(LlmUnavailableError):
+    """The language model's queue is full, or ours in front of it; worth trying again after ``retry_after_s``."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class LlmTimeoutError(GenerationError):
     """The language model was too slow."""
 
@@ -103,3 +114,19 @@ class QuestionTooLongError(GenerationError):
 
 class LlmBadResponseError(GenerationError):
     """The language model's server spoke something else than OpenAI's protocol, or reported an error in mid-stream."""
+
+
+class LlmRefusedError(LlmBadResponseError):
+    """The language model's server refused the request itself: asked again it would refuse again."""
+
+
+class PromptTooLongError(LlmRefusedError):
+    """Prompt and answer do not fit into the model's context.
+
+    Attributes:
+        context: tokens it holds, where the server said so.
+    """
+
+    def __init__(self, message: str, context: int | None = None) -> None:
+        super().__init__(message)
+        self.context = context

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from service.telemetry.buckets import SECONDS
 from service.telemetry.device import DeviceMetrics
 from service.telemetry.index import IndexMetrics
+from service.telemetry.llm import LlmMetrics
 
 
 class Metrics:
@@ -22,6 +23,7 @@ class Metrics:
         self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.index = IndexMetrics(self.registry)
+        self.llm = LlmMetrics(self.registry)
 
     def render(self) -> bytes:
         """The text exposition format."""

@@ -1,6 +1,7 @@
 """Liveness, readiness, status and metrics."""
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from indexes.data_directory import LEAST_FREE_BYTES
 
+READY_WITHIN_S = 30.0
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 
@@ -191,3 +193,17 @@ def test_a_damaged_snapshot_is_in_the_log(open_api: OpenApi, tmp_path: Path, cap
     with open_api(index={"seal_rows": 256}):
         assert "collection docs: " in caplog.text
         assert "index.faiss is damaged" in caplog.text
+
+
+def test_a_language_model_is_watched_from_the_start(open_api: OpenApi) -> None:
+    """Nobody listens there, and nobody has to ask a question to find that out."""
+    llm = {"main": {"url": "http://127.0.0.1:9", "model": "m"}}
+    with open_api(llm=llm) as api:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while (main := api.get("/v1/status").json()["generators"]["main"])["breaker"]["state"] == "closed":
+            assert time.monotonic() < deadline
+        assert "cannot be reached" in main["breaker"]["cause"]
+        assert "cannot be reached" in main["state"]
+        assert api.get("/readyz").json()["degraded"] == ["llm"]
+        assert value(api, "quarry_llm_breaker_state", llm="main") > 0
+        assert value(api, "quarry_llm_slots", llm="main") == 0
