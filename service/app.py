@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -14,7 +14,9 @@ from threadpoolctl import threadpool_limits
 from indexes.catalog import Catalog
 from indexes.errors import StoreUnavailableError
 from indexes.ivf_pq import search_on_one_thread
-from models.base import Embedder
+from indexes.upkeep import IndexPolicy
+from models.base import Embedder, EmbedderInfo, RerankerInfo
+from models.device import gpu_uuids
 from service.admission import EngineLimits
 from service.api import (
     admin,
@@ -46,13 +48,19 @@ from service.ingest.purger import Purger
 from service.library import Library
 from service.loaded_models import LoadedModels
 from service.maintenance import Maintenance
+from service.measured_ledger import MeasuredLedger, Placed
 from service.operator import Operator
 from service.query_cache import QueryCache
 from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
+from service.telemetry.gpu import GpuReader
+from service.telemetry.gpu_watch import GpuWatch
 from service.telemetry.metrics import Metrics
+from service.telemetry.nvml import open_gpus
+
+OpenGpus = Callable[[Mapping[str, str]], GpuReader]
 
 _READER_THREADS = 4
 
@@ -60,7 +68,10 @@ _log = logging.getLogger("quarry.app")
 
 
 def create_app(
-    settings: Settings, embedder: Embedder | None = None, on_lost: Callable[[], None] = lambda: None
+    settings: Settings,
+    embedder: Embedder | None = None,
+    on_lost: Callable[[], None] = lambda: None,
+    open_gpus: OpenGpus = open_gpus,
 ) -> FastAPI:
     """The application.
 
@@ -68,13 +79,14 @@ def create_app(
         settings: everything an operator can set.
         embedder: the default one; None loads what the settings name, when the application starts.
         on_lost: called when the device is lost and the process should be started again.
+        open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
     """
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _construct(stack, settings, embedder, metrics, on_lost)
+            app.state.services = await _construct(stack, settings, embedder, metrics, on_lost, open_gpus)
             _log.info("ready", extra={"collections": len(app.state.services.library.names())})
             yield
 
@@ -97,10 +109,16 @@ def create_app(
 
 
 async def _construct(
-    stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics, on_lost: Callable[[], None]
+    stack: AsyncExitStack,
+    settings: Settings,
+    embedder: Embedder | None,
+    metrics: Metrics,
+    on_lost: Callable[[], None],
+    open_gpus: OpenGpus,
 ) -> Services:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
-    catalog = await run_sync(Catalog, settings.data_dir, await run_sync(index_policy, settings.index))
+    policy = await run_sync(index_policy, settings.index)
+    catalog = await run_sync(Catalog, settings.data_dir, policy)
     stack.callback(catalog.close)
     # The forward's workers are the only ones that should span the cores: each search stays on the thread it is made on.
     stack.enter_context(threadpool_limits(1, user_api="blas"))
@@ -136,6 +154,8 @@ async def _construct(
     for name in catalog.names():
         _look_at(name, catalog, maintenance)
     reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
+    watch = await stack.enter_async_context(GpuWatch(partial(_gpus, models.infos(), policy, open_gpus)))
+    placed = Placed(policy.device, policy.memory_there)
     operator = stack.enter_context(Operator(library, Purger(mirror), metrics, maintenance.notify))
     return Services(
         settings=settings,
@@ -150,7 +170,14 @@ async def _construct(
         maintenance=maintenance,
         reembedder=reembedder,
         operator=operator,
+        ledger=MeasuredLedger(models.infos(), library, placed, cache, settings.llm, watch),
     )
+
+
+def _gpus(models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy, open_gpus: OpenGpus) -> GpuReader:
+    """A reader that names the devices as CUDA does, where this process uses CUDA: it is not started for the names."""
+    uses_cuda = policy.device != "cpu" or any(info.device != "cpu" for info in models)
+    return open_gpus(gpu_uuids() if uses_cuda else {})
 
 
 def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
