@@ -88,7 +88,7 @@ class MeasuredLedger:
             weights = sum(info.weights_bytes for info in self._models if info.device == device)
             vectors = self._placed.memory().vectors if self._placed.device == device else 0
             rest = max(0, reserved_bytes(device) - weights - vectors)
-            yield Entry(device, Component.EMBEDDER_WORKSPACE, rest, "PyTorch's reserved memory less weights, vectors")
+            yield Entry(device, Component.EMBEDDER_PEAK, rest, "PyTorch's reserved memory less weights, vectors")
 
     def _on_the_host(self) -> Iterator[Entry]:
         for name in self._library.names():
@@ -110,7 +110,7 @@ class MeasuredLedger:
                 continue
             for device in devices & {f"cuda:{number}" for number in llm.managed.devices}:
                 kv = llm.managed.kv_cache_bytes
-                yield Entry(device, Component.LLM_KV_CACHE, kv, "settings", of=name, process="llm")
+                yield Entry(device, Component.LLM_KV_CACHE, kv, "settings", tenant=name)
 
 
 def _of_index(device: str, memory: IndexMemory, source: str, of: str = "") -> Iterator[Entry]:

@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
-from typing import Literal
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from service.telemetry.gpu import GpuMemory, GpuReading, GpuState
 
 HOST = "cpu"
+SERVE = "serve"
 # By how much the components of a process may exceed what NVML gives its pid. Beyond that the pid is another process's:
 # NVML counts in the host's pids, this process may be in a container.
 _TOLERANCE = 256 << 20
 
 
 class Component(StrEnum):
-    """What memory is held for."""
+    """What memory is held for, by the names that the plan has too; its ``index`` is vectors and codes together."""
 
     EMBEDDER_WEIGHTS = "embedder_weights"
     RERANKER_WEIGHTS = "reranker_weights"
-    EMBEDDER_WORKSPACE = "embedder_workspace"
+    EMBEDDER_PEAK = "embedder_peak"
     INDEX_VECTORS = "index_vectors"
     INDEX_CODES = "index_codes"
     INDEX_SCRATCH = "index_scratch"
@@ -45,7 +45,7 @@ class Entry:
     Attributes:
         source: who counted it.
         of: the model or collection it belongs to; empty where it belongs to none.
-        process: that holds it: this one, or a model server.
+        tenant: whose process holds it: ``serve`` is this one, else the name of a language model; empty where unknown.
     """
 
     device: str
@@ -53,7 +53,7 @@ class Entry:
     bytes: int
     source: str
     of: str = ""
-    process: Literal["quarry", "llm", "unknown"] = "quarry"
+    tenant: str = SERVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +111,13 @@ def _host(here: Sequence[Entry], resident_bytes: int) -> tuple[list[Entry], Tota
 
 
 def _card(device: str, here: Sequence[Entry], gpu: GpuReading | None, pid: int) -> tuple[list[Entry], Total]:
-    ours = [entry for entry in here if entry.process == "quarry"]
+    ours = [entry for entry in here if entry.tenant == SERVE]
     attributed = _sum(ours)
     if gpu is None or gpu.memory is None:  # a model server's figures are plans, which nothing here bears out
         return ours, Total(device, None, attributed, None)
     own, others = _processes(gpu, pid, attributed)
     # As long as no other process holds as much, the model server is not up.
-    theirs = [entry for entry in here if entry.process == "llm"]
+    theirs = [entry for entry in here if entry.tenant != SERVE]
     theirs = theirs if others is None or others >= _sum(theirs) else []
     rest = list(_residuals(device, attributed, _sum(theirs), (gpu.memory.used, own, others)))
     unattributed = next(entry.bytes for entry in rest if entry.component is Component.UNATTRIBUTED)
@@ -125,8 +125,10 @@ def _card(device: str, here: Sequence[Entry], gpu: GpuReading | None, pid: int) 
 
 
 def _processes(gpu: GpuReading, pid: int, attributed: int) -> tuple[int | None, int | None]:
-    """Bytes of this process and of all others, None for what NVML hides."""
+    """Bytes of this process and of all others, None for what NVML hides: in a container that may be all of them."""
     listed = {process.pid: process.bytes for process in gpu.processes or ()}
+    if not listed:
+        return None, None
     own = listed.pop(pid, None)
     if own is None or own < attributed - _TOLERANCE:
         return (None, None) if attributed else (0, _known_sum(listed.values()))
@@ -145,15 +147,15 @@ def _residuals(
     used, own, others = measured
     if own is None:
         rest, source = used - attributed - theirs, "nvml: used on the card less every component"
-        yield Entry(device, Component.UNATTRIBUTED, rest, source, process="unknown")
+        yield Entry(device, Component.UNATTRIBUTED, rest, source, tenant="")
         return
     yield Entry(device, Component.UNATTRIBUTED, own - attributed, "nvml: this process less its components")
     if others is not None:
         source = "nvml: other processes less their components"
-        yield Entry(device, Component.OTHER_PROCESSES, others - theirs, source, process="unknown")
+        yield Entry(device, Component.OTHER_PROCESSES, others - theirs, source, tenant="")
         theirs = others
     source = "nvml: used on the card less every process it lists"
-    yield Entry(device, Component.HIDDEN_PROCESSES, used - own - theirs, source, process="unknown")
+    yield Entry(device, Component.HIDDEN_PROCESSES, used - own - theirs, source, tenant="")
 
 
 def _sum(entries: Iterable[Entry]) -> int:

@@ -36,6 +36,7 @@ from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
 from service.scheduling.scheduler import Policy
 from service.settings import Settings
+from service.telemetry.gpu import AbsentGpus, GpuReader
 from service.telemetry.metrics import Metrics
 
 READY_WITHIN_S = 20.0
@@ -209,12 +210,15 @@ class _InProcess(httpx.BaseTransport):
 
 @pytest.fixture
 def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[httpx.Client]]]:
-    """(embedder=..., **settings) -> the application on this test's data directory, from start-up to shutdown."""
+    """(embedder=..., gpus=..., **settings) -> the application on this test's data directory, until shutdown."""
     with start_blocking_portal() as portal:
 
         @contextmanager
-        def opened(embedder: Embedder | None = None, **settings: object) -> Iterator[httpx.Client]:
-            app = create_app(Settings(data_dir=tmp_path / "data", **settings), embedder or HashingEmbedder())
+        def opened(
+            embedder: Embedder | None = None, gpus: GpuReader | None = None, **settings: object
+        ) -> Iterator[httpx.Client]:
+            made = Settings(data_dir=tmp_path / "data", **settings)
+            app = create_app(made, embedder or HashingEmbedder(), open_gpus=lambda _: gpus or AbsentGpus("a test"))
             with (
                 portal.wrap_async_context_manager(app.router.lifespan_context(app)),
                 httpx.Client(transport=_InProcess(portal, app), base_url="http://quarry") as client,
