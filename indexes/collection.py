@@ -16,12 +16,13 @@ from indexes.generation import read_store
 from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
 from indexes.pinned import pinned
+from indexes.placement import IndexMemory
 from indexes.plan import Plan
 from indexes.purge import dead_rows, needles_of_dead, purge
 from indexes.saved_index import unpacked
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
-from indexes.state import CollectionState, state_of
+from indexes.state import CollectionState, host_memory, state_of
 from indexes.store import Change, Store, StoredChunk
 from indexes.upkeep import IndexPolicy, Upkeep
 from indexes.verification import Verification, verify
@@ -191,6 +192,11 @@ class Collection:
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""
         return state_of(self._live.now, self.upkeep, self._store.counts(), self._snapshots.newest(), self.working_on)
+
+    @property
+    def memory(self) -> IndexMemory:
+        """What it takes on the host now; asks no file."""
+        return host_memory(self._live.now)
 
     @property
     def working_on(self) -> Work | None:

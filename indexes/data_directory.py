@@ -36,6 +36,19 @@ def has_room(data_dir: Path) -> bool:
         return False
 
 
+def is_owned(data_dir: Path) -> bool:
+    """Whether a process has the directory now; False where there is none, or where this one may not look."""
+    try:
+        if not (data_dir / LOCK).is_file():
+            return False
+        with FileLock(data_dir / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
+
+
 @contextmanager
 def owned(data_dir: Path) -> Iterator[DataDirectory]:
     """Hold the directory's lock, which one process has at a time.

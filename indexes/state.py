@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from indexes.placement import Placement
+from indexes.placement import IndexMemory, Placement
 from indexes.recall import RecallEstimate
 from indexes.upkeep import Upkeep
 from indexes.view import View
@@ -66,7 +66,7 @@ def state_of(
         seal_rows=upkeep.seal_rows,
         segments=[*_sealed_state(view, upkeep.placement, live_sealed), _tail_state(view, upkeep.seal_rows, live_tail)],
         dead_rows=view.rows.dead,
-        bytes=view.rows.bytes + _index_bytes(view),
+        bytes=host_memory(view).total,
         recall=upkeep.shadow.estimate,
         snapshot=saved and SavedState(saved[0], max(0.0, round(time.time() - saved[1], 1))),
         working_on=working_on,
@@ -74,8 +74,11 @@ def state_of(
     )
 
 
-def _index_bytes(view: View) -> int:
-    return 0 if view.sealed is None else round(view.sealed.index.size * view.sealed.index.bytes_per_vector)
+def host_memory(view: View) -> IndexMemory:
+    """What a view takes on the host, wherever it is searched."""
+    sealed = view.sealed
+    codes = 0 if sealed is None else round(sealed.index.size * sealed.index.bytes_per_vector)
+    return IndexMemory(view.rows.bytes, codes)
 
 
 def _sealed_state(view: View, placement: Placement, live: int) -> list[Mapping[str, object]]:

@@ -13,7 +13,7 @@ from indexes.ivf_pq import MIN_ROWS, IvfPqIndex
 from indexes.ivf_pq_params import code_bytes
 from indexes.live_view import LiveView
 from indexes.memory import available_bytes, require_memory
-from indexes.placement import Place, Placement
+from indexes.placement import IndexMemory, Place, Placement
 from indexes.retraining import IndexHealth, rebuild_reason
 from indexes.retuning import dearer
 from indexes.rows import Rows
@@ -51,6 +51,7 @@ class IndexPolicy:
         crossover: measures for a dimension; called at most once, on the thread that seals.
         device: where sealed rows are searched, for the status.
         place: puts an index there; None leaves it on the CPU.
+        memory_there: what the indexes on that device take.
     """
 
     seal_rows: int | None = None
@@ -58,6 +59,7 @@ class IndexPolicy:
     crossover: Callable[[int], int] = lambda _: LEAST_CROSSOVER
     device: str = "cpu"
     place: Place | None = None
+    memory_there: Callable[[], IndexMemory] = IndexMemory
 
 
 class Upkeep:

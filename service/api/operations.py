@@ -46,6 +46,7 @@ async def status(services: ServicesOf) -> dict[str, Any]:
         "maintenance_running": services.maintenance.is_running,
         "collections": await _collections(services),
         "aliases": services.library.aliases(),
+        **asdict(await services.ledger.read()),
     }
 
 
@@ -53,6 +54,9 @@ async def status(services: ServicesOf) -> dict[str, Any]:
 async def metrics(services: ServicesOf) -> Response:
     """Prometheus exposition."""
     services.engine.measure()
+    measured = await services.ledger.read()
+    services.metrics.gpu.follow(measured.gpus)
+    services.metrics.ledger.follow(measured.ledger)
     await _collections(services)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 

@@ -12,6 +12,7 @@ from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
 from service.maintenance import Maintenance
+from service.measured_ledger import MeasuredLedger
 from service.operator import Operator
 from service.rag import Rag
 from service.reembedding import Reembedder
@@ -38,6 +39,7 @@ class Services:
     reembedder: Reembedder
     operator: Operator
     supervised: Supervised
+    ledger: MeasuredLedger
 
 
 async def _services(request: Request) -> Services:

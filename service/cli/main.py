@@ -5,6 +5,7 @@ import typer
 from service.cli.ask import ask
 from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
+from service.cli.doctor import doctor
 from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.plan import plan
@@ -21,6 +22,7 @@ app.command()(serve)
 app.command()(up)
 app.command()(ingest)
 app.command()(ask)
+app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
 app.command()(plan)

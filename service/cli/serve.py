@@ -39,7 +39,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API."""
     share_the_cores()
-    from service.app import create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
+    from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
     flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
     if data_dir is not None:
@@ -47,7 +47,7 @@ def serve(
     settings, link = settings_or_fail(config, flags), link_or_fail()
     configure_logging(settings.server.log_level)
     share_the_interpreter()
-    app = create_app(settings, on_lost=lambda: server.lose_device(), link=link)  # noqa: PLW0108  made below
+    app = create_app(settings, Outside(on_lost=lambda: server.lose_device(), link=link))  # noqa: PLW0108  made below
     uvicorn_config = uvicorn.Config(
         app,
         host=settings.server.host,

@@ -28,7 +28,7 @@ from fastapi.responses import StreamingResponse
 from models.base import DeviceMemoryError, Embedder, Launched, TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service.admission import EngineLimits
-from service.app import create_app
+from service.app import Outside, create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.bulk_hold import BulkHold
 from service.engine import Engine, ServedModel
@@ -37,6 +37,7 @@ from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
 from service.scheduling.scheduler import Policy
 from service.settings import Settings
+from service.telemetry.gpu import AbsentGpus, GpuReader
 from service.telemetry.metrics import Metrics
 
 READY_WITHIN_S = 20.0
@@ -212,15 +213,20 @@ class _InProcess(httpx.BaseTransport):
 
 @pytest.fixture
 def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[httpx.Client]]]:
-    """(embedder=..., link=..., **settings) -> the application on this test's data directory, from start to end."""
+    """(embedder=..., link=..., gpus=..., **settings) -> the application on this test's data directory, to its end."""
     with start_blocking_portal() as portal:
 
         @contextmanager
         def opened(
-            embedder: Embedder | None = None, link: int | None = None, **settings: object
+            embedder: Embedder | None = None,
+            link: int | None = None,
+            gpus: GpuReader | None = None,
+            **settings: object,
         ) -> Iterator[httpx.Client]:
             configured = Settings(data_dir=tmp_path / "data", **settings)
-            app = create_app(configured, embedder or HashingEmbedder(), link=link)
+            reader = gpus or AbsentGpus("a test")
+            outside = Outside(embedder or HashingEmbedder(), link=link, open_gpus=lambda _: reader)
+            app = create_app(configured, outside)
             with (
                 portal.wrap_async_context_manager(app.router.lifespan_context(app)),
                 httpx.Client(transport=_InProcess(portal, app), base_url="http://quarry") as client,
@@ -318,7 +324,7 @@ def listening(tmp_path: Path) -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
         def start(embedder: Embedder | None = None, **settings: object) -> str:
-            app = create_app(Settings(data_dir=tmp_path / "served", **settings), embedder or HashingEmbedder())
+            app = create_app(Settings(data_dir=tmp_path / "served", **settings), Outside(embedder or HashingEmbedder()))
             return stack.enter_context(_running(app, None, lifespan="on"))
 
         yield start

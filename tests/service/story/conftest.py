@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from models.base import Embedder
 from models.hashing import HashingEmbedder
-from service.app import create_app
+from service.app import Outside, create_app
 from service.generation.base import Delta, Event, Expectation, Finished, GenerationRequest, LlmCall, Turn
 from service.settings import Settings
 
@@ -118,7 +118,9 @@ def open_story(tmp_path: Path) -> OpenStory:
     @asynccontextmanager
     async def opened(embedder: Embedder | None = None, url: str = NOBODY, **settings: object) -> AsyncIterator[Story]:
         llm = {"main": {"url": url, "model": "tiny"}}
-        app = create_app(Settings(data_dir=tmp_path / "data", **{"llm": llm} | settings), embedder or HashingEmbedder())
+        app = create_app(
+            Settings(data_dir=tmp_path / "data", **{"llm": llm} | settings), Outside(embedder or HashingEmbedder())
+        )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
