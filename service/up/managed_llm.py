@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.capacity.allotment import Allotment
+from service.capacity.configuration import allotment
+from service.capacity.errors import CapacityError
 from service.llm_settings import LlmSettings, ManagedSettings
 from service.settings import Settings
+from service.telemetry.gpu import GpuState
 from service.up.errors import UpError
 from service.up.vllm_command import vllm_command
 
@@ -47,11 +50,14 @@ class ManagedLlm:
         return [str(self.executable), *ours[1:]]
 
 
-def chosen(settings: Settings, environment: Mapping[str, str]) -> ManagedLlm | None:
+def chosen(settings: Settings, environment: Mapping[str, str], gpus: GpuState) -> ManagedLlm | None:
     """The managed language model of the settings; None where there is none.
 
+    Args:
+        gpus: of this machine, whose memory it shares with everything else that the settings put there.
+
     Raises:
-        UpError: there are several, or what it names is not there.
+        UpError: there are several, or what it names is not there, or it does not fit.
     """
     managed = {name: llm for name, llm in settings.llm.items() if llm.managed}
     if len(managed) > 1:
@@ -59,12 +65,31 @@ def chosen(settings: Settings, environment: Mapping[str, str]) -> ManagedLlm | N
         raise UpError(f"{names} are managed; `quarry up` runs one: leave `managed` to one of them")
     for name, llm in managed.items():
         if llm.managed:
-            return _checked(name, llm, llm.managed, settings.llm_url(name), environment)
+            return _checked(
+                name, llm, llm.managed, settings.llm_url(name), environment, _allotted(settings, name, gpus)
+            )
     return None
 
 
+def _allotted(settings: Settings, name: str, gpus: GpuState) -> Allotment:
+    """By the plan for the smallest of the cards; without any, what the operator wants."""
+    sizes = [gpu.memory.total for gpu in gpus.gpus if gpu.memory is not None]
+    if not sizes:
+        managed = settings.llm[name].managed
+        return Allotment(None, managed.kv_cache_bytes if managed else None)
+    try:
+        return allotment(settings, name, min(sizes), len(sizes))
+    except CapacityError as error:
+        raise UpError(str(error)) from error
+
+
 def _checked(
-    name: str, llm: LlmSettings, managed: ManagedSettings, url: str, environment: Mapping[str, str]
+    name: str,
+    llm: LlmSettings,
+    managed: ManagedSettings,
+    url: str,
+    environment: Mapping[str, str],
+    allotted: Allotment,
 ) -> ManagedLlm:
     found = shutil.which(managed.command, path=environment.get("PATH"))
     if found is None:
@@ -88,7 +113,7 @@ def _checked(
         Path(found).absolute(),
         socket,
         _environment(name, llm, managed, environment),
-        Allotment(None, managed.kv_cache_bytes),
+        allotted,
     )
 
 

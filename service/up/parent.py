@@ -4,9 +4,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from service.settings import Settings, environment
+from service.telemetry.gpu import GpuState
+from service.telemetry.nvml import open_gpus
 from service.up import managed_llm, run_directory
 from service.up.child import Launch
 from service.up.durations import Durations
@@ -29,7 +32,7 @@ def run_parent(settings: Settings, serve: Sequence[str], durations: Durations) -
         UpError: there is nothing to run with these settings, another parent runs, or `quarry serve` does not start.
     """
     inherited = environment()
-    llm = managed_llm.chosen(settings, inherited)
+    llm = managed_llm.chosen(settings, inherited, _gpus())
     with run_directory.owned(settings.data_dir) as directory:
         directory.end_left_over(durations.left_over_s)
         asyncio.run(_run(Launch(serve, _importing(inherited)), llm, directory, durations))
@@ -48,6 +51,12 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
     report("up", "starting", "" if llm else "no language model is managed: `quarry serve` is kept alone")
     await supervisor.run()
+
+
+def _gpus() -> GpuState:
+    """As they are now. Read once: how large a card is does not change."""
+    with closing(open_gpus({})) as reader:
+        return reader.read()
 
 
 def serve_command(arguments: Sequence[str]) -> list[str]:

@@ -118,9 +118,8 @@ def open_story(tmp_path: Path) -> OpenStory:
     @asynccontextmanager
     async def opened(embedder: Embedder | None = None, url: str = NOBODY, **settings: object) -> AsyncIterator[Story]:
         llm = {"main": {"url": url, "model": "tiny"}}
-        app = create_app(
-            Settings(data_dir=tmp_path / "data", **{"llm": llm} | settings), Outside(embedder or HashingEmbedder())
-        )
+        outside = Outside(embedder or HashingEmbedder())
+        app = create_app(Settings(data_dir=tmp_path / "data", **{"llm": llm} | settings), outside)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
