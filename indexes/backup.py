@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from indexes.backup_manifest import BackupManifest, CollectionEntry
-from indexes.data_directory import CATALOG, COLLECTIONS, STORE
-from indexes.durable import Checksum, discard, move, sync
+from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, STORE
+from indexes.durable import Checksum, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError, IndexesError
 from indexes.sqlite_copy import copy_database, fixed_view
 
@@ -66,9 +66,11 @@ def back_up(catalog: CatalogFiles, folder: Path, progress: Progress = lambda *_:
 
     Raises:
         BackupConflictError: ``folder`` has something in it, or another backup is being written to it.
-        BackupError: a database cannot be read, or ``folder`` not be written; no trace of it is left.
+        BackupError: ``folder`` is among the data, a database cannot be read, or ``folder`` not be written; no trace of
+            it is left.
     """
     folder = folder.absolute()
+    _refuse_among_data(folder, catalog.data_dir)
     _refuse_what_is_there(folder)
     with _unfinished(folder) as temporary, ExitStack() as opened:
         view = _looked_at(catalog, temporary, opened)
@@ -104,7 +106,19 @@ def verify_backup(folder: Path, progress: Progress = lambda *_: None) -> BackupM
     return manifest
 
 
+def _refuse_among_data(folder: Path, data_dir: Path) -> None:
+    """A folder there might be taken for data, or go with it. ``BACKUPS`` is neither read nor removed by anything."""
+    resolved, data_dir = folder.resolve(), data_dir.resolve()
+    if resolved.is_relative_to(data_dir) and data_dir / BACKUPS not in resolved.parents:
+        raise BackupError(
+            f"{folder} is inside the data directory {data_dir}; a backup goes to another place, or below "
+            f"{data_dir / BACKUPS}"
+        )
+
+
 def _refuse_what_is_there(folder: Path) -> None:
+    if os.path.ismount(folder):
+        raise BackupConflictError(f"{folder} is a mount point; a backup goes to a new folder in it")
     try:
         if any(folder.iterdir()):
             raise BackupConflictError(f"{folder} is not empty; a backup goes to a new folder")
@@ -119,12 +133,13 @@ def _unfinished(folder: Path) -> Iterator[Path]:
     """A new folder beside ``folder``, on the same file system, that does not outlive a failure."""
     temporary = folder.with_name(f".{folder.name}.writing")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         if temporary.exists():
             raise BackupConflictError(f"{temporary} is there: a backup is being written, or was cut short; see to it")
         os.mkdir(temporary)
     except OSError as error:
-        raise BackupError(f"cannot write to {folder.parent}: {error}") from error
+        there = next(parent for parent in folder.parents if os.path.lexists(parent))
+        raise BackupError(f"cannot write to {there}: {error.strerror}") from error
     try:
         yield temporary
     except (OSError, sqlite3.Error) as error:

@@ -72,6 +72,7 @@ class Hit:
     Attributes:
         score: what the hits are ordered by.
         scores: by retriever; ``vector`` is the cosine, whatever the metric.
+        score_per_cosine: what a cosine higher by one adds to ``score`` at the same lengths of chunk and query.
     """
 
     chunk: Chunk
@@ -79,6 +80,7 @@ class Hit:
     url: str | None
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
+    score_per_cosine: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class SearchParams:
         nprobe: inverted lists to visit; None takes what the recall curve chose.
         refine: candidates rescored exactly for each hit wanted; None takes what the recall curve chose.
         filter: what the metadata of a hit's document must match.
-        explain: also say which candidates were dropped, and why.
+        explain: also say which candidates are no hits, and why.
     """
 
     top_k: int = 10

@@ -6,13 +6,13 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import orjson
 
-from indexes import aliases, reembeddings
+from indexes import catalog_rows, reembeddings
 from indexes.aliases import Aliases
 from indexes.collection import Collection
 from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned
@@ -25,19 +25,12 @@ from indexes.errors import (
     StoreUnavailableError,
 )
 from indexes.names import check_collection_name
+from indexes.preferences import Preferences
 from indexes.reembeddings import Reembedding, Route, State
 from indexes.spec import CollectionSpec
 from indexes.store import Store
 from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
-
-SCHEMA_VERSION = 2
-_SCHEMA = f"""
-CREATE TABLE collections (
-    uuid TEXT PRIMARY KEY, name TEXT UNIQUE, spec TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
-{aliases.TABLE} {reembeddings.TABLE}
-"""
-_MIGRATIONS = {2: f"{aliases.TABLE} {reembeddings.TABLE}"}
 
 
 class Catalog:
@@ -69,12 +62,15 @@ class Catalog:
         self._damaged: dict[str, str] = {}  # name -> why it could not be opened
         with ExitStack() as opened:
             opened.enter_context(owned(data_dir))
-            self._database = SqliteDatabase(data_dir / CATALOG, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
+            self._database = SqliteDatabase(
+                data_dir / CATALOG, catalog_rows.SCHEMA, catalog_rows.SCHEMA_VERSION, catalog_rows.MIGRATIONS
+            )
             opened.callback(self._database.close)
             opened.callback(self._close_collections)
             self._writer = GroupCommitWriter()
             opened.callback(self._writer.close)
             self._aliases = Aliases(self._database, self._writer)
+            self._preferences = Preferences(self._database, self._writer)
             self._open_all()
             self._opened = opened.pop_all()
 
@@ -109,6 +105,10 @@ class Catalog:
         """The name of every collection, sorted."""
         return sorted([*self._routes, *self._damaged])
 
+    def damaged(self) -> list[str]:
+        """The names of the collections that could not be opened, sorted."""
+        return sorted(self._damaged)
+
     def aliases(self) -> dict[str, str]:
         """Alias -> collection, by alias."""
         return self._aliases.mapping()
@@ -142,11 +142,14 @@ class Catalog:
             if name not in self:
                 raise CollectionNotFoundError(name)
             name = self._aliases.resolved(name)
-            named_by = ", ".join(map(repr, self._aliases.of(name)))
+            named_by = self._aliases.of(name)
             if named_by:
-                raise CollectionConflictError(f"collection {name!r} is named by the alias {named_by}: remove it first")
+                noun, them = ("alias", "it") if len(named_by) == 1 else ("aliases", "them")
+                said = f"the {noun} {', '.join(map(repr, named_by))}: remove {them} first"
+                raise CollectionConflictError(f"collection {name!r} is named by {said}")
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
-            uids = self._writer.write(self._database, partial(_forget, name=name), lambda _: self._close(name))
+            work = partial(catalog_rows.forget, name=name)
+            uids = self._writer.write(self._database, work, lambda _: self._close(name))
         for uid in uids:
             self._purge(uid)
 
@@ -179,6 +182,21 @@ class Catalog:
         """
         with self._mutation:
             self._aliases.remove(name)
+
+    def preference(self, name: str, key: str) -> str | None:
+        """What users of a collection prefer, or None; it stays with the name through a reembedding."""
+        return self._preferences.get(self._aliases.resolved(name), key)
+
+    def prefer(self, name: str, key: str, value: str | None) -> None:
+        """Keep a preference, durable when this returns; None forgets it.
+
+        Raises:
+            CollectionNotFoundError: there is no such collection.
+        """
+        with self._mutation:
+            if name not in self:
+                raise CollectionNotFoundError(name)
+            self._preferences.set(self._aliases.resolved(name), key, value)
 
     def link(self, name: str, spec: CollectionSpec) -> None:
         """Give the collection an empty mirror of that identity, which is to take its name over.
@@ -242,6 +260,7 @@ class Catalog:
         self._opened.close()
 
     def _close(self, name: str) -> None:
+        self._preferences.forget(name)
         if self._damaged.pop(name, None) is None:
             for collection in self._routes.pop(name).collections:
                 collection.close()
@@ -281,7 +300,8 @@ class Catalog:
         self._routes[name] = replace(self._routes[name], reembedding=link)
 
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
-        collection = self._new(spec, partial(_name, name=name))
+        collection = self._new(spec, partial(catalog_rows.name, name=name))
+        self._preferences.forget(name)
         self._routes[name] = Route(name, collection)
         return collection
 
@@ -291,7 +311,7 @@ class Catalog:
         So whatever has a name has a store, and a store that is missing was lost.
         """
         uid = uuid.uuid4().hex
-        self._writer.write(self._database, partial(_remember, uid=uid, spec=spec))
+        self._writer.write(self._database, partial(catalog_rows.remember, uid=uid, spec=spec))
         try:
             collection = self._open(uid, spec)
             try:
@@ -336,31 +356,5 @@ class Catalog:
         """
         folder = self._folder / uid
         shutil.rmtree(folder, ignore_errors=True)
-        work = _disown if folder.exists() else _erase
+        work = catalog_rows.disown if folder.exists() else catalog_rows.erase
         self._writer.write(self._database, partial(work, uid=uid))
-
-
-def _remember(connection: sqlite3.Connection, uid: str, spec: CollectionSpec) -> None:
-    connection.execute(
-        "INSERT INTO collections (uuid, name, spec) VALUES (?, NULL, ?)", (uid, orjson.dumps(asdict(spec)).decode())
-    )
-
-
-def _name(connection: sqlite3.Connection, uid: str, name: str) -> None:
-    connection.execute("UPDATE collections SET name = ? WHERE uuid = ?", (name, uid))
-
-
-def _forget(connection: sqlite3.Connection, name: str) -> list[str]:
-    """The deletions to finish: the collection, and its mirror where it has one."""
-    mirror = reembeddings.unlink(connection, name)
-    (uid,) = connection.execute("SELECT uuid FROM collections WHERE name = ?", (name,)).fetchone()
-    _disown(connection, uid)
-    return [uid, mirror] if mirror else [uid]
-
-
-def _disown(connection: sqlite3.Connection, uid: str) -> None:
-    connection.execute("UPDATE collections SET name = NULL WHERE uuid = ?", (uid,))
-
-
-def _erase(connection: sqlite3.Connection, uid: str) -> None:
-    connection.execute("DELETE FROM collections WHERE uuid = ?", (uid,))

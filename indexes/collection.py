@@ -16,12 +16,13 @@ from indexes.generation import read_store
 from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
 from indexes.pinned import pinned
+from indexes.placement import IndexMemory
 from indexes.plan import Plan
-from indexes.purge import needles_of_dead, purge
+from indexes.purge import dead_rows, needles_of_dead, purge
 from indexes.saved_index import unpacked
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
-from indexes.state import CollectionState, state_of
+from indexes.state import CollectionState, host_memory, state_of
 from indexes.store import Change, Store, StoredChunk
 from indexes.upkeep import IndexPolicy, Upkeep
 from indexes.verification import Verification, verify
@@ -39,9 +40,9 @@ _DELETED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class DroppedChunk:
-    """A candidate that is no hit, by its chunk; ``chunk`` is None where the store no longer has it."""
+    """A candidate that the search might have returned, by its chunk."""
 
-    chunk: str | None
+    chunk: str
     score: float
     reason: str
 
@@ -55,7 +56,9 @@ class Searched:
         plan: how the sealed rows were searched; None where there are none.
         sealed_rows: rows that IVF-PQ covers.
         tail_rows: rows that were searched exactly.
-        dropped: candidates that are no hits, if the search asked to be explained.
+        dropped: the best candidates that are no hits, if the search asked to be explained.
+        deleted: candidates that were deleted, likewise.
+        filtered: candidates of documents that fail the filter, likewise.
     """
 
     hits: Sequence[Hit]
@@ -64,6 +67,8 @@ class Searched:
     sealed_rows: int
     tail_rows: int
     dropped: Sequence[DroppedChunk] = ()
+    deleted: int = 0
+    filtered: int = 0
 
 
 class Collection:
@@ -179,7 +184,7 @@ class Collection:
         # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
         with pinned(self._store, self._live) as (snapshot, view):
             found = nearest(view, snapshot.version, query, params)
-            wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.dropped)]
+            wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.omissions.dropped)]
             stored = snapshot.chunks(wanted)
         self.upkeep.shadow.offer(view, snapshot.version, query, params, found.rows)
         return _searched(found, stored, snapshot.version)
@@ -187,6 +192,11 @@ class Collection:
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""
         return state_of(self._live.now, self.upkeep, self._store.counts(), self._snapshots.newest(), self.working_on)
+
+    @property
+    def memory(self) -> IndexMemory:
+        """What it takes on the host now; asks no file."""
+        return host_memory(self._live.now)
 
     @property
     def working_on(self) -> Work | None:
@@ -237,8 +247,9 @@ class Collection:
             ErasureError: it cannot be removed, or was found after that.
             InsufficientMemoryError, SnapshotError, StoreUnavailableError: it can be tried again.
         """
-        wanted = list(dict.fromkeys([*needles, *needles_of_dead(self._live.now)]))
-        return purge(self._writer, self._store, self.upkeep, wanted)
+        view = self._live.now
+        wanted = list(dict.fromkeys([*needles, *needles_of_dead(view)]))
+        return purge(self._writer, self._store, self.upkeep, wanted, dead_rows(view))
 
     def close(self) -> None:
         """Close the store; later calls raise StoreUnavailableError. On the writer thread, or after it has ended."""
@@ -278,19 +289,24 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
 
 def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> Searched:
     """Whatever an index claims, text that the store no longer has is never returned."""
-    rows, scores, cosines = found.rows.tolist(), found.scores.tolist(), found.cosines.tolist()
-    hits = [
-        _hit(stored[row], score, cosine)
-        for row, score, cosine in zip(rows, scores, cosines, strict=True)
-        if row in stored
-    ]
-    dropped = [_dropped(candidate, stored.get(candidate.row)) for candidate in found.dropped]
-    return Searched(hits, version, found.plan, found.sealed_rows, found.tail_rows, dropped)
+    columns = (found.rows.tolist(), found.scores.tolist(), found.cosines.tolist(), found.per_cosine.tolist())
+    hits = [_hit(stored[row], *numbers) for row, *numbers in zip(*columns, strict=True) if row in stored]
+    omissions = found.omissions
+    return Searched(
+        hits=hits,
+        version=version,
+        plan=found.plan,
+        sealed_rows=found.sealed_rows,
+        tail_rows=found.tail_rows,
+        dropped=[_dropped(lost, stored[lost.row]) for lost in omissions.dropped if lost.row in stored],
+        deleted=omissions.deleted,
+        filtered=omissions.filtered,
+    )
 
 
-def _hit(stored: StoredChunk, score: float, cosine: float) -> Hit:
-    return Hit(chunk=stored.chunk, title=stored.title, url=stored.url, score=score, scores={"vector": cosine})
+def _hit(stored: StoredChunk, score: float, cosine: float, per_cosine: float) -> Hit:
+    return Hit(stored.chunk, stored.title, stored.url, score, {"vector": cosine}, per_cosine)
 
 
-def _dropped(candidate: Dropped, stored: StoredChunk | None) -> DroppedChunk:
-    return DroppedChunk(stored.chunk.id if stored else None, candidate.score, candidate.reason)
+def _dropped(lost: Dropped, stored: StoredChunk) -> DroppedChunk:
+    return DroppedChunk(stored.chunk.id, lost.score, lost.reason)

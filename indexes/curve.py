@@ -71,6 +71,15 @@ class RecallCurve:
         """The chosen point reaches the target and its margin."""
         return self.chosen.recall >= wanted_recall(self.target)
 
+    @property
+    def frontier(self) -> tuple[CurvePoint, ...]:
+        """The points that no other beats in cost or recall without losing in the other, the cheapest first."""
+        frontier: list[CurvePoint] = []
+        for point in sorted(self.points, key=lambda point: (point.cost, -point.recall)):
+            if not frontier or point.recall > frontier[-1].recall:
+                frontier.append(point)
+        return tuple(frontier)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; ``from_json`` reads them back."""
         return asdict(self)
@@ -139,10 +148,10 @@ def measure_curve(
 
 
 def choose(points: list[CurvePoint], target: float) -> CurvePoint:
-    """The cheapest point that reaches the target and its margin; if none does, the best, of equals the cheapest."""
+    """The cheapest point that reaches the target and its margin; if none does, the best. Of equals the better one."""
     met = [point for point in points if point.recall >= wanted_recall(target)]
     if met:
-        return min(met, key=lambda point: point.cost)
+        return min(met, key=lambda point: (point.cost, -point.recall))
     return min(points, key=lambda point: (-point.recall, point.cost))
 
 

@@ -1,5 +1,6 @@
-"""A data directory as files: who owns it, and where its databases are."""
+"""A data directory as files: who owns it, where its databases are, and whether there is room for more."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -7,9 +8,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from indexes.errors import DataDirectoryError
+from indexes.errors import DataDirectoryError, DataDirectoryInUseError
 
-CATALOG, COLLECTIONS, STORE, LOCK = "catalog.db", "collections", "store.db", "lock"
+CATALOG, COLLECTIONS, STORE, LOCK, BACKUPS = "catalog.db", "collections", "store.db", "lock", "backups"
+
+# The longest text that is taken, 5,000,000 characters, makes some 15,000 chunks: with their vectors of 1,024 dimensions
+# about 110 MB. They stand in the log before they stand in the file, and a write that finds no room fails.
+LEAST_FREE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +28,44 @@ class DataDirectory:
         return nullcontext()
 
 
+def has_room(data_dir: Path) -> bool:
+    """The file system has ``LEAST_FREE_BYTES`` for this user; not where it cannot even be asked."""
+    try:
+        return shutil.disk_usage(data_dir).free >= LEAST_FREE_BYTES
+    except OSError:
+        return False
+
+
+def is_owned(data_dir: Path) -> bool:
+    """Whether a process has the directory now; False where there is none, or where this one may not look."""
+    try:
+        if not (data_dir / LOCK).is_file():
+            return False
+        with FileLock(data_dir / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
+
+
 @contextmanager
 def owned(data_dir: Path) -> Iterator[DataDirectory]:
     """Hold the directory's lock, which one process has at a time.
 
     Raises:
-        DataDirectoryError: another one has it, or the directory cannot be written to.
+        DataDirectoryInUseError: another one has it.
+        DataDirectoryError: the directory cannot be written to.
     """
     lock = FileLock(data_dir / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise DataDirectoryError(f"{data_dir} is in use by another process") from None
+        raise DataDirectoryInUseError(data_dir) from None
     except OSError as error:
-        raise DataDirectoryError(f"cannot lock {data_dir}: {error.strerror}") from error
+        raise DataDirectoryError(
+            f"cannot lock {data_dir}, which has to be writable for that: {error.strerror}"
+        ) from error
     try:
         yield DataDirectory(data_dir)
     finally:

@@ -32,12 +32,12 @@ class SqliteDatabase:
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._writing: sqlite3.Connection | None = None
         try:
-            self.write_connection = self._connect()
             try:
                 self._prepare(schema, version, migrations)
             except BaseException:
-                self.write_connection.close()
+                self.give_up_write_connection()
                 raise
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"cannot open {path.name}: {error}") from error
@@ -51,6 +51,26 @@ class SqliteDatabase:
     def is_closed(self) -> bool:
         """``close`` was called."""
         return self._closed
+
+    @property
+    def write_connection(self) -> sqlite3.Connection:
+        """In autocommit mode, for one thread at a time; opened anew when it was given up.
+
+        Raises:
+            StoreUnavailableError: the database is closed.
+            sqlite3.Error: SQLite cannot open it.
+        """
+        if self._writing is None:
+            if self._closed:  # the writer ends before the databases of collections that stay
+                raise StoreUnavailableError("the store was closed before the write: its collection is being deleted")
+            self._writing = self._connect()
+        return self._writing
+
+    def give_up_write_connection(self) -> None:
+        """Close it, whatever transaction it is in: SQLite takes back what was not committed."""
+        given_up, self._writing = self._writing, None
+        if given_up is not None:
+            given_up.close()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -89,7 +109,7 @@ class SqliteDatabase:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
-        self.write_connection.close()
+        self.give_up_write_connection()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -124,8 +144,10 @@ class SqliteDatabase:
             raise StoreUnavailableError(f"cannot open {self._path.name}: {error}") from error
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
+        # One whose transaction could not be ended would show its next reader the past, and keep the WAL from shrinking.
+        is_stuck = connection.in_transaction
         with self._lock:
-            if not self._closed:
+            if not self._closed and not is_stuck:
                 self._idle.append(connection)
                 return
         connection.close()

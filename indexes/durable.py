@@ -95,7 +95,9 @@ def discard(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and the parents it lacks; their names survive a power cut: SQLite syncs only the names in it.
+    """Make a folder and the parents it lacks; their names survive a power cut.
+
+    SQLite, ``move`` and the like sync only the names in it. One that is there already may have been made a moment ago.
 
     Raises:
         OSError: one cannot be made.

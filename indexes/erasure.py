@@ -70,7 +70,9 @@ class Proof:
 def erase(writer: GroupCommitWriter, database: SqliteDatabase, patience_s: float = 10.0) -> None:
     """Rewrite the file without what was deleted, empty its log, and remove the copies that migrations left.
 
-    Every write of the process waits meanwhile, and the disk needs room for the file twice more. Reads go on.
+    Every write of the process waits meanwhile, and the disk needs room for the file twice more. Reads go on. Nothing
+    less will do: ``secure_delete`` alone leaves copies that SQLite made within its b-trees, by which a few samples in
+    ten thousand were found again, and another file could take this one's place only while nobody writes or reads.
 
     Args:
         patience_s: longest wait for reads that began before.
@@ -92,7 +94,8 @@ def needles_of(texts: Iterable[str], vectors: Vectors) -> list[bytes]:
     """Samples of texts and vectors by which these are recognised in a file.
 
     Texts give windows of 24 bytes, a kilobyte apart and at their end; vectors their first 64 bytes. What is shorter
-    than 8 bytes or all but uniform gives none, for it would be found where nothing of it is.
+    than 8 bytes, as a vector of one component is, or all but uniform gives none: it would be found where nothing of it
+    is.
 
     Args:
         vectors: ``(n, dimension)``, as they are stored.

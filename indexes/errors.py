@@ -12,7 +12,8 @@ IndexesError
 ├── DeviceError              an index cannot be searched on the device that was asked for
 ├── UnknownRowError          an index does not know a row of its store
 ├── InvalidFilterError       a filter that breaks a rule of the grammar, at the path it names
-├── DataDirectoryError       locked by another process, or written by a newer program
+├── DataDirectoryError       it cannot be written to, or was written by a newer program
+│   └── DataDirectoryInUseError  another process has its lock
 ├── SnapshotError            a snapshot could not be written or removed
 ├── BackupError              a backup could not be made, verified or restored
 │   └── BackupConflictError  the place it should go to is taken
@@ -22,6 +23,9 @@ IndexesError
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
     └── MigrationError       data of an older program could not be brought to this one's schema
 """
+
+from pathlib import Path
+from typing import Self
 
 
 class IndexesError(Exception):
@@ -66,7 +70,22 @@ class InsufficientMemoryError(IndexesError):
 
 
 class NothingSealedError(IndexesError):
-    """No rows, or too few, are searched by a compressed index: there is nothing to choose a setting for."""
+    """No rows, or too few, are searched by a compressed index: there is nothing to choose a setting for.
+
+    Attributes:
+        live: rows that are sealed and live.
+        least: that a curve takes.
+    """
+
+    def __init__(self, live: int, least: int, collection: str | None = None) -> None:
+        of = "" if collection is None else f" in collection {collection!r}"
+        super().__init__(f"{live} live rows are sealed{of}; a curve takes {least}")
+        self.live = live
+        self.least = least
+
+    def of(self, collection: str) -> Self:
+        """The same from whoever knows the collection's name."""
+        return type(self)(self.live, self.least, collection)
 
 
 class DeviceError(IndexesError):
@@ -96,6 +115,13 @@ class InvalidFilterError(IndexesError):
 
 class DataDirectoryError(IndexesError):
     """The data directory cannot be used by this process."""
+
+
+class DataDirectoryInUseError(DataDirectoryError):
+    """Another process owns the data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(f"{data_dir} is in use by another process")
 
 
 class StoreUnavailableError(IndexesError):

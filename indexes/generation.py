@@ -12,6 +12,9 @@ from indexes.store import Store
 from indexes.work import Progress
 
 NO_ROWS: RowIds = np.empty(0, dtype=np.int64)
+# Room beyond the rows that are read, as a part of them and for few: what is written next would otherwise copy every
+# column, for which memory has to hold both. Room that nothing was written to takes no memory.
+_SPARE, _LEAST_SPARE = 0.25, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,11 @@ def read_store(
     Raises:
         UnknownRowError: the store has a row between them that the index does not know.
     """
-    rows, attributes = Rows(spec.dimension, spec.metric, capacity=len(indexed) + 256), Attributes()
-    rows.append_dead(indexed)
     last = int(indexed[-1]) if len(indexed) else 0
-    read, total = 0, store.counts()[1] if progress else 0
+    read, total = 0, store.counts()[1]
+    newer = max(0, min(total, store.last_row() - last))
+    rows, attributes = Rows(spec.dimension, spec.metric, _with_spare(len(indexed) + newer)), Attributes()
+    rows.append_dead(indexed)
     for block in store.scan(spec.dimension):
         first = attributes.size
         for metadata in block.metadata:
@@ -55,3 +59,7 @@ def read_store(
         if progress:
             progress(read, max(read, total))
     return Generation(rows, attributes, store.version())
+
+
+def _with_spare(rows: int) -> int:
+    return rows + max(_LEAST_SPARE, int(_SPARE * rows))

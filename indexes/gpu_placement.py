@@ -9,10 +9,10 @@ from indexes.base import Mask, Metric, Positions, Scores, Vectors
 from indexes.card_vectors import CardVectors, HostVectors, Refine, Tensor, free_bytes, on_device, refined
 from indexes.errors import DeviceError, SelfTestError
 from indexes.gpu_ivf_pq import GpuIvfPqIndex
-from indexes.gpu_plan import CardShape, GpuPlan, Precision, plan_card
-from indexes.gpu_probe import Backend, Capabilities, capabilities
+from indexes.gpu_plan import Backend, CardShape, GpuPlan, Precision, plan_card
+from indexes.gpu_probe import Capabilities, capabilities
 from indexes.ivf_pq import IvfPqIndex
-from indexes.placement import DeviceIndex, Placement
+from indexes.placement import DeviceIndex, IndexMemory, Placement
 from indexes.rows import Rows
 from indexes.self_test import check_scan, self_test
 
@@ -42,8 +42,12 @@ class CardIndex:
     @property
     def bytes(self) -> int:
         """Memory taken on the card."""
-        own = self.vectors.bytes if self.vectors else 0
-        return self._index.plan.index_bytes + self._index.plan.temp_bytes + own
+        return self.own_memory.total + (self.vectors.bytes if self.vectors else 0)
+
+    @property
+    def own_memory(self) -> IndexMemory:
+        """The same without the exact vectors, which it may share."""
+        return IndexMemory(codes=self._index.plan.index_bytes, scratch=self._index.plan.temp_bytes)
 
     def is_over(self, rows: Rows) -> bool:
         """These are its rows, so that its exact vectors serve another index over them."""
@@ -95,13 +99,20 @@ class CardPlacer:
         self._budget = budget
         self._backends = able.backends
         self._placed: weakref.WeakSet[CardIndex] = weakref.WeakSet()
+        self._placing = threading.Lock()  # a set that grows must not be walked
 
     @property
     def bytes(self) -> int:
-        """Memory that its indexes take on the card, vectors that two of them share counted once."""
-        shared = {id(each.vectors): each.vectors.bytes for each in self._placed if each.vectors}
-        counted = sum(each.bytes - (each.vectors.bytes if each.vectors else 0) for each in self._placed)
-        return counted + sum(shared.values())
+        """Memory that its indexes take on the card."""
+        return self.memory().total
+
+    def memory(self) -> IndexMemory:
+        """What its indexes take on the card, vectors that two of them share counted once. From any thread."""
+        with self._placing:
+            placed = list(self._placed)
+        vectors = {id(each.vectors): each.vectors.bytes for each in placed if each.vectors}
+        own = sum((each.own_memory for each in placed), IndexMemory())
+        return own + IndexMemory(vectors=sum(vectors.values()))
 
     def __call__(self, index: IvfPqIndex, rows: Rows, before: DeviceIndex | None) -> CardIndex:
         """``index`` over the first of ``rows`` on the card.
@@ -123,7 +134,8 @@ class CardPlacer:
         except RuntimeError as error:  # FAISS's only type of exception, and torch's for memory
             raise DeviceError(f"{index.size} rows could not be put on {self._device}: {error}") from error
         placed = CardIndex(copied, rows, vectors, self._device)
-        self._placed.add(placed)
+        with self._placing:
+            self._placed.add(placed)
         return placed
 
     def plan(self, index: IvfPqIndex, held: CardVectors | None = None) -> GpuPlan:

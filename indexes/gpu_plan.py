@@ -6,9 +6,9 @@ from typing import Literal
 
 from indexes.base import Metric
 from indexes.errors import DeviceError, InsufficientMemoryError
-from indexes.gpu_probe import Backend
-from indexes.ivf_pq import CLASSIC_GPU_BYTES
+from indexes.ivf_pq_params import CLASSIC_GPU_BYTES
 
+Backend = Literal["classic", "cuvs"]
 RefineHome = Literal["card", "host"]
 Precision = Literal["float16", "float32"]
 

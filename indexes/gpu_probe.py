@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 
 from indexes.errors import DeviceError
-
-Backend = Literal["classic", "cuvs"]
+from indexes.gpu_plan import Backend
 
 
 @dataclass(frozen=True, slots=True)

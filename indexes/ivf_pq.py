@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from indexes import faiss_file, faiss_training
 from indexes.base import Metric, Positions, Scores, Vectors
 from indexes.faiss_training import MIN_ROWS
+from indexes.ivf_pq_params import IvfPqParams
 
-__all__ = ["CLASSIC_GPU_BYTES", "MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqParams", "search_on_one_thread"]
+__all__ = ["MIN_ROWS", "IndexFacts", "IvfPqIndex", "IvfPqParams", "search_on_one_thread"]
 
-_MIN_POINTS_PER_LIST = 39  # FAISS's own bound (Clustering.h, min_points_per_centroid)
-# Code lengths that FAISS's classic GPU kernels exist for (impl/IVFPQ.cu); others run on the CPU and cuVS only.
-CLASSIC_GPU_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
+# Of newer rows, to compare with as many at training: held_out leaves out no more.
+_RESIDUAL_ROWS = 1000
 # Rows added at once: bounds what a rotation or an assignment to lists copies.
 _BLOCK_ROWS = 65_536
 
@@ -29,45 +29,6 @@ _BLOCK_ROWS = 65_536
 def search_on_one_thread() -> None:
     """Keep FAISS's searches on the calling thread; other threads, where indexes are built, go on using every core."""
     faiss.omp_set_num_threads(1)
-
-
-@dataclass(frozen=True, slots=True)
-class IvfPqParams:
-    """Shape of the index and the defaults of its searches.
-
-    Attributes:
-        nlist: inverted lists.
-        m: bytes a row's code takes; divides the dimension.
-        nprobe: lists visited by a search that names no other number.
-        refine: candidates rescored for each hit wanted, likewise.
-        rotated: vectors are rotated (OPQ) before they are compressed.
-    """
-
-    nlist: int
-    m: int
-    nprobe: int
-    refine: int = 10
-    rotated: bool = False
-
-    @classmethod
-    def for_rows(cls, rows: int, dimension: int) -> "IvfPqParams":
-        """About 4 sqrt(n) lists, each with enough training rows; an eighth of the dimension in bytes.
-
-        A quarter of the lists is visited, 16 at the least, until a measured curve says better.
-        """
-        nlist = max(1, min(int(4 * rows**0.5), rows // _MIN_POINTS_PER_LIST))
-        return cls(nlist=nlist, m=code_bytes(dimension), nprobe=min(nlist, max(16, nlist // 4)))
-
-
-def code_bytes(dimension: int) -> int:
-    """Bytes of a code: the largest divisor of the dimension up to an eighth of it.
-
-    A length that the classic GPU kernels take is preferred when it is at least half of that.
-    """
-    divisors = [m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0]
-    longest = divisors[-1]
-    classic = max(m for m in divisors if m in CLASSIC_GPU_BYTES)
-    return classic if 2 * classic >= longest else longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +130,11 @@ class IvfPqIndex:
         return np.where(positions < 0, -np.inf, scores).astype(np.float32), positions
 
     def residual_of(self, vectors: Vectors) -> float:
-        """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm."""
-        return _residual(self._index, vectors)
+        """Mean squared error of the codes of ``(n, dimension)`` vectors, relative to their mean squared norm.
+
+        Of many vectors a thousand at most are looked at, evenly spread: the codes of all would be decoded in memory.
+        """
+        return _residual(self._index, vectors[:: max(1, -(-len(vectors) // _RESIDUAL_ROWS))])
 
     @property
     def rotation(self) -> Vectors | None:

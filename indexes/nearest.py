@@ -23,22 +23,42 @@ _SHOWN_DROPPED = 100
 # Rows taken from a device's scan beyond four for each hit: it may keep its vectors in half precision.
 _SCAN_SPARE = 64
 
-Reason = Literal["deleted", "filter", "threshold", "outranked"]
+Reason = Literal["threshold", "outranked"]
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A candidate that is no hit.
+    """A candidate that the search may return, and that is no hit.
 
     Attributes:
         score: its exact score.
-        reason: it was ``deleted`` before the version of the search, its document fails the ``filter``, its cosine is
-            below the ``threshold``, or it is ``outranked`` by others.
+        reason: its cosine is below the ``threshold``, or it is ``outranked`` by others.
     """
 
     row: int
     score: float
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Omissions:
+    """The candidates of the sealed rows that are no hits.
+
+    What the search may not return is counted and never named: whoever asks may not know what a filter hides, and of
+    a row that is deleted nobody can tell any more whether its document passed.
+
+    Attributes:
+        dropped: the best of those it might have returned.
+        deleted: before the version of the search.
+        filtered: of documents that fail the filter.
+    """
+
+    dropped: Sequence[Dropped] = ()
+    deleted: int = 0
+    filtered: int = 0
+
+
+NO_OMISSIONS = Omissions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +69,21 @@ class Found:
         rows: ``(n,)`` the store's ids.
         scores: ``(n,)`` by the collection's metric.
         cosines: ``(n,)``.
+        per_cosine: ``(n,)`` what a cosine higher by one adds to the score at the same lengths of row and query.
         plan: how the sealed rows were searched; None where there are none.
         sealed_rows: rows that IVF-PQ covers.
         tail_rows: rows that were searched exactly.
-        dropped: the best candidates of the sealed rows that are no hits, if the search asked to be explained.
+        omissions: candidates that are no hits, if the search asked to be explained.
     """
 
     rows: RowIds
     scores: Scores
     cosines: Scores
+    per_cosine: Scores
     plan: Plan | None
     sealed_rows: int
     tail_rows: int
-    dropped: Sequence[Dropped] = ()
+    omissions: Omissions = NO_OMISSIONS
 
 
 def nearest(view: View, version: int, query: Vectors, params: SearchParams) -> Found:
@@ -101,9 +123,17 @@ class _Search:
         if self._params.score_threshold is not None:
             near = cosines >= self._params.score_threshold
             positions, scores, cosines = positions[near], scores[near], cosines[near]
-        dropped = self._dropped(candidates, exact, positions) if self._params.explain else ()
-        rows = view.rows.ids(self.size)[positions]
-        return Found(rows, scores, cosines, used, view.sealed_rows, self.size - view.sealed_rows, dropped)
+        omissions = self._omissions(candidates, exact, positions) if self._params.explain else NO_OMISSIONS
+        return Found(
+            rows=view.rows.ids(self.size)[positions],
+            scores=scores,
+            cosines=cosines,
+            per_cosine=self._per_cosine(positions),
+            plan=used,
+            sealed_rows=view.sealed_rows,
+            tail_rows=self.size - view.sealed_rows,
+            omissions=omissions,
+        )
 
     def best(self, positions: Positions, scores: Scores) -> tuple[Positions, Scores]:
         """The ``top_k`` highest, best first, equal scores by position."""
@@ -160,30 +190,40 @@ class _Search:
     def _cosines(self, positions: Positions, scores: Scores) -> Scores:
         if self._rows.metric == "cosine":
             return scores
-        vectors = self._rows.vectors[positions]
-        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(self._query)
-        cosines: Scores = (vectors @ self._query) / np.maximum(norms, np.finfo(np.float32).tiny)
+        lengths: Scores = np.maximum(self._lengths(positions), np.finfo(np.float32).tiny)
+        cosines: Scores = (self._rows.vectors[positions] @ self._query) / lengths
         return cosines
 
-    def _dropped(self, candidates: Positions, exact: Scores, hits: Positions) -> list[Dropped]:
-        order = np.lexsort((candidates, -exact))
-        ids, alive, visible = (
-            self._view.rows.ids(self.size),
-            self._visible.alive(candidates),
-            self._visible.at(candidates),
+    def _per_cosine(self, positions: Positions) -> Scores:
+        """The inner product of lengths r and q is r q cos, the negative squared distance 2 r q cos - r r - q q."""
+        if self._rows.metric == "cosine":
+            return np.ones(len(positions), dtype=np.float32)
+        lengths = self._lengths(positions)
+        return 2 * lengths if self._rows.metric == "l2" else lengths
+
+    def _lengths(self, positions: Positions) -> Scores:
+        """``(n,)``: of each row, times that of the query."""
+        lengths: Scores = np.linalg.norm(self._rows.vectors[positions], axis=1) * np.linalg.norm(self._query)
+        return lengths
+
+    def _omissions(self, candidates: Positions, exact: Scores, hits: Positions) -> Omissions:
+        alive, visible = self._visible.alive(candidates), self._visible.at(candidates)
+        is_named = visible & ~np.isin(candidates, hits)
+        lost, scores = candidates[is_named], exact[is_named]
+        order = np.lexsort((lost, -scores))[:_SHOWN_DROPPED]
+        return Omissions(
+            dropped=self._dropped(lost[order], scores[order]),
+            deleted=int(np.count_nonzero(~alive)),
+            filtered=int(np.count_nonzero(alive & ~visible)),
         )
-        is_hit = np.isin(candidates, hits)
-        lost = [i for i in order[: _SHOWN_DROPPED + len(hits)] if not is_hit[i]][:_SHOWN_DROPPED]
+
+    def _dropped(self, positions: Positions, scores: Scores) -> list[Dropped]:
         threshold = self._params.score_threshold
-        cosines = self._cosines(candidates, exact) if threshold is not None else exact
-        reasons: dict[int, Reason] = {
-            i: "deleted"
-            if not alive[i]
-            else "filter"
-            if not visible[i]
-            else "threshold"
-            if threshold is not None and cosines[i] < threshold
-            else "outranked"
-            for i in lost
-        }
-        return [Dropped(int(ids[candidates[i]]), float(exact[i]), reason) for i, reason in reasons.items()]
+        is_near = np.ones(len(positions), dtype=bool)
+        if threshold is not None:
+            is_near = self._cosines(positions, scores) >= threshold
+        ids = self._view.rows.ids(self.size)[positions]
+        return [
+            Dropped(row, score, "outranked" if near else "threshold")
+            for row, score, near in zip(ids.tolist(), scores.tolist(), is_near.tolist(), strict=True)
+        ]

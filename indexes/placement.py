@@ -32,6 +32,29 @@ class Placement:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class IndexMemory:
+    """Bytes that indexes take on one device.
+
+    Attributes:
+        vectors: exact vectors, and on the host the other columns of the rows.
+        codes: of IVF-PQ: codes, ids and centroids.
+        scratch: set aside for searches.
+    """
+
+    vectors: int = 0
+    codes: int = 0
+    scratch: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.vectors + self.codes + self.scratch
+
+    def __add__(self, other: "IndexMemory") -> "IndexMemory":
+        return IndexMemory(self.vectors + other.vectors, self.codes + other.codes, self.scratch + other.scratch)
+
+
 ON_THE_HOST = Placement("cpu", "cpu", "host", why="the index is searched on the CPU, as index.device has it")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.base import Vectors
+from indexes.base import Mask, RowIds, Vectors
 from indexes.erasure import Proof, erase, needles_of, prove_erased
 from indexes.errors import ErasureError
 from indexes.store import Store
@@ -20,22 +20,26 @@ from indexes.view import View
 from indexes.writer import GroupCommitWriter
 
 _MAX_DEAD_NEEDLES = 10_000
-_HEAD_COMPONENTS = 2  # eight bytes
+_HEAD_COMPONENTS = 2  # the eight bytes that a needle has at least
 _BLOCK_ROWS = 65_536
 
 
-def purge(writer: GroupCommitWriter, store: Store, upkeep: Upkeep, needles: Sequence[bytes]) -> Proof:
+def purge(writer: GroupCommitWriter, store: Store, upkeep: Upkeep, needles: Sequence[bytes], dead: RowIds) -> Proof:
     """Remove everything that was deleted so far from the files, the index and its snapshots, and prove it.
 
     Args:
         needles: of what was deleted, taken while it was there.
+        dead: chunk rows of which no trace may be in the store's tables, see ``dead_rows``.
 
     Raises:
-        ErasureError: the files cannot be rewritten or searched, or something was found in them.
+        ErasureError: the files cannot be rewritten or searched, or something was found in them or in the tables.
         InsufficientMemoryError, SnapshotError, StoreUnavailableError: the index or its snapshots cannot be replaced.
     """
     erase(writer, store.database)
     upkeep.purge()
+    stored = store.holding(dead)
+    if stored:
+        raise ErasureError(f"{stored} of {len(dead)} deleted rows are still in {store.database.path.name}")
     proof = prove_erased(store.database, needles)
     if proof.found:
         first = proof.found[0]
@@ -46,10 +50,21 @@ def purge(writer: GroupCommitWriter, store: Store, upkeep: Upkeep, needles: Sequ
     return proof
 
 
+def dead_rows(view: View) -> RowIds:
+    """``(n,)``: chunk rows in memory that are deleted."""
+    live = _live(view)
+    return view.rows.ids(len(live))[~live]
+
+
 def needles_of_dead(view: View) -> list[bytes]:
-    """Needles of the vectors in memory whose rows are deleted; none of a vector that a live row has too."""
-    size = view.rows.size
-    live = view.rows.visible(size, view.version).mask(0, size)
+    """Needles of the vectors in memory whose rows are deleted; none of a vector that a live row has too.
+
+    A vector of one component is too short for a needle, see ``needles_of``: it has none, and is gone with its row.
+    """
+    if view.rows.dimension < _HEAD_COMPONENTS:
+        return []
+    live = _live(view)
+    size = len(live)
     vectors = view.rows.vectors(size)
     heads = _heads(vectors)
     dead = np.flatnonzero(~live)
@@ -61,6 +76,12 @@ def needles_of_dead(view: View) -> list[bytes]:
         of_live |= np.isin(heads[dead], heads[block][live[block]])
     needles = needles_of((), vectors[dead[~of_live]])
     return needles[:: max(1, -(-len(needles) // _MAX_DEAD_NEEDLES))]
+
+
+def _live(view: View) -> Mask:
+    """By position. The rows that come meanwhile are not among them."""
+    size = view.rows.size
+    return view.rows.visible(size, view.version).mask(0, size)
 
 
 def _heads(vectors: Vectors) -> NDArray[np.uint64]:

@@ -5,34 +5,35 @@ from pathlib import Path
 
 from indexes.backup import Progress, verify_backup
 from indexes.backup_manifest import BackupManifest
-from indexes.catalog import SCHEMA_VERSION as CATALOG_VERSION
-from indexes.data_directory import CATALOG, COLLECTIONS, LOCK, owned
-from indexes.durable import copy_synced, discard, move, sync
+from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
+from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, LOCK, owned
+from indexes.durable import copy_synced, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError
 from indexes.store import SCHEMA_VERSION as STORE_VERSION
 
 _RESTORING = ".restoring"
 # What a data directory may have without having data. A backup may lie in the directory it is restored to.
-_NO_DATA = {LOCK, _RESTORING, "backups"}
+_NO_DATA = {LOCK, _RESTORING, BACKUPS}
 
 
 def restore(folder: Path, data_dir: Path, progress: Progress = lambda *_: None) -> BackupManifest:
     """Verify a backup, then make its data that of ``data_dir``; offline, under the lock.
 
     Nothing has a name there before everything is on the disk, and the catalogue, which leads to the rest, comes last.
+    The backup is only read, and read through once it is known that it may go there.
 
     Raises:
         BackupConflictError: ``data_dir`` has data.
         BackupError: the backup is damaged or from a newer program, or ``data_dir`` cannot be written; it is as it was.
-        DataDirectoryError: another process owns ``data_dir``.
+        DataDirectoryError: another process owns ``data_dir``, or it cannot be locked.
     """
-    manifest = verify_backup(folder, progress)
-    _refuse_newer(manifest)
+    _refuse_newer(BackupManifest.read(folder))
     is_new = not data_dir.exists()
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(data_dir)
         with owned(data_dir):
             _refuse_data(data_dir)
+            manifest = verify_backup(folder, progress)
             _copy(folder, manifest, data_dir)
     except BaseException as error:
         if is_new:

@@ -85,6 +85,15 @@ class Rows:
         """Rows that no commit has killed."""
         return self.size - self.dead
 
+    def live_before(self, stop: int) -> int:
+        """Rows at positions below ``stop`` that no commit has killed; for a moment too few while one kills others.
+
+        Only what lies behind ``stop`` is looked at: that is the tail, which every search scans with its vectors, while
+        the rows before it may be millions.
+        """
+        dead_behind = int(np.count_nonzero(self._died.view()[stop:] != NEVER))
+        return stop - (self.dead - dead_behind)
+
     @property
     def last_id(self) -> int:
         """The highest row id; 0 where there is none."""
@@ -170,7 +179,3 @@ class Rows:
 
     def _columns(self) -> tuple[GrowableArray[Any], ...]:
         return self._ids, self._documents, self._born, self._died, self._norms, self._vectors
-
-    def live_in(self, start: int, stop: int) -> int:
-        """Rows of a run of positions that no commit has killed."""
-        return int(np.count_nonzero(self._died.view()[start:stop] == NEVER))

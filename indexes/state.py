@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from indexes.placement import Placement
+from indexes.placement import IndexMemory, Placement
 from indexes.recall import RecallEstimate
 from indexes.upkeep import Upkeep
 from indexes.view import View
@@ -57,14 +57,16 @@ def state_of(
 ) -> CollectionState:
     """The state of a collection of ``counts`` documents and chunks, whose snapshot has a name and a time."""
     documents, chunks = counts
+    live_sealed = view.rows.live_before(view.sealed_rows) if view.sealed else 0
+    live_tail = view.rows.live - live_sealed
     return CollectionState(
         documents=documents,
         chunks=chunks,
         index_version=view.version,
         seal_rows=upkeep.seal_rows,
-        segments=[*_sealed_state(view, upkeep.placement), _tail_state(view, upkeep.seal_rows)],
+        segments=[*_sealed_state(view, upkeep.placement, live_sealed), _tail_state(view, upkeep.seal_rows, live_tail)],
         dead_rows=view.rows.dead,
-        bytes=view.rows.bytes + _index_bytes(view),
+        bytes=host_memory(view).total,
         recall=upkeep.shadow.estimate,
         snapshot=saved and SavedState(saved[0], max(0.0, round(time.time() - saved[1], 1))),
         working_on=working_on,
@@ -72,11 +74,14 @@ def state_of(
     )
 
 
-def _index_bytes(view: View) -> int:
-    return 0 if view.sealed is None else round(view.sealed.index.size * view.sealed.index.bytes_per_vector)
+def host_memory(view: View) -> IndexMemory:
+    """What a view takes on the host, wherever it is searched."""
+    sealed = view.sealed
+    codes = 0 if sealed is None else round(sealed.index.size * sealed.index.bytes_per_vector)
+    return IndexMemory(view.rows.bytes, codes)
 
 
-def _sealed_state(view: View, placement: Placement) -> list[Mapping[str, object]]:
+def _sealed_state(view: View, placement: Placement, live: int) -> list[Mapping[str, object]]:
     if view.sealed is None:
         return []
     index, curve = view.sealed.index, view.sealed.curve
@@ -84,7 +89,7 @@ def _sealed_state(view: View, placement: Placement) -> list[Mapping[str, object]
         "tier": f"sealed: IVF-PQ with exact refine over {index.size} rows",
         "index": "ivf_pq",
         "rows": index.size,
-        "live_rows": view.rows.live_in(0, index.size),
+        "live_rows": live,
         **asdict(index.params),
         "bytes_per_vector": round(index.bytes_per_vector, 1),
         "expected_recall": curve.chosen.recall,
@@ -95,9 +100,8 @@ def _sealed_state(view: View, placement: Placement) -> list[Mapping[str, object]
     return [state]
 
 
-def _tail_state(view: View, seal_rows: int) -> Mapping[str, object]:
+def _tail_state(view: View, seal_rows: int, live: int) -> Mapping[str, object]:
     tier = f"growing: exact below {seal_rows} rows"
     if view.tail_rows >= seal_rows:
         tier = "full: exact until it is sealed"
-    live = view.rows.live_in(view.sealed_rows, view.rows.size)
     return {"tier": tier, "index": "flat", "rows": view.tail_rows, "live_rows": live}

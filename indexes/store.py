@@ -19,6 +19,7 @@ from indexes.database import SqliteDatabase
 from indexes.document_rows import ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
+from indexes.sqlite_copy import fixed_view
 
 SCHEMA_VERSION = 2
 # Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
@@ -265,6 +266,16 @@ class Store:
         problems = [] if said == ["ok"] else [f"the store: {sentence}" for sentence in said]
         return problems + ([f"{bare} chunks have no vector"] if bare else [])
 
+    def holding(self, rows: RowIds) -> int:
+        """How many of these chunk rows the file still has, of the chunk or of its vector."""
+        with self.database.reading_afresh() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM json_each(?) r WHERE r.value IN (SELECT row FROM chunks) "
+                "OR r.value IN (SELECT chunk FROM vectors)",
+                (orjson.dumps(rows.tolist()).decode(),),
+            ).fetchone()
+        return int(found[0])
+
     def counts(self) -> tuple[int, int]:
         """Documents and chunks."""
         with self.database.reading() as connection:
@@ -272,15 +283,17 @@ class Store:
             documents, chunks = row.fetchone()
         return int(documents), int(chunks)
 
+    def last_row(self) -> int:
+        """The highest row id of a chunk; 0 where there is none."""
+        with self.database.reading() as connection:
+            (last,) = connection.execute("SELECT ifnull(max(row), 0) FROM chunks").fetchone()
+        return int(last)
+
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
         """The store as it is now, whatever is committed inside the block; leave it soon, see ``reading``."""
-        with self.database.reading() as connection:
-            connection.execute("BEGIN")
-            try:
-                yield Snapshot(connection, version_of(connection))
-            finally:
-                connection.execute("ROLLBACK")
+        with self.database.reading() as connection, fixed_view(connection):
+            yield Snapshot(connection, version_of(connection))
 
     def scan(self, dimension: int, rows: int = 8192, *, afresh: bool = False) -> Iterator[Block]:
         """Every row in the order of the ids, in blocks, each read in a short transaction of its own.
@@ -290,12 +303,9 @@ class Store:
         """
         last = 0
         while True:
-            with self.database.reading_afresh() if afresh else self.database.reading() as connection:
-                connection.execute("BEGIN")
-                try:
-                    block = _block(connection, dimension, last, rows)
-                finally:
-                    connection.execute("ROLLBACK")
+            reading = self.database.reading_afresh() if afresh else self.database.reading()
+            with reading as connection, fixed_view(connection):
+                block = _block(connection, dimension, last, rows)
             if block is None:
                 return
             yield block

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from indexes.curve import RecallCurve
-from indexes.errors import IndexesError, NothingSealedError
+from indexes.errors import NothingSealedError
 from indexes.generation import read_store
-from indexes.ivf_pq import MIN_ROWS, IvfPqIndex, code_bytes
+from indexes.ivf_pq import MIN_ROWS, IvfPqIndex
+from indexes.ivf_pq_params import code_bytes
 from indexes.live_view import LiveView
 from indexes.memory import available_bytes, require_memory
-from indexes.placement import ON_THE_HOST, Place, Placement
+from indexes.placement import IndexMemory, Place, Placement
 from indexes.retraining import IndexHealth, rebuild_reason
 from indexes.retuning import dearer
 from indexes.rows import Rows
 from indexes.saved_index import packed
+from indexes.sealed_device import SealedDevice
 from indexes.shadow import ShadowSearches
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
@@ -49,6 +51,7 @@ class IndexPolicy:
         crossover: measures for a dimension; called at most once, on the thread that seals.
         device: where sealed rows are searched, for the status.
         place: puts an index there; None leaves it on the CPU.
+        memory_there: what the indexes on that device take.
     """
 
     seal_rows: int | None = None
@@ -56,6 +59,7 @@ class IndexPolicy:
     crossover: Callable[[int], int] = lambda _: LEAST_CROSSOVER
     device: str = "cpu"
     place: Place | None = None
+    memory_there: Callable[[], IndexMemory] = IndexMemory
 
 
 class Upkeep:
@@ -84,7 +88,7 @@ class Upkeep:
         self._damage: Sequence[str] = damage
         self._crossover: int | None = policy.seal_rows
         self._newer_residual: float | None = None
-        self._refused: tuple[Sealed | None, str] = (None, "")  # what could not be put on the device, and why
+        self._device = SealedDevice(policy.device, policy.place)
         self._failure: str | None = None
         self._not_before = 0.0
         self.working_on: Work | None = None
@@ -98,14 +102,7 @@ class Upkeep:
     @property
     def placement(self) -> Placement:
         """Where the sealed rows are searched, and why there."""
-        sealed = self._live.now.sealed
-        if sealed is not None and sealed.on_device is not None:
-            return sealed.on_device.placement
-        if self._policy.place is None:
-            return ON_THE_HOST
-        refused, reason = self._refused
-        why = f"not on {self._policy.device}: {reason}" if refused is sealed else "waits for its turn to be placed"
-        return replace(ON_THE_HOST, why=why)
+        return self._device.placement(self._live.now.sealed)
 
     @property
     def is_due(self) -> bool:
@@ -118,7 +115,7 @@ class Upkeep:
 
     def _wants(self, view: View) -> bool:
         return (
-            self._is_unplaced(view)
+            self._device.lacks(view.sealed)
             or self._tail_is_full(view)
             or self._is_unsaved(view)
             or self._reason(view) is not None
@@ -158,7 +155,7 @@ class Upkeep:
             return done
 
     def _step(self, view: View) -> str | None:
-        if view.sealed is not None and self._is_unplaced(view) and self._place_alone(view, view.sealed):
+        if view.sealed is not None and self._device.lacks(view.sealed) and self._place(view, view.sealed):
             return "placed"
         reason = self._reason(view)
         if reason is not None:
@@ -195,7 +192,7 @@ class Upkeep:
             sealed = view.sealed
             live = view.rows.visible(view.sealed_rows, view.version).mask(0, view.sealed_rows)
             if sealed is None or live.sum() < _LEAST_CALIBRATED:
-                raise NothingSealedError(f"{live.sum()} live rows are sealed; a curve takes {_LEAST_CALIBRATED}")
+                raise NothingSealedError(int(live.sum()), _LEAST_CALIBRATED)
             with self._announced("calibrating"):
                 vectors, target = view.rows.vectors(view.sealed_rows), self._spec.target_recall
                 index, curve = calibrated(sealed.index, vectors, target, live)
@@ -242,13 +239,13 @@ class Upkeep:
         size, sealed = view.rows.size, view.sealed
         if sealed is None:
             with self._announced(f"sealing {size} rows"):
-                self._live.seal(self._placed(self._trained(view.rows), view.rows))
+                self._live.seal(self._device.placed(self._trained(view.rows), view.rows))
             return
         new = view.rows.vectors(size)[sealed.index.size :]
         wanted = int(size * sealed.index.bytes_per_vector)
         require_memory(wanted, f"an index over {size} rows", available_bytes())
         self._newer_residual = sealed.index.residual_of(new)
-        self._live.seal(self._placed(replace(sealed, index=sealed.index.extended(new)), view.rows))
+        self._live.seal(self._device.placed(replace(sealed, index=sealed.index.extended(new)), view.rows))
 
     def _trained(self, rows: Rows) -> Sealed:
         wanted = int(rows.size * (code_bytes(rows.dimension) + _CODE_ROW_BYTES))
@@ -257,29 +254,10 @@ class Upkeep:
         self._newer_residual = None
         return Sealed(index, curve)
 
-    def _is_unplaced(self, view: View) -> bool:
-        """The sealed rows could be searched on the device and are not; what it refused waits for the next index."""
-        sealed = view.sealed
-        wanted = self._policy.place is not None and sealed is not None and sealed.on_device is None
-        return wanted and self._refused[0] is not sealed
-
-    def _placed(self, sealed: Sealed, rows: Rows) -> Sealed:
-        """On the device beside what is there now; where both do not fit, ``step`` tries again when that is gone."""
-        if self._policy.place is None:
-            return sealed
-        try:
-            return replace(sealed, on_device=self._policy.place(sealed.index, rows, sealed.on_device))
-        except IndexesError:
-            return replace(sealed, on_device=None)
-
-    def _place_alone(self, view: View, sealed: Sealed) -> bool:
-        """On the device, or a note why not; the rows are searched on the CPU until they are there."""
-        if self._policy.place is None:
-            return False
-        try:
-            placed = replace(sealed, on_device=self._policy.place(sealed.index, view.rows, None))
-        except IndexesError as error:
-            self._refused = sealed, str(error)
+    def _place(self, view: View, sealed: Sealed) -> bool:
+        """On the device, unless it refuses; the rows are searched on the CPU until they are there."""
+        placed = self._device.placed_alone(sealed, view.rows)
+        if placed is None:
             return False
         if self._saved is sealed:  # what is on the disk is the same
             self._saved = placed
@@ -293,7 +271,7 @@ class Upkeep:
         with self._announced(f"rebuilding: {reason}") as progress, self._live.recording():
             generation = read_store(self._store, self._spec, progress=progress)
             full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
-            sealed = self._placed(self._trained(generation.rows), generation.rows) if full else None
+            sealed = self._device.placed(self._trained(generation.rows), generation.rows) if full else None
             self._live.replace(generation.rows, generation.attributes, sealed, generation.read_at)
         self.shadow.clear()  # what waits was answered by the index before, and keeps it in memory
 

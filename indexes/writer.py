@@ -31,6 +31,9 @@ class Database(Protocol):
     def write_connection(self) -> sqlite3.Connection:
         """In autocommit mode; the writer begins and commits."""
 
+    def give_up_write_connection(self) -> None:
+        """It is of no more use; ``write_connection`` is another one from then on."""
+
 
 @dataclass(slots=True)
 class _Job(Generic[T]):
@@ -122,57 +125,84 @@ class GroupCommitWriter:
 
 
 def _commit(jobs: list[_Job[Any]]) -> None:
-    """One transaction for all; when it fails, one each, so that only the offender fails.
+    """One transaction for all; when it fails, one for either half, in order, so that only the offenders fail.
 
-    A full disk or a lock held elsewhere is nobody's offence and would meet each of them again: then all fail.
+    What does not fit on a full disk is an offender, and so is what meets a fault that passes. A transaction that does
+    not even begin is nobody's offence, and each of them would wait for the same lock: then all fail.
     """
+    database = jobs[0].database
     try:
-        results = _transaction(jobs)
+        connection = _begun(database)
     except Exception as error:  # a loop edge: whatever went wrong belongs to the callers, not to the thread
-        if len(jobs) > 1 and not isinstance(error, sqlite3.OperationalError):
-            for job in jobs:
-                _commit([job])
-        else:
-            for job in jobs:
-                job.done.set_exception(_translated(error))
+        _fail(jobs, error)
         return
+    try:
+        results = _committed(database, connection, jobs)
+    except Exception as error:  # the same edge
+        if len(jobs) == 1:
+            _fail(jobs, error)
+            return
+        middle = len(jobs) // 2
+        _commit(jobs[:middle])
+        _commit(jobs[middle:])
+        return
+    _apply(jobs, results)
+
+
+def _begun(database: Database) -> sqlite3.Connection:
+    connection = database.write_connection
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def _committed(database: Database, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> list[Any]:
+    try:
+        results = [job.work(connection) for job in jobs]
+        connection.execute("COMMIT")
+    except BaseException:
+        _roll_back(database, connection)
+        raise
+    return results
+
+
+def _apply(jobs: list[_Job[Any]], results: list[Any]) -> None:
     for job, result in zip(jobs, results, strict=True):
         try:
             job.applied(result)
-        except Exception as error:  # the same edge: the commit stands, the caller hears that memory is behind
+        except (
+            Exception
+        ) as error:  # the edge that _commit is: the commit stands, the caller hears that memory is behind
             job.done.set_exception(error)
         else:
             job.done.set_result(result)
 
 
 def _run_alone(job: _Job[Any]) -> None:
-    connection = job.database.write_connection
     try:
+        connection = job.database.write_connection
         try:
             result = job.work(connection)
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(job.database, connection)
     except Exception as error:  # the edge that _commit is
-        job.done.set_exception(_translated(error))
+        _fail([job], error)
     else:
         job.done.set_result(result)
 
 
-def _transaction(jobs: list[_Job[Any]]) -> list[Any]:
-    connection = jobs[0].database.write_connection
-    connection.execute("BEGIN IMMEDIATE")
+def _roll_back(database: Database, connection: sqlite3.Connection) -> None:
+    """A connection that cannot is given up: what it left open would be part of whatever it commits next."""
     try:
-        results = [job.work(connection) for job in jobs]
-        connection.execute("COMMIT")
-    except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
-    return results
+    except sqlite3.Error:
+        database.give_up_write_connection()
+
+
+def _fail(jobs: list[_Job[Any]], error: Exception) -> None:
+    for job in jobs:
+        job.done.set_exception(_translated(error))
 
 
 def _translated(error: Exception) -> Exception:
-    if isinstance(error, sqlite3.ProgrammingError):
-        return StoreUnavailableError("the store was closed before the write: its collection is being deleted")
     return StoreUnavailableError(f"the store cannot write: {error}") if isinstance(error, sqlite3.Error) else error

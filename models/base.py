@@ -77,6 +77,7 @@ class EmbedderInfo:
         matryoshka: shorter lengths to which vectors may be cut, ascending; empty where the model names none.
         forward: how the forward runs, such as ``traced bert``.
         forward_reason: why it runs in this form and not in a faster one.
+        weights_bytes: memory of its weights in that form.
     """
 
     name: str
@@ -90,6 +91,7 @@ class EmbedderInfo:
     matryoshka: tuple[int, ...] = ()
     forward: str = "eager"
     forward_reason: str = "the only form of this embedder"
+    weights_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class RerankerInfo:
 
     Attributes:
         max_tokens: longest query and document together, special tokens counted; the document is truncated to fit.
+        weights_bytes: memory of its weights.
     """
 
     name: str
@@ -106,6 +109,7 @@ class RerankerInfo:
     device: str
     dtype: str
     dtype_reason: str
+    weights_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class CrossEncoderReranker:
             device=device,
             dtype=chosen.dtype,
             dtype_reason=chosen.reason,
+            weights_bytes=launcher.weights_bytes,
         )
         return cls(info, manifest.tokenizer, launcher, manifest.prompt)
 

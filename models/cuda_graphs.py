@@ -109,6 +109,11 @@ class GraphLauncher:
         shapes = [shape for shape in self._graphs if shape[0] >= longest and shape[1] >= len(batch)]
         return min(shapes, key=lambda shape: shape[0] * shape[1], default=None)
 
+    @property
+    def weights_bytes(self) -> int:
+        """Those of ``otherwise``, which the graphs read too."""
+        return self.otherwise.weights_bytes
+
     def launch(self, batch: Sequence[TokenIds]) -> Launched:
         """Replay, or hand on."""
         shape = self.fitting(batch)

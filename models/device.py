@@ -39,6 +39,12 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
+def gpu_uuids() -> dict[str, str]:
+    """``cuda:0`` -> the UUID of that GPU, or of that instance of one, without a prefix; starts CUDA, but no context."""
+    names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return {name: str(torch.cuda.get_device_properties(name).uuid) for name in names}
+
+
 def available_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0))

@@ -20,6 +20,7 @@ from models.parity import PARITY, lowest_cosine, probed
 from models.prepacked import prepack
 from models.sentence import BertForward, LibraryForward, PackedForward, transformer_of
 from models.tracing import traced
+from models.weights import weights_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _candidates(model: SentenceTransformer, serving: Serving) -> Iterator[_Candi
 def _padded(forward: nn.Module, serving: Serving, *, trace: bool = False) -> Callable[[], Launcher[TokenIds]]:
     def build() -> Launcher[TokenIds]:
         module = traced(forward, serving.example()) if trace else forward
-        return PaddedLauncher(module, serving.rectangle.arrays, serving.device)
+        return PaddedLauncher(module, serving.rectangle.arrays, serving.device, weights=weights_bytes(forward))
 
     return build
 

@@ -19,6 +19,7 @@ from models.base import Finished, Launched, TokenIds, Vectors
 from models.device import guarded
 from models.packing import pack
 from models.padding import Side, length_groups, pad
+from models.weights import weights_bytes
 
 Order = NDArray[np.int64]
 # What a forward takes, ``(n, length)`` each; ids come first.
@@ -30,6 +31,10 @@ Row_contra = TypeVar("Row_contra", bound=Sized, contravariant=True)
 
 class Launcher(Protocol[Row_contra]):
     """Starts the forward of a batch of at least one row."""
+
+    @property
+    def weights_bytes(self) -> int:
+        """Memory of the weights that its forward reads."""
 
     def launch(self, batch: Sequence[Row_contra]) -> Launched:
         """As ``Embedder.launch``."""
@@ -102,6 +107,7 @@ class PaddedLauncher(Generic[Row]):
         arrays: pads the rows of a group.
         device: where ``forward`` is.
         forward_cost: of a forward beside its tokens, in tokens; as long as it is unknown, a batch is one group.
+        weights: memory that they take, where ``forward`` no longer lists them; None counts those that it lists.
     """
 
     def __init__(
@@ -110,15 +116,17 @@ class PaddedLauncher(Generic[Row]):
         arrays: Callable[[Sequence[Row]], Arrays],
         device: str,
         forward_cost: float = math.inf,
+        weights: int | None = None,
     ) -> None:
         self.forward = forward
+        self.weights_bytes = weights_bytes(forward) if weights is None else weights
         self._arrays = arrays
         self._device = device
         self._forward_cost = forward_cost
 
     def costing(self, forward_cost: float) -> Self:
         """The same, grouping by another cost of a forward, in tokens."""
-        return type(self)(self.forward, self._arrays, self._device, forward_cost)
+        return type(self)(self.forward, self._arrays, self._device, forward_cost, self.weights_bytes)
 
     def launch(self, batch: Sequence[Row]) -> Launched:
         """Pad, run and bring back each group."""
@@ -139,6 +147,7 @@ class PackedLauncher:
 
     def __init__(self, forward: nn.Module, device: str) -> None:
         self.forward = forward
+        self.weights_bytes = weights_bytes(forward)
         self._device = device
 
     def launch(self, batch: Sequence[TokenIds]) -> Launched:

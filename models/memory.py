@@ -33,6 +33,11 @@ def peak_bytes(device: str) -> int:
     return torch.cuda.max_memory_reserved(device)
 
 
+def reserved_bytes(device: str) -> int:
+    """Memory that PyTorch holds on ``device`` now, whatever for; 0 on the CPU, whose allocator keeps no count."""
+    return 0 if device == "cpu" else torch.cuda.memory_reserved(device)
+
+
 def cap_at(peak: int, device: str) -> None:
     """Hold the process to ``peak`` bytes and a margin; nothing on the CPU."""
     if device != "cpu":

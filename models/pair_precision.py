@@ -49,7 +49,8 @@ class PairServing:
         if self.device != "cpu":
             return eager
         example = tuple(map(torch.from_numpy, self.rectangle.arrays(self.probes)))
-        return PaddedLauncher(traced(eager.forward, example), self.rectangle.arrays, self.device)
+        module = traced(eager.forward, example)
+        return PaddedLauncher(module, self.rectangle.arrays, self.device, weights=eager.weights_bytes)
 
     def scores(self, launcher: PairLauncher) -> Vectors:
         """What ``launcher`` makes of the probes, ``(2 * len(probes), 1)``."""

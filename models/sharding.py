@@ -77,6 +77,11 @@ class ShardedLauncher(Generic[Row]):
         # A batch may be launched while another one runs, and should not have to wait for its shards.
         self._pool = ThreadPoolExecutor(2 * threads, thread_name_prefix="quarry-forward")
 
+    @property
+    def weights_bytes(self) -> int:
+        """Those of ``inner``, which all threads share."""
+        return self.inner.weights_bytes
+
     def launch(self, batch: Sequence[Row]) -> Launched:
         """Start the shards; a single short row is done when this returns."""
         lengths = [len(row) for row in batch]

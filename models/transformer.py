@@ -72,6 +72,7 @@ class TransformerEmbedder:
             matryoshka=manifest.matryoshka,
             forward=chosen.form.name,
             forward_reason=chosen.form.reason,
+            weights_bytes=launcher.weights_bytes,
         )
         return cls(info, manifest.tokenizer, launcher)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from anyio.to_thread import run_sync
@@ -14,7 +15,10 @@ from threadpoolctl import threadpool_limits
 from indexes.catalog import Catalog
 from indexes.errors import StoreUnavailableError
 from indexes.ivf_pq import search_on_one_thread
-from models.base import Embedder
+from indexes.upkeep import IndexPolicy
+from models.base import Embedder, EmbedderInfo, RerankerInfo
+from models.chat_tokenizer import ChatTokenizer
+from models.device import gpu_uuids
 from service.admission import EngineLimits
 from service.api import (
     admin,
@@ -31,50 +35,77 @@ from service.api import (
 )
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
+from service.api.drain import Drain, DrainGate
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
+from service.bulk_hold import BulkHold
+from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
+from service.generation.supervision import Supervision
+from service.generation.tokens import LocalTokens, TokenCounter
+from service.generators import Generators
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
+from service.ladder import Ladder
 from service.library import Library
+from service.llm_settings import LlmSettings
 from service.loaded_models import LoadedModels
 from service.maintenance import Maintenance
+from service.measured_ledger import MeasuredLedger, Placed
 from service.operator import Operator
+from service.pace import Pace
+from service.planner import Planner
 from service.query_cache import QueryCache
 from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
-from service.settings import EXTRACTIVE, EmbeddingSettings, Settings
+from service.retriever import Retriever
+from service.settings import EXTRACTIVE, Settings
+from service.supervised import Supervised
+from service.telemetry.gpu import GpuReader
+from service.telemetry.gpu_watch import GpuWatch
 from service.telemetry.metrics import Metrics
+from service.telemetry.nvml import open_gpus
+
+OpenGpus = Callable[[Mapping[str, str]], GpuReader]
 
 _READER_THREADS = 4
 
 _log = logging.getLogger("quarry.app")
 
 
-def create_app(
-    settings: Settings, embedder: Embedder | None = None, on_lost: Callable[[], None] = lambda: None
-) -> FastAPI:
-    """The application.
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What of the world outside an application is given rather than found by it.
 
-    Args:
-        settings: everything an operator can set.
+    Attributes:
         embedder: the default one; None loads what the settings name, when the application starts.
         on_lost: called when the device is lost and the process should be started again.
+        link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
+        open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
     """
+
+    embedder: Embedder | None = None
+    on_lost: Callable[[], None] = lambda: None
+    link: int | None = None
+    open_gpus: OpenGpus = open_gpus
+
+
+def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
+    """The application, for everything an operator can set."""
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _construct(stack, settings, embedder, metrics, on_lost)
+            app.state.services = await _Construction(stack, settings, metrics, outside or Outside()).services()
             _log.info("ready", extra={"collections": len(app.state.services.library.names())})
             yield
 
@@ -89,6 +120,8 @@ def create_app(
     )
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.state.drain = Drain()
+    app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
     for module in (question, embeddings, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
@@ -96,61 +129,112 @@ def create_app(
     return app
 
 
-async def _construct(
-    stack: AsyncExitStack, settings: Settings, embedder: Embedder | None, metrics: Metrics, on_lost: Callable[[], None]
-) -> Services:
+@dataclass(frozen=True, slots=True)
+class _Construction:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
-    catalog = await run_sync(Catalog, settings.data_dir, await run_sync(index_policy, settings.index))
-    stack.callback(catalog.close)
-    # The forward's workers are the only ones that should span the cores: each search stays on the thread it is made on.
-    stack.enter_context(threadpool_limits(1, user_api="blas"))
-    device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
-    stack.callback(device.shutdown, wait=False)  # the engine waits as long as makes sense
-    load = partial(LoadedModels.load, settings.embedding, settings.rerank, embedder)
-    models = await asyncio.get_running_loop().run_in_executor(device, load)
-    engine = await stack.enter_async_context(
-        Engine(
-            models.served(),
-            models.policy(settings.embedding),
-            _limits(settings.embedding),
-            metrics.device,
-            device,
-            on_lost,
+
+    stack: AsyncExitStack
+    settings: Settings
+    metrics: Metrics
+    outside: Outside
+
+    async def services(self) -> Services:
+        """All of them, running."""
+        settings, metrics = self.settings, self.metrics
+        policy = await run_sync(index_policy, settings.index)
+        catalog = await run_sync(Catalog, settings.data_dir, policy)
+        self.stack.callback(catalog.close)
+        models, engine = await self._models()
+        hold, supervisions = BulkHold(), {name: Supervision() for name in settings.llm}
+        managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
+        supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
+        cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
+        embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
+        library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
+        maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold))
+        document_embedder, mirror = self.stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
+        ingestor = self.stack.enter_context(
+            Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
         )
-    )
-    cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
-    embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache) for loaded in models.embedders])
-    library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
-    maintenance = await stack.enter_async_context(Maintenance(metrics.index))
-    document_embedder, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
-    ingestor = stack.enter_context(
-        Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
-    )
-    readers = stack.enter_context(
-        ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
-    )
-    generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(settings.answer.min_score)}
-    generators |= {name: OpenAIGenerator(llm, settings.llm_url(name)) for name, llm in settings.llm.items()}
-    for generator in generators.values():
-        stack.push_async_callback(generator.close)
-    for name in catalog.names():
-        _look_at(name, catalog, maintenance)
-    reembedder = await stack.enter_async_context(Reembedder(library, mirror, document_embedder, maintenance.notify))
-    operator = stack.enter_context(Operator(library, Purger(mirror), metrics, maintenance.notify))
-    return Services(
-        settings=settings,
-        metrics=metrics,
-        engine=engine,
-        library=library,
-        embedders=embedders,
-        reranker=RerankBatcher(models.reranker.model, engine) if models.reranker else None,
-        generators=generators,
-        rag=Rag(library, embedders, generators, readers, settings, maintenance.notify),
-        ingestor=ingestor,
-        maintenance=maintenance,
-        reembedder=reembedder,
-        operator=operator,
-    )
+        generators = await self._generators(supervisions)
+        for name in catalog.names():
+            _look_at(name, catalog, maintenance)
+        reembedder = Reembedder(library, mirror, document_embedder, maintenance.notify)
+        operator = Operator(library, Purger(mirror), metrics, maintenance.notify, hold)
+        gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, models.infos(), policy)))
+        return Services(
+            settings=settings,
+            metrics=metrics,
+            engine=engine,
+            library=library,
+            embedders=embedders,
+            reranker=RerankBatcher(models.reranker.model, engine) if models.reranker else None,
+            generators=generators,
+            rag=self._rag(library, embedders, generators, maintenance),
+            ingestor=ingestor,
+            maintenance=maintenance,
+            reembedder=await self.stack.enter_async_context(reembedder),
+            operator=self.stack.enter_context(operator),
+            supervised=supervised,
+            ledger=MeasuredLedger(
+                models.infos(), library, Placed(policy.device, policy.memory_there), cache, settings.llm, gpus
+            ),
+        )
+
+    async def _models(self) -> tuple[LoadedModels, Engine]:
+        """Loaded on the device thread, which stays theirs."""
+        settings = self.settings.embedding
+        # The forward's workers are the only ones that should span the cores: each search stays on the thread it is
+        # made on.
+        self.stack.enter_context(threadpool_limits(1, user_api="blas"))
+        device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
+        self.stack.callback(device.shutdown, wait=False)  # the engine waits as long as makes sense
+        load = partial(LoadedModels.load, settings, self.settings.rerank, self.outside.embedder)
+        models = await asyncio.get_running_loop().run_in_executor(device, load)
+        limits = EngineLimits(settings.max_queued_tokens, settings.max_wait_ms / 1000, settings.stall_s)
+        engine = Engine(
+            models.served(), models.policy(settings), limits, self.metrics.device, device, self.outside.on_lost
+        )
+        return models, await self.stack.enter_async_context(engine)
+
+    async def _generators(self, supervisions: Mapping[str, Supervision]) -> dict[str, Generator]:
+        """By name, watching their servers."""
+        generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(self.settings.answer.min_score)}
+        for name, llm in self.settings.llm.items():
+            meters, tokens = self.metrics.llm.of(name), await self._tokens(llm)
+            generators[name] = OpenAIGenerator(llm, self.settings.llm_url(name), supervisions[name], meters, tokens)
+        for generator in generators.values():
+            self.stack.push_async_callback(generator.close)
+            await generator.start()
+        return generators
+
+    async def _tokens(self, llm: LlmSettings) -> TokenCounter | None:
+        """Who counts prompts in this process; None leaves it to the server."""
+        if llm.tokenizer is None:
+            return None
+        tokenizer = await run_sync(ChatTokenizer, llm.tokenizer)
+        threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
+        return LocalTokens(tokenizer.count, threads)
+
+    def _rag(
+        self, library: Library, embedders: Embedders, generators: Mapping[str, Generator], maintenance: Maintenance
+    ) -> Rag:
+        readers = self.stack.enter_context(
+            ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
+        )
+        pace, named = Pace(), Generators(generators, self.settings.default_llm)
+        retriever = Retriever(library, embedders, readers, self.settings, pace, maintenance.notify)
+        return Rag(
+            Planner(library, named, retriever, pace, self.settings.answer),
+            Conversation(named, self.settings),
+            retriever,
+            Ladder(named, retriever, pace, self.settings),
+        )
+
+    def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:
+        """It names the devices as CUDA does, where this process uses CUDA: that is not started for the names."""
+        uses_cuda = policy.device != "cpu" or any(info.device != "cpu" for info in models)
+        return self.outside.open_gpus(gpu_uuids() if uses_cuda else {})
 
 
 def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
@@ -164,7 +248,3 @@ def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
         for trouble in collection.upkeep.trouble:
             _log.warning("collection %s: %s", name, trouble)
         maintenance.notify(collection)
-
-
-def _limits(settings: EmbeddingSettings) -> EngineLimits:
-    return EngineLimits(settings.max_queued_tokens, settings.max_wait_ms / 1000, settings.stall_s)

@@ -8,9 +8,10 @@ import numpy as np
 
 from models.base import Embedder, EmbedderInfo, TextKind, Vectors
 from service.budget import Deadline
+from service.bulk_hold import BulkHold
 from service.call import Work, estimated_tokens
 from service.engine import Engine
-from service.query_cache import QueryCache
+from service.query_cache import QueryCache, QueryKey
 from service.scheduling.job import Lane
 
 
@@ -57,12 +58,14 @@ class EmbeddingBatcher:
     Args:
         engine: serves the embedder under the name ``embedder.info.name``.
         cache: of vectors of queries; shared by all embedders.
+        hold: what the bulk lane passes before each call.
     """
 
-    def __init__(self, embedder: Embedder, engine: Engine, cache: QueryCache) -> None:
+    def __init__(self, embedder: Embedder, engine: Engine, cache: QueryCache, hold: BulkHold) -> None:
         self._embedder = embedder
         self._engine = engine
         self._cache = cache
+        self._hold = hold
 
     @property
     def info(self) -> EmbedderInfo:
@@ -73,13 +76,22 @@ class EmbeddingBatcher:
         """Tokens of ``text`` without special tokens, prompt or truncation. Thread-safe."""
         return self._embedder.count_tokens(text)
 
+    def expect_query(self, text: str) -> tuple[float, float]:
+        """Seconds that the vector of a query would wait now and compute, by the fitted costs; 0 where it is known."""
+        if self._key(text) in self._cache:
+            return 0.0, 0.0
+        capacity = self._engine.models[self.info.name].capacity
+        tokens = estimated_tokens(len(text), self.info.max_tokens)
+        return capacity.seconds(self._engine.queued_tokens(Lane.QUERY)), capacity.cost.seconds(tokens)
+
     async def embed(self, texts: Sequence[str], kind: TextKind, lane: Lane, asker: Asker = NOBODY) -> Embedded:
         """Vectors of ``texts``, all or nothing.
 
         Cancelling the call drops the texts that have not been launched.
 
         Raises:
-            OverloadedError: the queue has no room for all of them, or no time before the deadline.
+            OverloadedError: the queue has no room for all of them, or no time before the deadline; or the bulk lane
+                is held for too long.
             DeadlineExceededError: naming the stage.
             EmbedderUnavailableError: a forward failed, or none can be expected to end well.
         """
@@ -95,8 +107,15 @@ class EmbeddingBatcher:
             caller=asker.key,
             deadline=asker.deadline,
         )
-        computed = await self._engine.run(work)
+        async with self._passed(lane, asker):
+            computed = await self._engine.run(work)
         return Embedded(computed.rows, computed.tokens, computed.queue_s, computed.forward_s)
+
+    def _passed(self, lane: Lane, asker: Asker) -> AbstractAsyncContextManager[None]:
+        """The gate of bulk work, whose wait is part of the asker's time."""
+        if lane is Lane.QUERY:
+            return nullcontext()
+        return self._hold.step(asker.deadline.remaining() if asker.deadline else None)
 
     async def embed_query(self, text: str, asker: Asker = NOBODY) -> Embedded:
         """The ``(1, dimension)`` vector of a query, from the cache where it is known.
@@ -104,10 +123,13 @@ class EmbeddingBatcher:
         Raises:
             OverloadedError, DeadlineExceededError, EmbedderUnavailableError: as ``embed``.
         """
-        key = (self.info.fingerprint, self.info.dtype, self.info.prompts[TextKind.QUERY], text)
+        key = self._key(text)
         known = self._cache.get(key)
         if known:
             return Embedded(known.vector[np.newaxis], known.tokens)
         embedded = await self.embed([text], TextKind.QUERY, Lane.QUERY, asker)
         self._cache.put(key, embedded.vectors[0], embedded.tokens)
         return embedded
+
+    def _key(self, text: str) -> QueryKey:
+        return self.info.fingerprint, self.info.dtype, self.info.prompts[TextKind.QUERY], text

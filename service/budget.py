@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.errors import DeadlineExceededError
 
@@ -16,10 +16,12 @@ class Deadline:
     Attributes:
         at: ``time.monotonic()`` seconds.
         budget_s: the whole budget, for messages.
+        limit: what set it, for messages: the request's deadline, or the setting of a stage's budget.
     """
 
     at: float
     budget_s: float
+    limit: str = "deadline"
 
     @classmethod
     def after(cls, milliseconds: int) -> "Deadline":
@@ -28,7 +30,26 @@ class Deadline:
 
     def earlier(self, seconds: float) -> "Deadline":
         """The same budget, ending ``seconds`` sooner."""
-        return Deadline(self.at - seconds, self.budget_s)
+        return replace(self, at=self.at - seconds)
+
+    def later(self, seconds: float) -> "Deadline":
+        """The same budget, ending ``seconds`` later: for whoever sees to it that another one kept it."""
+        return self.earlier(-seconds)
+
+    def within(self, milliseconds: int | None, setting: str) -> "Deadline":
+        """Of a stage that begins now: its budget ends it where that is sooner; None is no budget.
+
+        Args:
+            setting: the name of the budget, for messages.
+        """
+        if milliseconds is None:
+            return self
+        stage = replace(self.after(milliseconds), limit=setting)
+        return stage if stage.at < self.at else self
+
+    def exceeded(self, stage: str) -> DeadlineExceededError:
+        """The error for a stage that was not done in time."""
+        return DeadlineExceededError(stage, self.budget_s, self.limit)
 
     def remaining(self) -> float:
         """Seconds left, never below 0."""
@@ -45,4 +66,4 @@ class Deadline:
             async with asyncio.timeout(self.remaining()):
                 yield
         except TimeoutError:
-            raise DeadlineExceededError(stage, self.budget_s) from None
+            raise self.exceeded(stage) from None

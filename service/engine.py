@@ -20,7 +20,7 @@ from models.base import DeviceLostError
 from service.admission import EngineLimits, admit
 from service.call import Call, Computed, Work, call_of
 from service.device import DeviceThread, Forward, Landed, Listener
-from service.errors import DeadlineExceededError, EmbedderUnavailableError
+from service.errors import EmbedderUnavailableError
 from service.scheduling.capacity import Capacity
 from service.scheduling.job import Batch, Job, Lane, Piece
 from service.scheduling.scheduler import Policy, Scheduler
@@ -208,7 +208,7 @@ class Engine:
         for first in range(0, work.count, _TOKENIZED_TEXTS):
             if work.deadline and not work.deadline.remaining():
                 self._metrics.deadline_misses.labels("tokenize").inc()
-                raise DeadlineExceededError("tokenize", work.deadline.budget_s)
+                raise work.deadline.exceeded("tokenize")
             self._check()  # the tokenizers too are gone after a stop
             part = slice(first, first + _TOKENIZED_TEXTS)
             inputs += await self._loop.run_in_executor(self._tokenizers, work.tokenize, part)
@@ -290,7 +290,7 @@ class Engine:
         for job in jobs:
             assert isinstance(job, Call) and job.limit  # noqa: S101  only calls with a deadline expire
             self._metrics.deadline_misses.labels("queue").inc()
-            job.fail(DeadlineExceededError("queue", job.limit.budget_s))
+            job.fail(job.limit.exceeded("queue"))
 
     def _lost(self, reason: str) -> None:
         """The end: nobody is left waiting, and nobody is taken on."""

@@ -7,13 +7,18 @@ QuarryError
 ├── ModelNotServedError        a model that this server does not serve
 ├── TooManyInputsError         more inputs than are taken at a time
 ├── OverloadedError            this server's queue is full
+│   └── ShuttingDownError      this server ends
 ├── EmbedderUnavailableError   the model's forward failed
 ├── DeadlineExceededError      the request's time ran out, in the stage it names
+│   └── DeadlineTooShortError  no server, however idle, could have kept it
 └── GenerationError            the language model
     ├── LlmUnavailableError    not reachable, or refuses work
+    │   └── LlmOverloadedError its queue is full, or ours in front of it
     ├── LlmTimeoutError        no token in time
     ├── QuestionTooLongError   it leaves no room for a passage in the model's context
     └── LlmBadResponseError    an answer that is not OpenAI's protocol, or an error in mid-stream
+        └── LlmRefusedError    what was asked is at fault, as the server sees it
+            └── PromptTooLongError
 """
 
 
@@ -53,15 +58,31 @@ class OverloadedError(QuarryError):
         self.retry_after_s = retry_after_s
 
 
+class ShuttingDownError(OverloadedError):
+    """This server ends; another one, or the next one at this address, may answer."""
+
+
 class EmbedderUnavailableError(QuarryError):
     """The model's forward failed, or none can be expected to end well; the request may be tried again."""
 
 
 class DeadlineExceededError(QuarryError):
-    """The request's time ran out in ``stage``."""
+    """The request's time, or a stage's share of it, ran out in ``stage``; ``limit`` says which of the two."""
 
-    def __init__(self, stage: str, budget_s: float) -> None:
-        super().__init__(f"the deadline of {budget_s * 1000:.0f} ms passed in stage {stage!r}")
+    def __init__(self, stage: str, budget_s: float, limit: str = "deadline") -> None:
+        super().__init__(f"the {limit} of {budget_s * 1000:.0f} ms passed in stage {stage!r}")
+        self.stage = stage
+
+
+class DeadlineTooShortError(DeadlineExceededError):
+    """Less time than the stages up to ``stage`` take when nothing else is to be done."""
+
+    def __init__(self, stage: str, remaining_s: float, idle_s: float) -> None:
+        QuarryError.__init__(
+            self,
+            f"{remaining_s * 1000:.1f} ms are left of the deadline, but to the end of stage {stage!r} it takes "
+            f"{idle_s * 1000:.1f} ms when nobody else asks",
+        )
         self.stage = stage
 
 
@@ -75,6 +96,14 @@ class LlmUnavailableError(GenerationError):
     """The language model cannot be reached or refuses work."""
 
 
+class LlmOverloadedError(LlmUnavailableError):
+    """The language model's queue is full, or ours in front of it; worth trying again after ``retry_after_s``."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class LlmTimeoutError(GenerationError):
     """The language model was too slow."""
 
@@ -85,3 +114,19 @@ class QuestionTooLongError(GenerationError):
 
 class LlmBadResponseError(GenerationError):
     """The language model's server spoke something else than OpenAI's protocol, or reported an error in mid-stream."""
+
+
+class LlmRefusedError(LlmBadResponseError):
+    """The language model's server refused the request itself: asked again it would refuse again."""
+
+
+class PromptTooLongError(LlmRefusedError):
+    """Prompt and answer do not fit into the model's context.
+
+    Attributes:
+        context: tokens it holds, where the server said so.
+    """
+
+    def __init__(self, message: str, context: int | None = None) -> None:
+        super().__init__(message)
+        self.context = context

@@ -20,6 +20,8 @@ from service.settings import ChunkingSettings
 
 T = TypeVar("T")
 
+LLM_PREFERENCE = "llm"
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionOptions:
@@ -56,6 +58,10 @@ class Library:
     def names(self) -> list[str]:
         """Every name, sorted."""
         return self._catalog.names()
+
+    def damaged(self) -> list[str]:
+        """As ``Catalog.damaged``."""
+        return self._catalog.damaged()
 
     def aliases(self) -> dict[str, str]:
         """Alias -> collection, by alias."""
@@ -127,6 +133,18 @@ class Library:
         collection = self.get(name)
         _check_same(name, collection.spec, options)
         return collection, False
+
+    def llm_of(self, name: str) -> str | None:
+        """The generator that answers questions to the collection which name none; None where it has no preference."""
+        return self._catalog.preference(name, LLM_PREFERENCE)
+
+    def prefer_llm(self, name: str, llm: str | None) -> None:
+        """Change that, durably.
+
+        Raises:
+            CollectionNotFoundError: there is none of that name.
+        """
+        self._catalog.prefer(name, LLM_PREFERENCE, llm)
 
     def drop(self, name: str) -> None:
         """Delete a collection and its files.

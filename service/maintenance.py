@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from indexes.background import work_in_the_background
 from indexes.collection import Collection
+from service.bulk_hold import BulkHold
 from service.telemetry.index import IndexMetrics
 
 _log = logging.getLogger("quarry.maintenance")
@@ -18,10 +20,12 @@ class Maintenance:
 
     Args:
         metrics: of the steps.
+        hold: what each step passes before it begins.
     """
 
-    def __init__(self, metrics: IndexMetrics) -> None:
+    def __init__(self, metrics: IndexMetrics, hold: BulkHold) -> None:
         self._metrics = metrics
+        self._hold = hold
         self._waiting: dict[int, Collection] = {}
         self._work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "quarry-maintenance", initializer=work_in_the_background)
@@ -47,19 +51,22 @@ class Maintenance:
             self._work.set()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
             self._work.clear()
             while self._waiting:
                 _, collection = self._waiting.popitem()
                 try:
-                    while done := await loop.run_in_executor(self._thread, self._timed, collection):
+                    while done := await self._step(collection):
                         _log.info(f"index {done}", extra={"index_version": collection.version})
                 except Exception:  # a loop edge: whatever went wrong in one collection, the others are still to come
                     self._metrics.failures.inc()
                     # What is there stays, which may be slower and is never wrong; upkeep says when it tries again.
                     _log.exception("an index could not be kept in shape")
+
+    async def _step(self, collection: Collection) -> str | None:
+        async with self._hold.step(math.inf):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, collection)
 
     def _timed(self, collection: Collection) -> str | None:
         start = time.perf_counter()

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, TypeVar
 
 from indexes.background import work_in_the_background
 from indexes.collection import Collection
 from indexes.curve import RecallCurve
-from indexes.errors import CollectionConflictError
+from indexes.errors import CollectionConflictError, NothingSealedError
 from indexes.filters import Filter
 from indexes.verification import Verification
+from service.bulk_hold import BulkHold
 from service.ingest.purger import Purged, Purger
 from service.library import Library
 from service.telemetry.metrics import Metrics
@@ -28,15 +29,22 @@ class Operator:
 
     Args:
         on_change: called with a collection after a job on it.
+        hold: what a job passes before it begins.
     """
 
     def __init__(
-        self, library: Library, purger: Purger, metrics: Metrics, on_change: Callable[[Collection], None]
+        self,
+        library: Library,
+        purger: Purger,
+        metrics: Metrics,
+        on_change: Callable[[Collection], None],
+        hold: BulkHold,
     ) -> None:
         self._library = library
         self._purger = purger
         self._metrics = metrics
         self._on_change = on_change
+        self._hold = hold
         self._busy: dict[str, str] = {}  # collection -> what is being done
         self._threads = ThreadPoolExecutor(_THREADS, "quarry-operator", initializer=work_in_the_background)
 
@@ -52,6 +60,7 @@ class Operator:
         Raises:
             CollectionNotFoundError: there is none of that name.
             CollectionConflictError: another job goes on.
+            OverloadedError: bulk work is held for too long.
             InsufficientMemoryError, SnapshotError, StoreUnavailableError: the index in memory serves on.
         """
         collection = self._library.find(name)
@@ -62,17 +71,20 @@ class Operator:
         """Measure the curve of the present index again and take what it chooses.
 
         Raises:
-            CollectionNotFoundError, CollectionConflictError: as ``rebuild``.
+            CollectionNotFoundError, CollectionConflictError, OverloadedError: as ``rebuild``.
             NothingSealedError: there is no index to measure.
             SnapshotError: the choice is not saved.
         """
-        return await self._alone(name, "calibrated", self._library.find(name).upkeep.calibrate)
+        try:
+            return await self._alone(name, "calibrated", self._library.find(name).upkeep.calibrate)
+        except NothingSealedError as error:  # an index does not know what it is called
+            raise error.of(name) from error
 
     async def verify(self, name: str) -> Verification:
         """Compare files and memory with the store.
 
         Raises:
-            CollectionNotFoundError, CollectionConflictError: as ``rebuild``.
+            CollectionNotFoundError, CollectionConflictError, OverloadedError: as ``rebuild``.
         """
         return await self._alone(name, "verified", self._library.find(name).verify)
 
@@ -80,17 +92,28 @@ class Operator:
         """See ``Purger.purge``.
 
         Raises:
-            CollectionConflictError: another job goes on.
+            CollectionConflictError, OverloadedError: as ``rebuild``.
         """
         purged = await self._alone(name, "purged", lambda: self._purger.purge(name, ids, filter))
         self._metrics.documents.labels("deleted").inc(purged.deleted)
         return purged
 
     async def _alone(self, name: str, participle: str, job: Callable[[], T]) -> T:
-        name = self._library.route(name).name  # an alias would be another name for the same
+        await self._hold.enter()
+        try:
+            future = self._begun(self._library.route(name).name, participle, job)
+        except BaseException:
+            self._hold.leave()
+            raise
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._hold.leave))
+        return await asyncio.wrap_future(future)
+
+    def _begun(self, name: str, participle: str, job: Callable[[], T]) -> Future[T]:
+        """The job, under the name that is no alias."""
         if name in self._busy:
             raise CollectionConflictError(f"collection {name!r} is being {self._busy[name]}: wait for the end of that")
         self._busy[name] = participle
         future = self._threads.submit(job)
         future.add_done_callback(lambda _: self._busy.pop(name))
-        return await asyncio.wrap_future(future)
+        return future

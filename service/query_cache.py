@@ -38,6 +38,9 @@ class QueryCache:
         """Memory of all entries."""
         return int(self._entries.currsize)
 
+    def __contains__(self, key: QueryKey) -> bool:
+        return key in self._entries
+
     def get(self, key: QueryKey) -> CachedQuery | None:
         """The entry of a query, or None."""
         found = self._entries.get(key)

@@ -33,7 +33,7 @@ class ReembeddingState:
     Attributes:
         target: identity of the form that was made later; None where its files are damaged.
         done: documents that the present or last comparison found in the mirror or put there.
-        total: documents that it goes through.
+        total: documents that it goes through, never fewer than ``done``.
         error: why the mirror lacks something; None where nothing failed.
     """
 

@@ -24,6 +24,8 @@ from service.settings_group import Group
 
 _PREFIX = "QUARRY_"
 _FILE_SUFFIX = "_FILE"
+# Set by `quarry up` for the `quarry serve` it runs, never by an operator.
+LINK_VARIABLE = "QUARRY_UP_LINK"
 EXTRACTIVE = "extractive"
 
 
@@ -115,7 +117,8 @@ class RetrievalSettings(Group):
     """How hits are ordered.
 
     Attributes:
-        repeat_penalty: what every chunk of a document but its best loses of its score; 0 turns it off.
+        repeat_penalty: cosine that every chunk of a document but its best loses in the order of the hits, by whatever
+            metric they are ordered; 0 turns it off.
     """
 
     repeat_penalty: float = Field(0.1, ge=0, le=2, allow_inf_nan=False)
@@ -130,12 +133,14 @@ class AnswerSettings(Group):
         min_score: a question whose best chunk has a lower cosine is not answered.
         passages: chunks that a generator is given at most.
         max_tokens: longest answer of a language model.
+        rewrite: the last question of a conversation is made to stand alone before the search.
     """
 
     llm: str | None = None
     min_score: float = Field(0.3, ge=-1, le=1, allow_inf_nan=False)
     passages: int = Field(8, ge=1, le=100)
     max_tokens: int = Field(512, ge=1, le=32_768)
+    rewrite: bool = True
 
 
 class BudgetSettings(Group):
@@ -162,6 +167,8 @@ class LimitSettings(Group):
     """The largest inputs that are accepted."""
 
     query_characters: int = Field(8192, ge=1)
+    conversation_messages: int = Field(64, ge=1)
+    conversation_characters: int = Field(65_536, ge=1)
     document_characters: int = Field(5_000_000, ge=1)
     batch_documents: int = Field(1000, ge=1)
     embedding_inputs: int = Field(2048, ge=1)
@@ -245,12 +252,33 @@ def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = 
     return Settings(**_merged(_merged(from_file, _Environment(Settings)()), dict(flags or {})))
 
 
+def inherited_link() -> int | None:
+    """The descriptor of this process's end of the link to ``quarry up``; None where that did not start it.
+
+    Raises:
+        SettingsFileError: the variable holds something else.
+    """
+    value = os.environ.get(LINK_VARIABLE)
+    if value is None:
+        return None
+    if not value.isdecimal():
+        raise SettingsFileError(f"{LINK_VARIABLE} is {value!r}, which is no descriptor: only `quarry up` sets it")
+    return int(value)
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment, to be handed on to a child."""
+    return dict(os.environ)
+
+
 class _Environment(EnvSettingsSource):
     """QUARRY_ variables, with *_FILE replaced by the file's content and unknown names kept, to be refused."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         variables: dict[str, str | None] = {}
         for name, value in os.environ.items():
+            if name == LINK_VARIABLE:
+                continue
             if name.startswith(_PREFIX) and name.endswith(_FILE_SUFFIX):
                 variables[name.removesuffix(_FILE_SUFFIX).lower()] = _read_secret(name, value)
             elif name.startswith(_PREFIX):

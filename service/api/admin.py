@@ -7,12 +7,11 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from indexes.backup_manifest import BackupManifest
+from indexes.data_directory import BACKUPS
 from service.api.media_type import require_json
 from service.api.services import ServicesOf
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
-
-_BACKUPS = "backups"
 
 
 class BackupBody(BaseModel):
@@ -39,6 +38,6 @@ class BackupReply(BaseModel):
 async def make_backup(services: ServicesOf, body: BackupBody | None = None) -> BackupReply:
     """Copy every collection as of one moment; reads and writes go on. A folder that has something in it is a 409."""
     name = (body or BackupBody()).folder or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder = (services.settings.data_dir / _BACKUPS / name).absolute()
+    folder = (services.settings.data_dir / BACKUPS / name).absolute()
     manifest = await asyncio.to_thread(services.library.back_up, folder)
     return BackupReply(folder=str(folder), bytes=manifest.bytes, manifest=manifest)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from indexes.errors import AliasNotFoundError
 from service.api.media_type import require_json
-from service.api.schemas import AliasBody, AliasList, AliasReply, DeletedAlias
+from service.api.schemas.aliases import AliasBody, AliasList, AliasReply, DeletedAlias
 from service.api.services import Services, ServicesOf
 
 router = APIRouter(prefix="/v1/aliases", tags=["aliases"])

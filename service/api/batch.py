@@ -15,7 +15,7 @@ from indexes.base import Document
 from indexes.errors import IndexesError
 from service.api.caller import caller_of
 from service.api.problems import kind_of, validation_detail
-from service.api.schemas import BatchError, BatchLine, BatchLineReply
+from service.api.schemas.documents import BatchError, BatchLine, BatchLineReply
 from service.api.services import ServicesOf
 from service.errors import EmptyDocumentError, InvalidRequestError, QuarryError
 from service.ingest.ingestor import AcceptedWrite, Ingestor, NewDocument

@@ -9,9 +9,8 @@ from indexes.errors import CollectionNotFoundError, StoreUnavailableError
 from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState
-from service.api.index_replies import IndexReply
 from service.api.media_type import require_json
-from service.api.schemas import (
+from service.api.schemas.collections import (
     ChunkingReply,
     CollectionBody,
     CollectionList,
@@ -21,8 +20,10 @@ from service.api.schemas import (
     ReembeddingReply,
     ReembeddingTarget,
 )
+from service.api.schemas.index import IndexReply
 from service.api.services import Services, ServicesOf
 from service.errors import InvalidRequestError
+from service.generators import checked_name
 from service.library import CollectionOptions
 from service.reembedding import ReembeddingState
 
@@ -50,7 +51,11 @@ async def put_collection(
 ) -> CollectionReply:
     """Create a collection, or confirm that it is as asked: another identity is a 409."""
     asked = body or CollectionBody()
+    if asked.llm:
+        checked_name(asked.llm, services.generators)
     _, created = await asyncio.to_thread(services.library.ensure, collection, _options(asked))
+    if asked.llm is not None:
+        await asyncio.to_thread(services.library.prefer_llm, collection, asked.llm or None)
     response.status_code = 201 if created else 200
     return await reply_of(collection, services)
 
@@ -100,10 +105,12 @@ def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
 async def reply_of(name: str, services: Services) -> CollectionReply:
     """A collection as it is now, by its own name when it was asked for by an alias."""
     route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
-    return described(route, state, services.reembedder.describe(route))
+    return described(route, state, services.reembedder.describe(route), services.library.llm_of(route.name))
 
 
-def described(route: Route, state: CollectionState, reembedding: ReembeddingState | None) -> CollectionReply:
+def described(
+    route: Route, state: CollectionState, reembedding: ReembeddingState | None, llm: str | None
+) -> CollectionReply:
     """The wire form of a collection."""
     spec = route.primary.spec
     return CollectionReply(
@@ -113,6 +120,7 @@ def described(route: Route, state: CollectionState, reembedding: ReembeddingStat
         metric=spec.metric,
         target_recall=spec.target_recall,
         chunking=_chunking(spec),
+        llm=llm,
         documents=state.documents,
         chunks=state.chunks,
         index_version=state.index_version,

@@ -1,18 +1,25 @@
-"""What every request gets: an id, a metric, a line in the log."""
+"""What every request gets: an id, a stopwatch, metrics, a line in the log."""
 
 import logging
 import re
-import time
 import uuid
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.telemetry.metrics import Metrics
+from service.telemetry.timings import Timings, server_timing
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger("quarry.requests")
+
+
+def timings_of(request: Request) -> Timings:
+    """The stopwatch of a request, which runs since its head was read."""
+    timings: Timings = request.state.timings
+    return timings
 
 
 class RequestContext:
@@ -29,29 +36,34 @@ class RequestContext:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        start, status = time.perf_counter(), 0
+        timings, status = Timings(), 0
+        scope.setdefault("state", {}).update(request_id=request_id, timings=timings)
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["Server-Timing"] = server_timing(timings.milliseconds())
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_headers)
         except Exception:  # the 500 is sent from outside of here
             status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value
             raise
         finally:
-            self._record(scope, status, time.perf_counter() - start)
+            self._record(scope, status, timings)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, timings: Timings) -> None:
         """Status 0 is a request that ended without a reply."""
+        seconds = timings.elapsed()
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, scope["method"], status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        for stage, took in timings.seconds().items() if timings.has_stages else ():
+            self._metrics.stage_seconds.labels(stage).observe(took)
         _log.info(
             "request",
             extra={

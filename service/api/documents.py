@@ -14,7 +14,7 @@ from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.caller import caller_of
-from service.api.schemas import (
+from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
     DocumentBody,

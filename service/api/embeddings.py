@@ -11,7 +11,7 @@ from models.base import EmbedderInfo, TextKind, Vectors
 from service.api.caller import asker_of, lane_of
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import JSON, require_json
-from service.api.schemas import EmbeddingsBody, EmbeddingsReply
+from service.api.schemas.embeddings import EmbeddingsBody, EmbeddingsReply
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker, Embedded, EmbeddingBatcher

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from indexes.data_directory import has_room
 from indexes.errors import IndexesError
 from indexes.state import CollectionState
 from service.api.services import Services, ServicesOf
@@ -23,11 +24,11 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "Search cannot serve; `reasons` says why."}})
 async def readyz(response: Response, services: ServicesOf) -> dict[str, object]:
-    """503 only when search cannot serve; a language model that failed is named in `degraded`."""
+    """503 only when search cannot serve; what is lost beside that is named in `degraded`."""
     trouble = services.engine.trouble
     reasons = [f"embedder: {trouble}"] if trouble else []
     response.status_code = 503 if reasons else 200
-    return {"status": "unavailable" if reasons else "ready", "reasons": reasons, "degraded": _degraded(services)}
+    return {"status": "unavailable" if reasons else "ready", "reasons": reasons, "degraded": await _degraded(services)}
 
 
 @router.get("/v1/status")
@@ -40,10 +41,12 @@ async def status(services: ServicesOf) -> dict[str, Any]:
         "engine": services.engine.describe(),
         "generators": {name: generator.describe() for name, generator in services.generators.items()},
         "default_llm": services.settings.default_llm,
-        "degraded": _degraded(services),
+        "degraded": await _degraded(services),
+        "supervision": services.supervised.describe(),
         "maintenance_running": services.maintenance.is_running,
         "collections": await _collections(services),
         "aliases": services.library.aliases(),
+        **asdict(await services.ledger.read()),
     }
 
 
@@ -51,13 +54,19 @@ async def status(services: ServicesOf) -> dict[str, Any]:
 async def metrics(services: ServicesOf) -> Response:
     """Prometheus exposition."""
     services.engine.measure()
+    measured = await services.ledger.read()
+    services.metrics.gpu.follow(measured.gpus)
+    services.metrics.ledger.follow(measured.ledger)
     await _collections(services)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _degraded(services: Services) -> list[str]:
-    failed = any(generator.describe()["state"] != "ready" for generator in services.generators.values())
-    return ["llm"] if failed else []
+async def _degraded(services: Services) -> list[str]:
+    """What is known without opening anything: readiness is asked for every few seconds."""
+    has_failed = any(generator.describe()["state"] != "ready" for generator in services.generators.values())
+    has_space = await asyncio.to_thread(has_room, services.settings.data_dir)  # a file system may take its time
+    collections = [f"collection:{name}" for name in services.library.damaged()]
+    return [*(["llm"] if has_failed else []), *collections, *([] if has_space else ["disk"])]
 
 
 async def _collections(services: Services) -> dict[str, object]:

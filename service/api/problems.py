@@ -17,8 +17,9 @@ from starlette.responses import Response
 from indexes import errors as indexes
 from models.base import ModelError
 from service import errors as service
-from service.api.schemas import Problem, ProblemError
+from service.api.schemas.problem import Problem, ProblemError
 from service.telemetry.metrics import Metrics
+from service.telemetry.timings import server_timing
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_CHARACTERS = 100
@@ -100,6 +101,7 @@ def problem(request: Request, kind: Kind, detail: str, error: Exception | None =
         request_id=request.state.request_id,
         stage=getattr(error, "stage", None),
         retryable=kind.retryable,
+        timings_ms=request.state.timings.milliseconds(),
         error=ProblemError(message=detail, type=type_, param=param, code=kind.code),
     ).model_dump()
 
@@ -111,6 +113,11 @@ def describe(request: Request, error: Exception) -> dict[str, Any]:
         _log.error("unforeseen error", exc_info=error, extra={"request_id": request.state.request_id})
         return problem(request, kind, "the server failed in a way it did not foresee; its log has the request id")
     return problem(request, kind, str(error), error)
+
+
+def response(request: Request, error: service.QuarryError) -> Response:
+    """The reply to an error that arises outside of the routes, where ``install`` does not reach."""
+    return _response(describe(request, error), getattr(error, "retry_after_s", _RETRY_S), {})
 
 
 def install(app: FastAPI, metrics: Metrics) -> None:
@@ -152,8 +159,8 @@ def validation_detail(errors: Sequence[Any]) -> str:
 
 
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
-    # What nothing foresaw is answered outside of RequestContext, which sets the header on all other replies.
-    extra = {"x-request-id": body["request_id"], **headers}
+    # What nothing foresaw is answered outside of RequestContext, which sets both headers on all other replies.
+    extra = {"x-request-id": body["request_id"], "Server-Timing": server_timing(body["timings_ms"]), **headers}
     if body["retryable"]:
         extra["Retry-After"] = str(math.ceil(retry_after_s))
         extra["retry-after-ms"] = str(math.ceil(retry_after_s * 1000))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from service.api.caller import asker_of, lane_of
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
-from service.api.schemas import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
+from service.api.schemas.rerank import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker

@@ -12,11 +12,13 @@ from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
 from service.library import Library
 from service.maintenance import Maintenance
+from service.measured_ledger import MeasuredLedger
 from service.operator import Operator
 from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.settings import Settings
+from service.supervised import Supervised
 from service.telemetry.metrics import Metrics
 
 
@@ -36,6 +38,8 @@ class Services:
     maintenance: Maintenance
     reembedder: Reembedder
     operator: Operator
+    supervised: Supervised
+    ledger: MeasuredLedger
 
 
 async def _services(request: Request) -> Services:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
+import anyio
 import orjson
 from starlette.responses import StreamingResponse
 
 _HEARTBEAT_S = 10.0
 _QUEUED_FRAMES = 64
+_CLOSE_S = 5.0
 
 
 def event(name: str, data: object) -> bytes:
@@ -58,4 +60,7 @@ async def _with_heartbeat(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[
             yield frame
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # A stream whose client is gone is cancelled again at every await. Handed on, that would interrupt the source
+        # while it closes its connections, which would then stay open.
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({task}, timeout=_CLOSE_S)

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Depends
 
 from indexes.filters import parse_filter
 from service.api.collections import reply_of
-from service.api.index_replies import CalibrateReply, NothingBody, PurgeBody, PurgeReply, VerifyReply
 from service.api.media_type import require_json
-from service.api.schemas import CollectionReply
+from service.api.schemas.collections import CollectionReply
+from service.api.schemas.index import CalibrateReply, NothingBody, PurgeBody, PurgeReply, VerifyReply
 from service.api.services import ServicesOf
 
 router = APIRouter(prefix="/v1/collections", tags=["upkeep"])

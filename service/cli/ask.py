@@ -8,7 +8,7 @@ import typer
 
 from service.cli.console import DEFAULT_URL, CollectionOption, KeyOption, UrlOption, checked, client, fail, out
 
-_SHOWN_STAGES = ("queue", "embed", "search", "llm_total", "total")
+_SHOWN_STAGES = ("queue", "embed", "search", "prompt", "llm_total", "total")
 
 
 def ask(

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from indexes.backup import back_up
 from indexes.backup_manifest import BackupManifest
 from indexes.data_directory import CATALOG, owned
-from indexes.errors import DataDirectoryError, IndexesError
+from indexes.errors import DataDirectoryInUseError, IndexesError
 from service.cli.console import DEFAULT_URL, KeyOption, checked, client, err, fail, out
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON object.")]
@@ -58,7 +58,7 @@ def _offline(data_dir: Path, dest: Path) -> dict[str, Any]:
     try:
         with owned(data_dir) as directory, _progress("copying") as progress:
             return _made(dest, back_up(directory, dest, progress))
-    except DataDirectoryError as error:
+    except DataDirectoryInUseError as error:
         fail(f"{error}; a server that is running is backed up with --url")
     except IndexesError as error:
         fail(str(error))

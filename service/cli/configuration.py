@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from service.cli.console import fail
-from service.settings import Settings, SettingsFileError, load_settings
+from service.settings import Settings, SettingsFileError, inherited_link, load_settings
 
 
 def settings_or_fail(config: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -18,6 +18,14 @@ def settings_or_fail(config: Path | None, flags: Mapping[str, Any] | None = None
     except ValidationError as error:
         fail("; ".join(": ".join(filter(None, _said(item))) for item in error.errors()))
     except (SettingsError, SettingsFileError) as error:
+        fail(str(error))
+
+
+def link_or_fail() -> int | None:
+    """As ``inherited_link``; what is wrong is said, and the command ends with exit code 1."""
+    try:
+        return inherited_link()
+    except SettingsFileError as error:
         fail(str(error))
 
 

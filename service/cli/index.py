@@ -218,7 +218,8 @@ def _told_curve(reply: dict[str, Any]) -> list[str]:
     chosen, is_met = reply["chosen"], "" if reply["meets_target"] else ", which no setting reaches with its margin"
     return [
         f"nprobe {chosen['nprobe']}, refine {chosen['refine']}: recall {chosen['recall']:.4f}",
-        f"{len(reply['points'])} settings measured with {reply['queries']} rows for {reply['target_recall']:g}{is_met}",
+        f"chosen of {len(reply['points'])} settings that no other beats, measured with {reply['queries']} rows for "
+        f"{reply['target_recall']:g}{is_met}",
     ]
 
 

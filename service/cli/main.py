@@ -5,9 +5,12 @@ import typer
 from service.cli.ask import ask
 from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
+from service.cli.doctor import doctor
 from service.cli.index import app as index
 from service.cli.ingest import ingest
+from service.cli.plan import plan
 from service.cli.serve import serve
+from service.cli.up import up
 
 app = typer.Typer(
     help="Quarry answers questions from your own documents, on your own node.",
@@ -16,10 +19,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(up)
 app.command()(ingest)
 app.command()(ask)
+app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
+app.command()(plan)
 app.add_typer(index, name="index")
 app.add_typer(bench, name="bench")
 

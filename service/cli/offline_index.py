@@ -9,14 +9,15 @@ from typing import Any
 from indexes.catalog import Catalog
 from indexes.crossover import measure_crossover
 from indexes.data_directory import CATALOG
-from indexes.errors import DataDirectoryError, IndexesError
+from indexes.errors import DataDirectoryInUseError, IndexesError
 from indexes.filters import parse_filter
 from indexes.upkeep import IndexPolicy
 from service.api.collections import described
-from service.api.index_replies import CalibrateReply, PurgeReply, VerifyReply
+from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import fail
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
+from service.library import LLM_PREFERENCE
 from service.reembedding import ReembeddingState
 from service.settings import IndexSettings
 
@@ -35,7 +36,8 @@ class OfflineIndex:
         link, target = route.reembedding, route.target
         spec = target.spec if target else None
         reembedding = ReembeddingState(link.state, spec, 0, 0, link.damage or None) if link else None
-        return described(route, self._collection.describe(), reembedding).model_dump()
+        llm = self._catalog.preference(self._name, LLM_PREFERENCE)
+        return described(route, self._collection.describe(), reembedding, llm).model_dump()
 
     def rebuild(self) -> dict[str, Any]:
         """As POST :rebuild."""
@@ -68,7 +70,7 @@ def opened(data_dir: Path, name: str, settings: IndexSettings) -> Iterator[Offli
         fail(f"{data_dir} has no data")
     try:
         catalog = Catalog(data_dir, IndexPolicy(settings.seal_rows, shadow_share=0.0, crossover=measure_crossover))
-    except DataDirectoryError as error:
+    except DataDirectoryInUseError as error:
         fail(f"{error}; a server that is running is asked with --url")
     except IndexesError as error:
         fail(str(error))

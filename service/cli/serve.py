@@ -1,11 +1,14 @@
 """quarry serve."""
 
 import asyncio
+import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +16,7 @@ import uvicorn
 
 from indexes.errors import IndexesError
 from models.base import ModelError
-from service.cli.configuration import settings_or_fail
+from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
 from service.telemetry.logs import configure_logging
@@ -21,7 +24,11 @@ from service.telemetry.logs import configure_logging
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_DRAIN_S = 15  # half of what Kubernetes grants a process to end
+# What Kubernetes grants a process to end; one that is run there wants more than that of it.
+_DRAIN_S = 30
+_LAST_BYTES_S = 5  # for what is left of the connections then
+
+_log = logging.getLogger("quarry.serve")
 
 
 def serve(
@@ -32,15 +39,15 @@ def serve(
 ) -> None:
     """Serve the HTTP API."""
     share_the_cores()
-    from service.app import create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
+    from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
     flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
     if data_dir is not None:
         flags["data_dir"] = data_dir
-    settings = settings_or_fail(config, flags)
+    settings, link = settings_or_fail(config, flags), link_or_fail()
     configure_logging(settings.server.log_level)
     share_the_interpreter()
-    app = create_app(settings, on_lost=lambda: server.lose_device())  # noqa: PLW0108  made below
+    app = create_app(settings, Outside(on_lost=lambda: server.lose_device(), link=link))  # noqa: PLW0108  made below
     uvicorn_config = uvicorn.Config(
         app,
         host=settings.server.host,
@@ -49,9 +56,9 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_graceful_shutdown=_LAST_BYTES_S,
     )
-    server = _Server(uvicorn_config)
+    server = _Server(uvicorn_config, app)
     try:
         with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
             is_stuck = runner.run(_run(app, server))
@@ -77,13 +84,47 @@ async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """Ends in order on SIGINT and SIGTERM. uvicorn's own way raises the signal again, before the lifespan has ended."""
+    """Ends in order on SIGINT and SIGTERM, at once on a second one.
+
+    uvicorn's own way raises the signal again, before the lifespan has ended, and cuts answers with a traceback each.
+    """
 
     has_lost_device = False
 
+    def __init__(self, config: uvicorn.Config, app: "FastAPI") -> None:
+        super().__init__(config)
+        self._app = app
+        self._draining: asyncio.Task[None] | None = None
+
     def lose_device(self) -> None:
         """End in order too, so that whoever supervises the process starts a new one."""
-        self.has_lost_device = self.should_exit = True
+        self.has_lost_device = True
+        if self.started:
+            self._end_in_order()
+        else:
+            self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Let answers finish first."""
+        if self._draining:
+            self._app.state.drain.hurry()
+        self._end_in_order()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self._app.state.services.supervised.report_ready()
+
+    def _end_in_order(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(), name="drain")
+
+    async def _drain(self) -> None:
+        _log.info("shutting down; no new requests are taken on")
+        cut = await self._app.state.drain.run(_DRAIN_S)
+        if cut:
+            _log.warning("%d answers were not finished in time and are cut", cut)
+        self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -126,6 +126,7 @@ class Finished:
         invalid_markers: markers that named no passage and were left out.
         left_out: passages that did not fit into the model's context.
         timings: milliseconds as the model's server has them, where it says.
+        prompt_s: that building and fitting the prompt took here.
     """
 
     reason: str
@@ -134,6 +135,7 @@ class Finished:
     invalid_markers: int = 0
     left_out: int = 0
     timings: Mapping[str, float] = field(default_factory=dict)
+    prompt_s: float = 0.0
 
 
 Event = Delta | Cited | Finished

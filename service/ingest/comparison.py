@@ -22,10 +22,23 @@ _CALLER = "reembedding"
 
 @dataclass(slots=True)
 class Progress:
-    """``done`` of ``total`` documents are in the mirror for sure."""
+    """``done`` of ``total`` documents are in the mirror for sure; what is written meanwhile moves the total."""
 
     done: int = 0
     total: int = 0
+
+    def expect(self, documents: int) -> None:
+        """There are so many now, of which some may be done."""
+        self.total = max(documents, self.done)
+
+    def add(self, documents: int) -> None:
+        """So many more are done."""
+        self.done += documents
+        self.expect(self.total)
+
+    def end(self) -> None:
+        """There were no more."""
+        self.total = self.done
 
 
 @dataclass(slots=True)
@@ -56,14 +69,15 @@ class Comparison:
         Raises:
             QuarryError, IndexesError: a document could not be read, embedded or written.
         """
-        self.progress.total = (await self._in_thread(self.route.primary.describe)).documents
+        self.progress.expect((await self._in_thread(self.route.primary.describe)).documents)
         while self._copied_to is not None:
             page, last = await self._in_thread(partial(_page, self.route.primary, self._copied_to))
             differing = await self._in_thread(partial(self._differing, page))
             for first in range(0, len(differing), _CONCURRENT):
                 await self._copied(differing[first : first + _CONCURRENT])
-            self.progress.done += len(page)
+            self.progress.add(len(page))
             self._copied_to = last
+        self.progress.end()
         while self._cleared_to is not None:
             page, last = await self._in_thread(partial(_page, self._shadow, self._cleared_to))
             await self._in_thread(partial(self._clear, page))

@@ -4,7 +4,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from service.telemetry.buckets import SECONDS
 from service.telemetry.device import DeviceMetrics
+from service.telemetry.gpu_metrics import GpuMetrics
 from service.telemetry.index import IndexMetrics
+from service.telemetry.ledger import LedgerMetrics
+from service.telemetry.llm import LlmMetrics
 
 
 class Metrics:
@@ -22,6 +25,9 @@ class Metrics:
         self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.index = IndexMetrics(self.registry)
+        self.llm = LlmMetrics(self.registry)
+        self.gpu = GpuMetrics(self.registry)
+        self.ledger = LedgerMetrics(self.registry)
 
     def render(self) -> bytes:
         """The text exposition format."""

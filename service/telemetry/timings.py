@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# The stages add up: total = queue + embed + search + prompt + llm_total + other. llm_ttft lies inside llm_total.
+# total = rewrite + queue + embed + search + prompt + llm_total + other; llm_ttft lies inside llm_total.
 _INSIDE_ANOTHER = {"llm_ttft"}
 
 
@@ -22,6 +22,20 @@ class Timings:
     def add(self, stage: str, seconds: float) -> None:
         """Count ``seconds`` to a stage."""
         self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+
+    def put(self, stage: str, seconds: float) -> None:
+        """Let a stage be ``seconds``, whatever was counted to it before."""
+        self._stages[stage] = seconds
+
+    def move(self, seconds: float, stage: str, to: str) -> None:
+        """Count to another stage what was, or is being, measured inside ``stage``."""
+        self.add(stage, -seconds)
+        self.add(to, seconds)
+
+    @property
+    def has_stages(self) -> bool:
+        """Something was counted to a stage."""
+        return bool(self._stages)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

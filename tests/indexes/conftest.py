@@ -1,5 +1,6 @@
 """Vectors, documents and collections for the tests of this room."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -91,3 +92,17 @@ def writer() -> Iterator[GroupCommitWriter]:
     writer = GroupCommitWriter()
     yield writer
     writer.close()
+
+
+@pytest.fixture
+def cannot_roll_back() -> Callable[[sqlite3.Connection], None]:
+    """Makes every ROLLBACK of a connection fail, and what it leaves open stays open."""
+
+    def make(connection: sqlite3.Connection) -> None:
+        def allow(action: int, what: str | None, *_: str | None) -> int:
+            is_rollback = (action, what) == (sqlite3.SQLITE_TRANSACTION, "ROLLBACK")
+            return sqlite3.SQLITE_DENY if is_rollback else sqlite3.SQLITE_OK
+
+        connection.set_authorizer(allow)
+
+    return make

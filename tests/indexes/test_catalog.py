@@ -255,7 +255,7 @@ def test_a_damaged_file_costs_one_collection(open_catalog: Open, spec: Collectio
     kept = store.read_bytes()
     store.write_bytes(b"no database" * 1000)
     catalog = open_catalog()
-    assert catalog.names() == ["docs", "other"]
+    assert (catalog.names(), catalog.damaged()) == (["docs", "other"], ["docs"])
     assert catalog.get("other").version == 0
     with pytest.raises(StoreUnavailableError, match=r"'docs' could not be opened: .*store\.db"):
         catalog.get("docs")

@@ -179,3 +179,28 @@ def test_without_a_point_at_the_target_better_codes_have_no_bound() -> None:
     index = IvfPqIndex.train(make("ip"), "ip", IvfPqParams(4, 3, 4))
     point = CurvePoint(4, 32, 0.5, 9.0)
     assert least_cost_with_better_codes(index, RecallCurve((point,), point, 0.9, 1)) == 0
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8, 0.95, 0.999])
+def test_the_frontier_is_what_no_other_point_beats_and_the_choice_is_on_it(target: float) -> None:
+    rng = np.random.default_rng(3)
+    points = [
+        CurvePoint(nprobe, refine, float(rng.integers(50, 99)) / 100, float(rng.integers(1, 8)))
+        for nprobe in range(1, 9)
+        for refine in range(1, 9)
+    ]
+    chosen = choose(points, target)
+    frontier = RecallCurve(tuple(points), chosen, target, 100).frontier
+    unbeaten = {
+        (point.cost, point.recall)
+        for point in points
+        if not any(
+            other.cost <= point.cost and other.recall >= point.recall and
+            (other.cost, other.recall) != (point.cost, point.recall)
+            for other in points
+        )
+    }  # fmt: skip
+    assert {(point.cost, point.recall) for point in frontier} == unbeaten
+    assert len(frontier) == len(unbeaten)
+    assert list(frontier) == sorted(frontier, key=lambda point: point.cost)
+    assert chosen in frontier

@@ -1,10 +1,12 @@
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from indexes.database import SqliteDatabase
 from indexes.errors import DataDirectoryError, StoreUnavailableError
+from indexes.sqlite_copy import fixed_view
 
 SCHEMA = "CREATE TABLE things (name TEXT);"
 
@@ -82,3 +84,33 @@ def test_reads_nest_and_their_connections_are_used_again(tmp_path: Path) -> None
     with database.reading() as again:
         assert again in (outer, inner)
     database.close()
+
+
+def test_a_connection_that_is_still_in_a_transaction_is_never_read_from_again(
+    tmp_path: Path, cannot_roll_back: Callable[[sqlite3.Connection], None]
+) -> None:
+    database = SqliteDatabase(tmp_path / "a.db", SCHEMA, 1)
+    with pytest.raises(StoreUnavailableError, match="not authorized"), database.reading() as stuck:
+        cannot_roll_back(stuck)
+        with fixed_view(stuck):
+            assert stuck.execute("SELECT * FROM things").fetchall() == []
+    database.write_connection.execute("INSERT INTO things VALUES ('later')")
+    assert names(database) == ["later"], "another connection, which sees what was written since"
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        stuck.execute("SELECT 1")
+    database.close()
+
+
+def test_a_write_connection_that_was_given_up_is_replaced_until_the_database_closes(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "a.db", SCHEMA, 1)
+    given_up = database.write_connection
+    given_up.execute("BEGIN IMMEDIATE")
+    given_up.execute("INSERT INTO things VALUES ('half done')")
+    database.give_up_write_connection()
+    database.write_connection.execute("INSERT INTO things VALUES ('whole')")
+    assert database.write_connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert names(database) == ["whole"]
+    database.give_up_write_connection()
+    database.close()
+    with pytest.raises(StoreUnavailableError, match="closed before the write"):
+        _ = database.write_connection

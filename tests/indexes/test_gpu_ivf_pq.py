@@ -16,7 +16,8 @@ from indexes.exact import exact_scores
 from indexes.filters import parse_filter
 from indexes.gpu_ivf_pq import GpuIvfPqIndex
 from indexes.gpu_placement import CardIndex, CardPlacer
-from indexes.gpu_probe import Backend, Capabilities, capabilities
+from indexes.gpu_plan import Backend
+from indexes.gpu_probe import Capabilities, capabilities
 from indexes.ivf_pq import IvfPqIndex, IvfPqParams
 from indexes.rows import Rows
 from indexes.spec import CollectionSpec

@@ -7,8 +7,8 @@ import pytest
 
 from indexes.errors import DeviceError
 from indexes.gpu_ivf_pq import card_of, gpu_config
-from indexes.gpu_plan import CardShape, plan_card
-from indexes.gpu_probe import Backend, Capabilities, capabilities, choose_device
+from indexes.gpu_plan import Backend, CardShape, plan_card
+from indexes.gpu_probe import Capabilities, capabilities, choose_device
 
 needs_gpu_build = pytest.mark.skipif(
     not hasattr(faiss, "StandardGpuResources"), reason="needs a build of FAISS with GPU symbols"

@@ -18,8 +18,8 @@ from indexes.errors import DeviceError, InsufficientMemoryError, SelfTestError
 from indexes.exact import exact_scores
 from indexes.gpu_ivf_pq import GpuIvfPqIndex
 from indexes.gpu_placement import CardPlacer
-from indexes.gpu_plan import CardShape, plan_card
-from indexes.gpu_probe import Backend, Capabilities
+from indexes.gpu_plan import Backend, CardShape, plan_card
+from indexes.gpu_probe import Capabilities
 from indexes.ivf_pq import IvfPqIndex, IvfPqParams
 from indexes.rows import Rows
 from indexes.spec import CollectionSpec
@@ -163,6 +163,9 @@ def test_the_budget_is_that_of_all_indexes_together_and_sharing_counts_once(card
     assert second.vectors is not None
     assert second.vectors.size == ROWS
     assert placer.bytes == first.bytes + second.bytes - second.vectors.bytes
+    memory = placer.memory()
+    assert memory.vectors == second.vectors.bytes
+    assert memory.codes + memory.scratch == placer.bytes - memory.vectors
     with pytest.raises(InsufficientMemoryError, match="do not fit on the card"):
         placer(index, table(vectors, "cosine"), None)
     del first, second

@@ -7,9 +7,11 @@ import faiss
 import numpy as np
 import pytest
 
+from indexes import ivf_pq as module
 from indexes.base import Metric, Vectors
 from indexes.exact import exact_scores
-from indexes.ivf_pq import IndexFacts, IvfPqIndex, IvfPqParams, code_bytes
+from indexes.ivf_pq import IndexFacts, IvfPqIndex, IvfPqParams
+from indexes.ivf_pq_params import code_bytes
 
 ROWS, DIMENSION, NLIST = 1200, 16, 20
 
@@ -148,10 +150,33 @@ def test_the_residual_of_other_rows_is_higher(index: IvfPqIndex) -> None:
 def test_the_residual_is_the_relative_squared_error_of_the_codes() -> None:
     index = IvfPqIndex.train(rows(1), "l2", IvfPqParams(1, 1, 1))
     centroids, codebooks = index.quantizers()
+    asked = rows(10, 900)
     decoded = centroids + codebooks[0]
-    nearest = exact_scores(np.ascontiguousarray(decoded), None, rows(10), "l2").max(axis=1)
-    assert index.residual_of(rows(10)) == pytest.approx(-nearest.sum() / np.square(rows(10)).sum(), rel=1e-4)
+    nearest = exact_scores(np.ascontiguousarray(decoded), None, asked, "l2").max(axis=1)
+    assert index.residual_of(asked) == pytest.approx(-nearest.sum() / np.square(asked).sum(), rel=1e-4)
     assert index.residual_of(np.zeros((3, DIMENSION), dtype=np.float32)) == 0
+
+
+def test_the_residual_of_many_rows_is_that_of_a_thousand_from_all_over(
+    index: IvfPqIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Vectors] = []
+    residual = module._residual
+
+    def noted(index: faiss.Index, vectors: Vectors) -> float:
+        decoded.append(vectors)
+        return residual(index, vectors)
+
+    monkeypatch.setattr(module, "_residual", noted)
+    many = rows(10, 3500)
+    found = index.residual_of(many)
+    (sample,) = decoded
+    assert 800 <= len(sample) <= 1000
+    places = np.flatnonzero((many[:, None, 0] == sample[None, :, 0]).any(axis=1))
+    assert places[0] < 10
+    assert places[-1] >= 3490
+    assert np.diff(places).max() < 10
+    assert found == pytest.approx(residual(index._index, many), rel=0.05)
 
 
 def test_tuning_changes_the_defaults_alone(index: IvfPqIndex) -> None:

@@ -10,7 +10,7 @@ import pytest
 from indexes.attributes import Attributes
 from indexes.base import Metric, SearchParams, Vectors
 from indexes.filters import Filter, matches, parse_filter
-from indexes.nearest import Found, nearest, nearest_exactly
+from indexes.nearest import NO_OMISSIONS, Found, nearest, nearest_exactly
 from indexes.rows import Rows
 from indexes.tuning import train_for
 from indexes.view import Sealed, View
@@ -166,6 +166,21 @@ def test_the_cosine_is_given_whatever_the_metric(view: View, queries: Vectors) -
         np.testing.assert_allclose(found.cosines, hits @ query / np.linalg.norm(hits, axis=1), atol=1e-5)
 
 
+def test_the_score_per_cosine_is_what_turning_a_row_towards_the_query_adds(view: View, queries: Vectors) -> None:
+    """At the same lengths: each row is turned in the plane of it and the query."""
+    vectors = view.rows.vectors().astype(np.float64)
+    for query in queries if view.rows.metric == "cosine" else 3 * queries:
+        found = nearest(view, 1, query, SearchParams(top_k=5))
+        toward = query / np.linalg.norm(query)
+        for row, score, cosine, slope in zip(found.rows, found.scores, found.cosines, found.per_cosine, strict=True):
+            vector, lower = vectors[row - 1], cosine - 0.1
+            across = vector - (vector @ toward) * toward
+            across /= np.linalg.norm(across)
+            turned = np.linalg.norm(vector) * (lower * toward + np.sqrt(1 - lower**2) * across)
+            turned_score = -np.square(turned - query).sum() if view.rows.metric == "l2" else turned @ query
+            assert turned_score == pytest.approx(score - 0.1 * slope, abs=1e-4)
+
+
 def test_the_threshold_is_on_the_cosine(view: View, queries: Vectors) -> None:
     everything = nearest(view, 1, queries[0], SearchParams(top_k=50))
     threshold = float(np.sort(everything.cosines)[25])
@@ -201,19 +216,29 @@ def test_what_was_dropped_and_why(clustered: Clustered) -> None:
     query = view.rows.vectors()[0]
     ranked = nearest(view, 1, query, replace(EVERYTHING, top_k=ROWS)).rows.tolist()
     even = [row for row in ranked if row % 2]  # position row - 1 is even
-    odd = [row for row in ranked if not row % 2]
     view.rows.kill([even[0]], version=2)
     params = SearchParams(top_k=2, nprobe=10, refine=10, filter=HALF, explain=True)
     found = nearest(view, 2, query, params)
     assert found.plan is not None
     assert found.plan.way == "lists"
     assert found.rows.tolist() == even[1:3]
-    reasons = {dropped.row: dropped.reason for dropped in found.dropped}
-    assert reasons[even[0]] == "deleted"
-    assert {reasons[row] for row in odd if row in reasons} == {"filter"}
-    assert {reasons[row] for row in even[3:] if row in reasons} == {"outranked"}
+    told = {dropped.row: dropped.reason for dropped in found.omissions.dropped}
+    assert set(told.values()) == {"outranked"}
+    assert list(told) == [row for row in even[3:] if row in told]  # best first
+    assert found.omissions.deleted == 1
+    assert found.omissions.filtered == found.plan.candidates - 1 - 2 - len(told) > 0
     below = nearest(view, 2, query, replace(params, score_threshold=float(found.cosines[0]) - 1e-6))
     assert below.rows.tolist() == even[1:2]
-    reasons = {dropped.row: dropped.reason for dropped in below.dropped}
-    assert {reasons[row] for row in even[2:] if row in reasons} == {"threshold"}
-    assert nearest(view, 2, query, replace(params, explain=False)).dropped == ()
+    assert {dropped.reason for dropped in below.omissions.dropped} == {"threshold"}
+    assert nearest(view, 2, query, replace(params, explain=False)).omissions == NO_OMISSIONS
+
+
+def test_what_the_search_may_not_return_is_never_named(view: View, queries: Vectors) -> None:
+    params = SearchParams(top_k=3, nprobe=4, refine=20, filter=HALF, explain=True, score_threshold=0.2)
+    filtered, named = 0, set[bool]()
+    for query in queries:
+        omissions = nearest(view, 1, query, params).omissions
+        filtered += omissions.filtered
+        named |= {matches(HALF, metadata(dropped.row - 1)) for dropped in omissions.dropped}
+    assert filtered > 0
+    assert named == {True}

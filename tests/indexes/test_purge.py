@@ -9,12 +9,14 @@ import pytest
 
 from indexes import purge as purging
 from indexes.base import Chunk, Document, SearchParams, Vectors
+from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.erasure import Finding, Proof, search_files
 from indexes.errors import ErasureError
 from indexes.filters import parse_filter
-from indexes.purge import needles_of_dead
+from indexes.purge import dead_rows, needles_of_dead
 from indexes.spec import CollectionSpec
+from indexes.writer import GroupCommitWriter
 
 Open = Callable[[], Collection]
 Put = Callable[..., str]
@@ -88,6 +90,37 @@ def test_what_is_still_there_is_an_error(collection: Collection, monkeypatch: py
     collection.delete("d0", collection.accept())
     with pytest.raises(ErasureError, match=r"samples of what was purged are still in the files, as in store\.db"):
         collection.purge(needles)
+
+
+def test_a_row_that_the_store_still_has_is_an_error(collection: Collection, writer: GroupCommitWriter) -> None:
+    kept = dead_rows(collection._live.now)
+    assert len(kept) == 0
+    collection.delete("d0", collection.accept())
+    dead = dead_rows(collection._live.now)
+    assert dead.tolist() == list(range(1, 9))
+    store = collection._store
+    assert purging.purge(writer, store, collection.upkeep, [], dead).found == ()
+    store.database.write_connection.executescript(  # half a row is too much already
+        "PRAGMA foreign_keys=OFF; DELETE FROM chunks WHERE row = 9; DELETE FROM vectors WHERE chunk = 10;"
+    )
+    with pytest.raises(ErasureError, match=r"2 of 10 deleted rows are still in store\.db"):
+        purging.purge(writer, store, collection.upkeep, [], np.array([*dead, 9, 10]))
+
+
+def test_vectors_of_one_component_are_purged_by_their_rows(
+    open_catalog: Callable[[], Catalog], put: Put, spec: CollectionSpec
+) -> None:
+    collection, _ = open_catalog().ensure("line", replace(spec, dimension=1, metric="ip"))
+    for i in range(20):
+        put(collection, f"d{i}", [CONFIDED if i == 0 else f"piece {i}", "x"], np.array([[1.37], [i + 1]], np.float32))
+    needles = collection.needles(["d0"])
+    assert min(map(len, needles)) >= 8
+    collection.delete("d0", collection.accept())
+    assert needles_of_dead(collection._live.now) == []
+    proof = collection.purge(needles)
+    assert (proof.found, proof.is_clean) == ((), True)
+    assert collection._store.holding(np.array([1, 2])) == 0
+    assert len(collection.search(np.ones(1, np.float32), SearchParams(top_k=100))) == 38
 
 
 def test_what_the_log_keeps_is_no_finding(collection: Collection, cut: Cut, tmp_path: Path) -> None:

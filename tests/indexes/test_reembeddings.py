@@ -124,7 +124,7 @@ def test_a_collection_with_aliases_is_not_dropped(open_catalog: Open, spec: Coll
     catalog.ensure("docs", spec)
     for alias in ("live", "also"):
         catalog.set_alias(alias, "docs")
-    with pytest.raises(CollectionConflictError, match="'docs' is named by the alias 'also', 'live'"):
+    with pytest.raises(CollectionConflictError, match="'docs' is named by the aliases 'also', 'live'"):
         catalog.drop("live")
     assert open_catalog().names() == ["docs"]
 

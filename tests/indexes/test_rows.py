@@ -76,6 +76,34 @@ def test_killing_ids_that_are_not_here_changes_nothing(clustered: Clustered) -> 
     Rows(8, "cosine").kill([1], version=1)
 
 
+def test_live_rows_before_a_position_are_those_that_a_look_at_every_row_counts(clustered: Clustered) -> None:
+    rng = np.random.default_rng(7)
+    rows = Rows(8, "cosine")
+    rows.append_dead(np.arange(1, 101))
+    revived = rng.choice(np.arange(1, 101), 60, replace=False)
+    rows.revive(np.sort(revived), np.zeros(60, dtype=np.int64), clustered(60, 8, 0))
+    for version in range(1, 20):
+        first = rows.last_id + 1
+        rows.append(np.arange(first, first + 30), np.zeros(30, dtype=np.int64), clustered(30, 8, version), version)
+        rows.kill(rng.choice(rows.last_id + 10, 25, replace=False).tolist(), version)
+        alive = rows.visible(rows.size, version).mask(0, rows.size)
+        for stop in (0, 1, 50, 100, rows.size - 1, rows.size):
+            assert rows.live_before(stop) == np.count_nonzero(alive[:stop])
+
+
+def test_counting_live_rows_looks_at_those_behind_only(clustered: Clustered, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table(clustered(1000, 8, 0))
+    count_nonzero, looked_at = np.count_nonzero, []
+
+    def counting(mask: np.ndarray) -> int:
+        looked_at.append(mask.size)
+        return int(count_nonzero(mask))
+
+    monkeypatch.setattr(np, "count_nonzero", counting)
+    assert rows.live_before(990) == 990
+    assert looked_at == [10]
+
+
 def test_a_row_dies_once(clustered: Clustered) -> None:
     rows = table(clustered(2, 8, 0))
     rows.kill([1], version=4)

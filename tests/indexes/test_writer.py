@@ -2,7 +2,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,17 @@ def names(database: SqliteDatabase) -> set[str]:
         return {name for (name,) in connection.execute("SELECT name FROM things")}
 
 
+def in_order(database: SqliteDatabase) -> list[str]:
+    """As they were inserted."""
+    with database.reading() as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM things ORDER BY rowid")]
+
+
 @contextmanager
 def held(writer: GroupCommitWriter, database: SqliteDatabase) -> Iterator[Callable[..., Future[Any]]]:
-    """While the writer is busy with a first job, others queue up; all are waiting when the block is left."""
+    """While the writer is busy with a first job, others queue up in the order they are submitted in."""
     release, busy, queued = threading.Event(), threading.Event(), threading.Semaphore(0)
-    put, submitted = writer._waiting.put, 0
+    put = writer._waiting.put
 
     def counted(job: Any, timeout: float | None = None) -> None:  # noqa: ANN401  any job
         put(job, timeout=timeout)
@@ -58,14 +64,12 @@ def held(writer: GroupCommitWriter, database: SqliteDatabase) -> Iterator[Callab
         patch.setattr(writer._waiting, "put", counted)
 
         def submit(*job: Any) -> Future[Any]:  # noqa: ANN401  what write takes
-            nonlocal submitted
-            submitted += 1
-            return threads.submit(writer.write, *job)
+            submitted = threads.submit(writer.write, *job)
+            assert queued.acquire(timeout=30)
+            return submitted
 
         try:
             yield submit
-            for _ in range(submitted):
-                assert queued.acquire(timeout=30)
         finally:
             release.set()
         first.result(timeout=30)
@@ -91,7 +95,7 @@ def test_writes_that_wait_share_one_commit_in_the_order_they_came(
     with held(writer, database) as submit:
         jobs = [submit(database, partial(insert, name=f"n{i}")) for i in range(20)]
         database.write_connection.set_trace_callback(statements.append)
-    assert {job.result(timeout=30) for job in jobs} == names(database)
+    assert [job.result(timeout=30) for job in jobs] == in_order(database)
     assert statements.count("BEGIN IMMEDIATE") == 1
     assert sum(statement.startswith("INSERT") for statement in statements) == 20
 
@@ -110,6 +114,65 @@ def test_one_bad_job_of_a_group_fails_alone(
     assert isinstance(offender.exception(timeout=30), ValueError | StoreUnavailableError)
     assert sorted(applied) == sorted(good)
     assert names(database) == {"n3", *good}
+
+
+def test_on_a_full_disk_what_fits_is_written_in_the_order_it_came(
+    writer: GroupCommitWriter, database: SqliteDatabase
+) -> None:
+    connection = database.write_connection
+    connection.execute(f"PRAGMA max_page_count={connection.execute('PRAGMA page_count').fetchone()[0] + 2}")
+    large, applied = {3, 8, 9}, list[str]()
+    with held(writer, database) as submit:
+        jobs = [
+            submit(database, partial(insert, name=f"{i}" * (100_000 if i in large else 1)), applied.append)
+            for i in range(13)
+        ]
+    errors = {i: str(job.exception(timeout=30)) for i, job in enumerate(jobs) if job.exception(timeout=30)}
+    assert errors == dict.fromkeys(large, "the store cannot write: database or disk is full")
+    assert in_order(database) == applied == [f"{i}" for i in range(13) if i not in large]
+
+
+def test_a_lock_that_is_held_elsewhere_fails_the_whole_group_after_one_wait(
+    writer: GroupCommitWriter, database: SqliteDatabase, tmp_path: Path
+) -> None:
+    locked = SqliteDatabase(tmp_path / "locked.db", SCHEMA, 1)
+    locked.write_connection.execute("PRAGMA busy_timeout=0")
+    begun: list[str] = []
+    locked.write_connection.set_trace_callback(begun.append)
+    with closing(sqlite3.connect(locked.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with held(writer, database) as submit:
+            jobs = [submit(locked, partial(insert, name=f"n{i}")) for i in range(9)]
+        errors = {str(job.exception(timeout=30)) for job in jobs}
+    assert errors == {"the store cannot write: database is locked"}
+    assert begun == ["BEGIN IMMEDIATE"]
+    locked.close()
+
+
+def test_a_connection_that_cannot_roll_back_is_replaced_before_the_next_commit(
+    writer: GroupCommitWriter, database: SqliteDatabase, cannot_roll_back: Callable[[sqlite3.Connection], None]
+) -> None:
+    stuck = database.write_connection
+    cannot_roll_back(stuck)
+    with held(writer, database) as submit:
+        jobs = [submit(database, job) for job in (partial(insert, name="a"), fail, partial(insert, name="b"))]
+    assert [type(job.exception(timeout=30)) for job in jobs] == [type(None), ValueError, type(None)]
+    assert in_order(database) == ["a", "b"], "nothing of what failed is in the commits that came after it"
+    assert database.write_connection is not stuck
+
+
+def test_a_job_alone_that_leaves_a_transaction_which_cannot_be_ended_costs_its_connection(
+    writer: GroupCommitWriter, database: SqliteDatabase, cannot_roll_back: Callable[[sqlite3.Connection], None]
+) -> None:
+    def half_do(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        fail(connection)
+
+    cannot_roll_back(database.write_connection)
+    with pytest.raises(ValueError, match="bad job"):
+        writer.run_alone(database, half_do)
+    writer.write(database, partial(insert, name="a"))
+    assert in_order(database) == ["a"]
 
 
 def test_an_error_of_the_job_itself_reaches_its_caller_unchanged(

@@ -28,14 +28,16 @@ from fastapi.responses import StreamingResponse
 from models.base import DeviceMemoryError, Embedder, Launched, TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service.admission import EngineLimits
-from service.app import create_app
+from service.app import Outside, create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
+from service.bulk_hold import BulkHold
 from service.engine import Engine, ServedModel
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
 from service.scheduling.scheduler import Policy
 from service.settings import Settings
+from service.telemetry.gpu import AbsentGpus, GpuReader
 from service.telemetry.metrics import Metrics
 
 READY_WITHIN_S = 20.0
@@ -130,6 +132,7 @@ class OpenedEngine:
     batchers: Sequence[EmbeddingBatcher]
     metrics: Metrics
     lost: list[str] = field(default_factory=list)
+    hold: BulkHold = field(default_factory=BulkHold)
 
     def asked(self, *texts: str, lane: Lane = Lane.BULK, of: int = 0, **asker: Any) -> "asyncio.Task[Embedded]":  # noqa: ANN401
         """A call of the batcher number ``of``; ``key`` and ``deadline`` say who asks."""
@@ -184,8 +187,9 @@ def open_engine() -> Callable[..., AbstractAsyncContextManager[OpenedEngine]]:
         engine = Engine(served, policy, limits, metrics.device, device, on_lost=lambda: lost.append("lost"))
         async with engine:
             cache = QueryCache(cache_bytes, metrics.device)
-            batchers = [EmbeddingBatcher(embedder, engine, cache) for embedder in embedders]
-            yield OpenedEngine(engine, batchers, metrics, lost)
+            hold = BulkHold()
+            batchers = [EmbeddingBatcher(embedder, engine, cache, hold) for embedder in embedders]
+            yield OpenedEngine(engine, batchers, metrics, lost, hold)
 
     return opened
 
@@ -209,12 +213,20 @@ class _InProcess(httpx.BaseTransport):
 
 @pytest.fixture
 def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[httpx.Client]]]:
-    """(embedder=..., **settings) -> the application on this test's data directory, from start-up to shutdown."""
+    """(embedder=..., link=..., gpus=..., **settings) -> the application on this test's data directory, to its end."""
     with start_blocking_portal() as portal:
 
         @contextmanager
-        def opened(embedder: Embedder | None = None, **settings: object) -> Iterator[httpx.Client]:
-            app = create_app(Settings(data_dir=tmp_path / "data", **settings), embedder or HashingEmbedder())
+        def opened(
+            embedder: Embedder | None = None,
+            link: int | None = None,
+            gpus: GpuReader | None = None,
+            **settings: object,
+        ) -> Iterator[httpx.Client]:
+            configured = Settings(data_dir=tmp_path / "data", **settings)
+            reader = gpus or AbsentGpus("a test")
+            outside = Outside(embedder or HashingEmbedder(), link=link, open_gpus=lambda _: reader)
+            app = create_app(configured, outside)
             with (
                 portal.wrap_async_context_manager(app.router.lifespan_context(app)),
                 httpx.Client(transport=_InProcess(portal, app), base_url="http://quarry") as client,
@@ -241,7 +253,12 @@ def problem() -> Callable[[httpx.Response, int, str], dict[str, Any]]:
         body: dict[str, Any] = response.json()
         assert set(body) == {
             "type", "title", "status", "detail", "instance", "request_id", "stage", "retryable", "error",
+            "timings_ms",
         }  # fmt: skip
+        timings = body["timings_ms"]
+        stages = [took for stage, took in timings.items() if stage not in {"total", "llm_ttft"}]
+        assert timings["total"] == pytest.approx(sum(stages), abs=0.001 * (1 + len(stages)))
+        assert "total;dur=" in response.headers["server-timing"]
         assert body["status"] == status
         assert body["type"] == f"urn:quarry:problem:{code}"
         assert body["instance"].startswith("/")
@@ -307,7 +324,7 @@ def listening(tmp_path: Path) -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
         def start(embedder: Embedder | None = None, **settings: object) -> str:
-            app = create_app(Settings(data_dir=tmp_path / "served", **settings), embedder or HashingEmbedder())
+            app = create_app(Settings(data_dir=tmp_path / "served", **settings), Outside(embedder or HashingEmbedder()))
             return stack.enter_context(_running(app, None, lifespan="on"))
 
         yield start

@@ -82,3 +82,13 @@ def test_cancelling_from_outside_is_no_deadline() -> None:
             await task
 
     asyncio.run(scenario())
+
+
+def test_a_stage_ends_at_its_budget_or_at_the_deadline_if_that_is_sooner(clock: list[float]) -> None:
+    deadline = Deadline.after(1000)
+    assert deadline.within(None, "budgets.embed_ms") is deadline
+    assert deadline.within(5000, "budgets.embed_ms") is deadline
+    stage = deadline.within(200, "budgets.embed_ms")
+    assert (stage.at, stage.budget_s) == (clock[0] + 0.2, 0.2)
+    assert str(stage.exceeded("embed")) == "the budgets.embed_ms of 200 ms passed in stage 'embed'"
+    assert str(deadline.exceeded("embed")) == "the deadline of 1000 ms passed in stage 'embed'"

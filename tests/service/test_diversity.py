@@ -1,11 +1,23 @@
 """One document does not fill the hits."""
 
+from dataclasses import replace
+
+import pytest
+
 from indexes.base import Chunk, Hit
 from service.diversity import diversified, left_out
 
 
 def hit(document: str, ordinal: int, score: float) -> Hit:
     return Hit(Chunk(document, ordinal, "", 0, 0), "", None, score, {"vector": score})
+
+
+def scored_by_lengths(cosine: Hit, rows: float, query: float, metric: str) -> Hit:
+    """The same hit where vectors have these lengths."""
+    product = rows * query
+    if metric == "ip":
+        return replace(cosine, score=product * cosine.score, score_per_cosine=product)
+    return replace(cosine, score=2 * product * cosine.score - rows**2 - query**2, score_per_cosine=2 * product)
 
 
 HITS = [hit("a", 0, 0.9), hit("a", 1, 0.85), hit("b", 0, 0.8), hit("a", 2, 0.75), hit("c", 0, 0.7), hit("b", 1, 0.3)]
@@ -26,6 +38,16 @@ def test_only_the_wanted_number_comes_back() -> None:
 
 def test_a_clearly_better_second_chunk_stays_ahead() -> None:
     assert ids(diversified(HITS, 3, 0.01)) == ["a#0", "a#1", "b#0"]
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("length", [0.01, 1, 40])
+@pytest.mark.parametrize("penalty", [0.01, 0.1, 0.4])
+def test_the_order_is_that_of_the_cosines_whatever_the_scale_of_the_scores(
+    metric: str, length: float, penalty: float
+) -> None:
+    hits = [scored_by_lengths(each, length, 3, metric) for each in HITS]
+    assert ids(diversified(hits, 6, penalty)) == ids(diversified(HITS, 6, penalty))
 
 
 def test_the_penalty_is_in_the_score_and_not_in_its_parts() -> None:

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from indexes.errors import StoreUnavailableError
+from service.bulk_hold import BulkHold
 from service.maintenance import Maintenance
 from service.telemetry.index import IndexMetrics
 
@@ -67,7 +68,7 @@ def test_every_step_that_is_due_is_taken_off_the_loop(registry: CollectorRegistr
     one, two, none = Collection(2), Collection(1), Collection(0)
 
     async def scenario() -> None:
-        async with Maintenance(IndexMetrics(registry)) as maintenance:
+        async with Maintenance(IndexMetrics(registry), BulkHold()) as maintenance:
             for collection in (one, two, none):
                 notify(maintenance, collection)
             await one.called(3)
@@ -91,7 +92,7 @@ def test_a_step_that_fails_is_logged_and_the_next_write_tries_again(
     collection = Collection(1, failures=1, error=error)
 
     async def scenario() -> None:
-        async with Maintenance(IndexMetrics(registry)) as maintenance:
+        async with Maintenance(IndexMetrics(registry), BulkHold()) as maintenance:
             notify(maintenance, collection)
             await collection.called(1)
             while "could not be kept in shape" not in caplog.text:  # noqa: ASYNC110  logging announces nothing
@@ -108,8 +109,25 @@ def test_a_step_that_fails_is_logged_and_the_next_write_tries_again(
 
 def test_an_end_with_nothing_to_do(registry: CollectorRegistry) -> None:
     async def scenario() -> None:
-        async with Maintenance(IndexMetrics(registry)) as maintenance:
+        async with Maintenance(IndexMetrics(registry), BulkHold()) as maintenance:
             assert maintenance.is_running
         assert not maintenance.is_running
 
     run(scenario())
+
+
+def test_no_step_begins_while_bulk_work_is_held(registry: CollectorRegistry) -> None:
+    collection, hold = Collection(1), BulkHold()
+
+    async def scenario() -> None:
+        hold.hold()
+        async with Maintenance(IndexMetrics(registry), hold) as maintenance:
+            notify(maintenance, collection)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not collection.threads
+            hold.release()
+            await collection.called(2)
+
+    run(scenario())
+    assert collection.done == 1

@@ -140,7 +140,7 @@ MODEL_MS = 1000
 @pytest.fixture
 def roomy_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Much time for the extractive answer, so that no busy machine can take it away."""
-    monkeypatch.setattr("service.rag._FALLBACK_RESERVE_S", FALLBACK_MS / 1000)
+    monkeypatch.setattr("service.plan.Outlook.reserve_s", FALLBACK_MS / 1000)
 
 
 def asked_of(script: dict[str, Any], on_failure: str) -> dict[str, Any]:

@@ -230,6 +230,36 @@ def test_reads_do_not_see_what_is_half_built(live: Live) -> None:
 
 
 @pytest.mark.parametrize("deletes", [False, True])
+def test_the_total_follows_what_is_written_meanwhile(live: Live, deletes: bool) -> None:
+    """Behind the page that is being copied."""
+
+    async def scenario(stage: Stage) -> None:
+        await stage.fill(100)
+        gate, seen = stage.narrow.close("n10 "), list[tuple[int, int]]()
+        await stage.reembedder.start("docs", NARROW)
+        await stage.narrow.reached()
+        for n in range(70, 100):
+            if deletes:
+                await stage.ingestor.delete("docs", f"d{n:03}")
+            else:
+                await stage.put(f"e{n:03}", f"Wasps number n{n} sleep.")
+        gate.set()
+
+        def switched() -> bool:
+            state = stage.described()
+            assert state is not None
+            seen.append((state.done, state.total))
+            return state.state == "switched"
+
+        await stage.until(switched)
+        assert seen[0] == (0, 100)
+        assert all(done <= total for done, total in seen)
+        assert seen[-1] == ((70, 70) if deletes else (130, 130))
+
+    live(scenario)
+
+
+@pytest.mark.parametrize("deletes", [False, True])
 def test_a_newer_write_wins_over_the_copy_of_an_older_one(live: Live, deletes: bool) -> None:
     """The copying task has read the old version, and is about to write it when the new one is there already."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings, SettingsFileError, load_settings
+from service.settings import Settings, SettingsFileError, inherited_link, load_settings
 
 LLM = '[llm.main]\nurl = "http://127.0.0.1:8000"\nmodel = "tiny"\n'
 
@@ -174,3 +174,16 @@ def test_settings_do_not_change() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.server.port = 1
+
+
+def test_the_link_to_the_parent_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert inherited_link() is None
+    monkeypatch.setenv("QUARRY_UP_LINK", "7")
+    assert inherited_link() == 7
+    assert load_settings() == Settings()
+    monkeypatch.setenv("QUARRY_UP_LINK", "seven")
+    with pytest.raises(SettingsFileError, match="QUARRY_UP_LINK is 'seven'"):
+        inherited_link()
+    monkeypatch.setenv("QUARRY_UP_LINKS", "7")
+    with pytest.raises(ValidationError, match="up_links"):
+        load_settings()

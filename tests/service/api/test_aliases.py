@@ -81,7 +81,11 @@ def test_a_name_is_one_or_the_other(live: httpx.Client, problem: Problem) -> Non
 @pytest.mark.parametrize("name", ["one", "live"])
 def test_a_collection_that_an_alias_names_is_not_dropped(live: httpx.Client, problem: Problem, name: str) -> None:
     sent = live.delete(f"/v1/collections/{name}")
-    assert "'one' is named by the alias 'live'" in problem(sent, 409, "conflict")["detail"]
+    assert "'one' is named by the alias 'live': remove it first" in problem(sent, 409, "conflict")["detail"]
+    live.put("/v1/aliases/also", json={"collection": "one"})
+    several = problem(live.delete(f"/v1/collections/{name}"), 409, "conflict")["detail"]
+    assert "'one' is named by the aliases 'also', 'live': remove them first" in several
+    live.delete("/v1/aliases/also")
     live.delete("/v1/aliases/live")
     assert live.delete("/v1/collections/one").json() == {"deleted": "one"}
 

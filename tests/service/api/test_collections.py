@@ -18,6 +18,7 @@ DEFAULT = {
     "metric": "cosine",
     "target_recall": 0.99,
     "chunking": {"size": 100, "overlap": 20},
+    "llm": None,
     "documents": 0,
     "chunks": 0,
     "index_version": 0,
@@ -147,3 +148,15 @@ def test_an_identity_that_is_none_is_refused(
     said = problem(api.put("/v1/collections/docs", json=body), 422, "invalid_request")
     assert said["error"]["param"] == param
     problem(api.get("/v1/collections/docs"), 404, "not_found")
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_a_repeated_document_loses_a_tenth_of_a_cosine_by_every_metric(api: httpx.Client, metric: str) -> None:
+    api.put("/v1/collections/docs", json={"metric": metric, "chunking": {"size": 16, "overlap": 0}})
+    api.put("/v1/collections/docs/documents/a", json={"text": "Honey bees sleep in winter and wake in spring. " * 4})
+    search = {"query": "When do bees sleep?", "collection": "docs"}
+    _, *repeated = api.post("/v1/search", json=search).json()["chunks"]
+    assert repeated
+    for chunk in repeated:
+        lower = chunk["scores"]["vector"] - 0.1
+        assert chunk["score"] == pytest.approx(2 * lower - 2 if metric == "l2" else lower, abs=1e-5)

@@ -16,7 +16,7 @@ SEARCH = {"query": "honey bees of hive 7", "collection": "docs", "explain": True
 
 def fill(api: httpx.Client) -> None:
     lines = [
-        f'{{"id": "d{i}", "text": "Bees of hive {i} make honey {i * 7}.", "metadata": {{"even": {i % 2}}}}}'
+        f'{{"id": "d{i}", "text": "Bees of hive {i} make honey {i * 7}.", "metadata": {{"digit": {i % 10}}}}}'
         for i in range(ROWS)
     ]
     headers = {"content-type": "application/x-ndjson"}
@@ -71,14 +71,15 @@ def test_sealed_rows_say_their_plan_and_what_they_dropped(open_api: OpenApi, sea
         best = api.post("/v1/search", json=SEARCH).json()["chunks"][0]
         api.delete(f"/v1/collections/docs/documents/{best['document_id']}")
         assert "threshold" in reasons(explained(api, score_threshold=0.999))
-        told = explained(api, filters={"type": "eq", "key": "even", "value": 1})
-        assert told["plan"]["selectivity"] == pytest.approx(0.5, abs=0.01)
-        if told["plan"]["way"] == "lists":
-            assert "filter" in reasons(told)
+        told = explained(api, filters={"type": "ne", "key": "digit", "value": 7})
+        assert told["plan"]["selectivity"] == pytest.approx(0.9, abs=0.01)
+        assert told["plan"]["way"] == "lists"
+        assert told["filtered"] > 0
+        assert told["dropped"]
+        assert not any(dropped["chunk_id"].endswith("7#0") for dropped in told["dropped"])
         told = explained(api)
-        gone = [dropped for dropped in told["dropped"] if dropped["reason"] == "deleted"]
-        assert [dropped["chunk_id"] for dropped in gone] == [None]
-        assert gone[0]["score"] == pytest.approx(best["score"], abs=1e-5)
+        assert (told["deleted"], told["filtered"]) == (1, 0)
+        assert best["id"] not in {dropped["chunk_id"] for dropped in told["dropped"]}
 
 
 def test_questions_and_streams_explain_too(api: httpx.Client) -> None:

@@ -1,14 +1,20 @@
 """Liveness, readiness, status and metrics."""
 
+import shutil
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from indexes.data_directory import LEAST_FREE_BYTES
+
+READY_WITHIN_S = 30.0
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 
@@ -140,7 +146,11 @@ def test_a_damaged_collection_costs_the_others_nothing(
     kept = store.rename(tmp_path / "kept.db")
     with open_api() as api:
         assert "store.db is missing" in caplog.text
-        assert "store.db is missing" in api.get("/v1/status").json()["collections"]["docs"]["unavailable"]
+        status = api.get("/v1/status").json()
+        assert "store.db is missing" in status["collections"]["docs"]["unavailable"]
+        assert status["degraded"] == ["collection:docs"]
+        ready = api.get("/readyz")
+        assert (ready.status_code, ready.json()["degraded"]) == (200, ["collection:docs"])
         listed = api.get("/v1/collections").json()
         assert "store.db is missing" in listed["unavailable"]["docs"]
         assert "docs" not in [collection["name"] for collection in listed["data"]]
@@ -150,6 +160,26 @@ def test_a_damaged_collection_costs_the_others_nothing(
     kept.rename(store)
     with open_api() as api:
         assert api.get("/v1/collections/docs").json()["documents"] == 1
+        assert api.get("/readyz").json()["degraded"] == []
+
+
+def test_a_disk_that_is_nearly_full_is_named_and_search_is_ready(
+    open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_api() as api:
+        free, asked = LEAST_FREE_BYTES - 1, []
+
+        def disk_usage(path: Path) -> SimpleNamespace:
+            asked.append(path)
+            return SimpleNamespace(free=free)
+
+        monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+        ready = api.get("/readyz")
+        assert (ready.status_code, ready.json()) == (200, {"status": "ready", "reasons": [], "degraded": ["disk"]})
+        assert len(asked) == 1
+        assert api.get("/v1/status").json()["degraded"] == ["disk"]
+        free = LEAST_FREE_BYTES
+        assert api.get("/readyz").json()["degraded"] == []
 
 
 def test_a_damaged_snapshot_is_in_the_log(open_api: OpenApi, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -163,3 +193,17 @@ def test_a_damaged_snapshot_is_in_the_log(open_api: OpenApi, tmp_path: Path, cap
     with open_api(index={"seal_rows": 256}):
         assert "collection docs: " in caplog.text
         assert "index.faiss is damaged" in caplog.text
+
+
+def test_a_language_model_is_watched_from_the_start(open_api: OpenApi) -> None:
+    """Nobody listens there, and nobody has to ask a question to find that out."""
+    llm = {"main": {"url": "http://127.0.0.1:9", "model": "m"}}
+    with open_api(llm=llm) as api:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while (main := api.get("/v1/status").json()["generators"]["main"])["breaker"]["state"] == "closed":
+            assert time.monotonic() < deadline
+        assert "cannot be reached" in main["breaker"]["cause"]
+        assert "cannot be reached" in main["state"]
+        assert api.get("/readyz").json()["degraded"] == ["llm"]
+        assert value(api, "quarry_llm_breaker_state", llm="main") > 0
+        assert value(api, "quarry_llm_slots", llm="main") == 0

@@ -50,6 +50,7 @@ def test_search_replies_with_chunks_and_where_they_are(cafe: httpx.Client) -> No
     assert ["Café Ω", "Opening"] in [chunk["heading_path"] for chunk in reply["chunks"]]
     assert set(reply["timings_ms"]) == {"queue", "embed", "search", "other", "total"}
     assert response.headers["server-timing"].startswith("queue;dur=")
+    assert "search;dur=" in response.headers["server-timing"]
 
 
 @pytest.mark.parametrize("route", ["/v1/search", "/v1/query"])
@@ -100,7 +101,7 @@ def test_the_stream_and_the_reply_agree(cafe: httpx.Client) -> None:
     assert [data for name, data in told if name == "citation"] == reply["citations"]
     done = told[-1][1]
     assert set(done) == {
-        "status", "no_answer_reason", "answer", "finish_reason", "usage", "timings_ms", "degraded",
+        "status", "no_answer_reason", "answer", "finish_reason", "usage", "llm_timings_ms", "timings_ms", "degraded",
     }  # fmt: skip
     assert (done["status"], done["answer"], done["finish_reason"]) == ("ok", reply["answer"], "stop")
 

@@ -81,6 +81,8 @@ def test_a_client_that_hangs_up_ends_the_work() -> None:
                 ended.append("cancelled")
                 raise
             finally:
+                for _ in range(5):  # as connections are closed: not at once
+                    await asyncio.sleep(0)
                 ended.append("closed")
 
         async def receive() -> Message:

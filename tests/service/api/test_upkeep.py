@@ -93,6 +93,9 @@ def test_calibrating_measures_the_curve_and_searches_by_it(api: httpx.Client, se
     assert set(curve) == {"target_recall", "meets_target", "chosen", "queries", "points"}
     assert curve["target_recall"] == 0.99
     assert curve["chosen"] in curve["points"]
+    costs, recalls = ([point[name] for point in curve["points"]] for name in ("cost", "recall"))
+    assert costs == sorted(set(costs))
+    assert recalls == sorted(set(recalls))
     assert curve["queries"] > 0
     index = api.get(DOCS).json()["index"]
     used = index["segments"][0]
@@ -105,7 +108,7 @@ def test_calibrating_measures_the_curve_and_searches_by_it(api: httpx.Client, se
 def test_there_is_nothing_to_calibrate_before_rows_are_sealed(api: httpx.Client, problem: Problem) -> None:
     put(api, "a", "Bees.")
     said = problem(api.post(f"{DOCS}:calibrate"), 409, "conflict")
-    assert said["detail"].startswith("0 live rows are sealed")
+    assert said["detail"] == "0 live rows are sealed in collection 'docs'; a curve takes 11"
 
 
 def test_too_little_memory_for_a_rebuild_says_how_much(

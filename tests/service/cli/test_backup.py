@@ -94,5 +94,19 @@ def test_a_damaged_backup_and_a_directory_with_data_are_refused(served: str, tmp
         assert "in use" in quarry("backup", tmp_path / "z", "--data-dir", tmp_path / "restored").stderr
 
 
+def test_the_way_over_a_server_is_named_only_where_one_runs(served: str, tmp_path: Path) -> None:
+    quarry("backup", "one", "--url", served)
+    target = tmp_path / "restored"
+    quarry("restore", tmp_path / "served" / "backups" / "one", "--data-dir", target)
+    (target / "lock").unlink()
+    (target / "lock").mkdir()  # which no one can lock, not even root
+    said = quarry("backup", tmp_path / "two", "--data-dir", target).stderr
+    assert f"cannot lock {target}" in said.replace("\n", "")
+    assert "--url" not in said
+    (target / "lock").rmdir()
+    inside = quarry("backup", target / "two", "--data-dir", target)
+    assert (inside.exit_code, "is inside the data directory" in inside.stderr) == (1, True)
+
+
 def test_restore_names_its_directory(tmp_path: Path) -> None:
     assert quarry("restore", tmp_path).exit_code == 2

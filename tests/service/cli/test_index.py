@@ -155,4 +155,8 @@ def test_what_goes_wrong_is_said_in_one_line(served: str, data_dir: Path, tmp_pa
     with owned(data_dir):
         said = quarry("stats", "bees", "--data-dir", data_dir).stderr
     assert "is in use by another process; a server that is running is asked with --url" in said
+    (data_dir / "lock").unlink()
+    (data_dir / "lock").mkdir()
+    said = quarry("stats", "bees", "--data-dir", data_dir).stderr
+    assert ("cannot lock" in said, "--url" in said) == (True, False)
     assert not (tmp_path / "none").exists()

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from models.base import Embedder, EmbedderInfo, Finished
 from service.admission import EngineLimits
 from service.batching import EmbeddingBatcher
+from service.bulk_hold import BulkHold
 from service.call import Work
 from service.cli.interpreter import settle_memory, share_the_interpreter
 from service.engine import Engine, ServedModel
@@ -95,5 +96,5 @@ async def rig(settings: EmbeddingSettings) -> AsyncIterator[Rig]:
     with threadpool_limits(1, user_api="blas"):  # as in the server
         settle_memory()
         async with Engine(served, loaded.policy(settings), limits, metrics.device, device) as engine:
-            batcher = EmbeddingBatcher(model.model, engine, QueryCache(0, metrics.device))
+            batcher = EmbeddingBatcher(model.model, engine, QueryCache(0, metrics.device), BulkHold())
             yield Rig(model.model, batcher, engine, metrics, model.served.capacity)

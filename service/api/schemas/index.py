@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from indexes.curve import CurvePoint, RecallCurve
 from indexes.recall import RecallEstimate
 from indexes.state import CollectionState, SavedState
 from indexes.verification import Verification
 from indexes.work import Work
+from service.api.schemas.base import StrictBody
 from service.ingest.purger import Purged
 
 MAX_PURGED_IDS = 10_000
@@ -54,7 +55,7 @@ class CalibrateReply(BaseModel):
     meets_target: bool
     chosen: PointReply
     queries: int = Field(description="Rows that it was measured with.")
-    points: list[PointReply]
+    points: list[PointReply] = Field(description="The settings that no other beats, the cheapest first.")
 
     @classmethod
     def of(cls, curve: RecallCurve) -> Self:
@@ -64,7 +65,7 @@ class CalibrateReply(BaseModel):
             meets_target=curve.meets_target,
             chosen=PointReply.of(curve.chosen),
             queries=curve.queries,
-            points=[PointReply.of(point) for point in curve.points],
+            points=[PointReply.of(point) for point in curve.frontier],
         )
 
 
@@ -87,16 +88,12 @@ class VerifyReply(BaseModel):
         )
 
 
-class NothingBody(BaseModel):
+class NothingBody(StrictBody):
     """A request that has nothing to say."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
 
-
-class PurgeBody(BaseModel):
+class PurgeBody(StrictBody):
     """Which documents to delete before everything that is deleted is removed; none is allowed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     ids: list[str] = Field([], max_length=MAX_PURGED_IDS, description="Documents; absent ones are no error.")
     filters: dict[str, Any] | None = Field(None, description="As in a search: documents that pass now.")

@@ -4,17 +4,17 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from service.rag import Retrieval
+from service.question import Retrieval
 
 
 class DroppedReply(BaseModel):
-    """A candidate that is no hit."""
+    """A candidate that might have been a hit."""
 
-    chunk_id: str | None = Field(description="None where its text is deleted.")
+    chunk_id: str
     score: float = Field(description="By the collection's metric, computed exactly.")
     reason: str = Field(
-        description="deleted; filter: its document fails the filters; threshold: its cosine is below score_threshold; "
-        "outranked; repeated: it would be a hit, but for a better chunk of the same document."
+        description="threshold: its cosine is below score_threshold; outranked; repeated: it would be a hit, but for a "
+        "better chunk of the same document."
     )
 
 
@@ -37,7 +37,9 @@ class Explanation(BaseModel):
     fetched: int = Field(description="Hits that the index was asked for, from which the reply's were chosen.")
     refine: float | None = Field(description="Candidates for each of them; None where nothing is sealed.")
     plan: PlanReply | None = Field(description="None where nothing is sealed.")
-    dropped: list[DroppedReply] = Field(description="The best candidates that are no hits.")
+    dropped: list[DroppedReply] = Field(description="The best candidates that are no hits and might have been.")
+    deleted: int = Field(description="Candidates that were deleted.")
+    filtered: int = Field(description="Candidates whose document fails the filters, which are never named.")
 
     @classmethod
     def of(cls, retrieval: Retrieval) -> Self:
@@ -55,4 +57,6 @@ class Explanation(BaseModel):
                 DroppedReply(chunk_id=dropped.chunk, score=dropped.score, reason=dropped.reason)
                 for dropped in searched.dropped
             ],
+            deleted=searched.deleted,
+            filtered=searched.filtered,
         )

@@ -1,0 +1,80 @@
+"""What was asked: bodies become questions, with their deadlines, once what no schema can say is checked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fastapi import Request
+
+from indexes.base import SearchParams
+from indexes.filters import parse_filter
+from service.api.caller import caller_of
+from service.api.context import timings_of
+from service.api.schemas.conversation import MessageBody
+from service.api.schemas.question import QueryBody, RetrievalBody, SearchBody
+from service.budget import Deadline
+from service.errors import InvalidRequestError
+from service.generation.base import Turn
+from service.question import Question
+from service.settings import LimitSettings, Settings
+
+
+def search_of(body: SearchBody, request: Request, settings: Settings) -> Question:
+    """A search.
+
+    Raises:
+        InvalidRequestError: the query is blank or too long.
+    """
+    _check_text(body.query, "query", settings.limits)
+    return _question(body, request, settings, body.query)
+
+
+def question_of(body: QueryBody, request: Request, settings: Settings) -> Question:
+    """A question, with the conversation before it.
+
+    Raises:
+        InvalidRequestError: the question is blank or too long, or the conversation is.
+    """
+    if body.messages is None:
+        param, text, before = "query", body.query or "", list[MessageBody]()
+    else:
+        _check_conversation(body.messages, settings.limits)
+        param, text, before = "messages", body.messages[-1].content, body.messages[:-1]
+    _check_text(text, param, settings.limits)
+    asked = body.model_dump(include={"rewrite", "generate", "llm", "max_tokens", "temperature", "on_failure"})
+    turns = [Turn(message.role, message.content) for message in before]
+    return replace(_question(body, request, settings, text), turns=turns, **asked)
+
+
+def _question(body: RetrievalBody, request: Request, settings: Settings, text: str) -> Question:
+    index, timings = settings.index, timings_of(request)
+    filter_ = None if body.filters is None else parse_filter(body.filters)
+    deadline = Deadline.after(body.deadline_ms or settings.budgets.total_ms)
+    return Question(
+        text=text,
+        collection=body.collection,
+        params=SearchParams(body.top_k, body.score_threshold, index.nprobe, index.refine, filter_, body.explain),
+        deadline=deadline.earlier(timings.elapsed()),  # it began with the request
+        caller=caller_of(request),
+        request_id=request.state.request_id,
+        timings=timings,
+    )
+
+
+def _check_text(text: str, param: str, limits: LimitSettings) -> None:
+    if len(text) > limits.query_characters:
+        said = f"{param} has {len(text)} characters; the limit is {limits.query_characters}"
+        raise InvalidRequestError(f"the question in {said}" if param == "messages" else said, param=param)
+    if not text.strip():
+        raise InvalidRequestError("query is blank" if param == "query" else "the last message is blank", param=param)
+
+
+def _check_conversation(messages: Sequence[MessageBody], limits: LimitSettings) -> None:
+    if len(messages) > limits.conversation_messages:
+        raise InvalidRequestError(
+            f"messages are {len(messages)}; the limit is {limits.conversation_messages}", param="messages"
+        )
+    characters = sum(len(message.content) for message in messages)
+    if characters > limits.conversation_characters:
+        raise InvalidRequestError(
+            f"messages have {characters} characters; the limit is {limits.conversation_characters}", param="messages"
+        )

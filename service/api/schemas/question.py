@@ -1,0 +1,138 @@
+"""Questions and searches, and what they find."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from indexes.base import Hit
+from service.answer import Citation
+from service.api.schemas.base import FILTERS, Finite, StrictBody
+from service.api.schemas.conversation import MessageBody
+from service.api.schemas.explanation import Explanation
+
+MAX_TOP_K = 1000
+
+
+class RetrievalBody(StrictBody):
+    """Where to look, and for how much."""
+
+    collection: str = Field("default", description="Name of the collection.")
+    top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
+    score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
+    filters: dict[str, Any] | None = Field(None, description=FILTERS)
+    deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
+    explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
+
+
+class SearchBody(RetrievalBody):
+    """What to find, and where."""
+
+    query: str = Field(min_length=1, description="The question or search text.")
+
+
+class QueryBody(RetrievalBody):
+    """A question to answer, alone or as the last message of a conversation."""
+
+    query: str | None = Field(None, min_length=1, description="The question, if not `messages`.")
+    messages: list[MessageBody] | None = Field(
+        None, min_length=1, description="The conversation, oldest first; its last message is the user's question."
+    )
+    rewrite: bool | None = Field(
+        None, description="Search for what the last message means in the conversation; null takes the server's default."
+    )
+    generate: bool = Field(True, description="False returns the chunks without an answer.")
+    llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
+    max_tokens: int | None = Field(None, ge=1, le=32_768)
+    temperature: Finite | None = Field(None, ge=0, le=2)
+    stream: bool = Field(False, description="Server-sent events instead of one JSON object.")
+    on_failure: Literal["degrade", "fail"] = "degrade"
+
+    @model_validator(mode="after")
+    def _asks_once(self) -> Self:
+        if (self.query is None) == (self.messages is None):
+            raise ValueError("give either query or messages")
+        if self.messages and self.messages[-1].role != "user":
+            raise ValueError(
+                f"the last of messages is the question: its role must be user, not {self.messages[-1].role}"
+            )
+        return self
+
+
+class ChunkReply(BaseModel):
+    """A chunk that was found."""
+
+    id: str
+    document_id: str
+    title: str
+    url: str | None
+    text: str
+    start: int
+    end: int
+    page: int | None
+    heading_path: list[str]
+    score: float
+    scores: dict[str, float]
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        """The wire form of a hit."""
+        chunk = hit.chunk
+        return cls(
+            id=chunk.id,
+            document_id=chunk.document_id,
+            title=hit.title,
+            url=hit.url,
+            text=chunk.text,
+            start=chunk.start,
+            end=chunk.end,
+            page=chunk.page,
+            heading_path=list(chunk.heading_path),
+            score=hit.score,
+            scores=dict(hit.scores),
+        )
+
+
+class CitationReply(BaseModel):
+    """A marker of the answer and the span of the document it rests on; offsets are Unicode code points."""
+
+    marker: int
+    chunk_id: str
+    document_id: str
+    document_start: int
+    document_end: int
+    answer_start: int
+    answer_end: int
+    quote: str
+
+    @classmethod
+    def of(cls, citation: Citation) -> Self:
+        """The wire form of a citation."""
+        return cls.model_validate(citation, from_attributes=True)
+
+
+class SearchReply(BaseModel):
+    """Chunks, best first."""
+
+    id: str
+    chunks: list[ChunkReply]
+    timings_ms: dict[str, float]
+    index_version: int
+    explain: Explanation | None
+
+
+class QueryReply(BaseModel):
+    """An answer with what it rests on."""
+
+    id: str
+    answer: str | None
+    status: Literal["ok", "partial", "no_answer"]
+    no_answer_reason: str | None
+    citations: list[CitationReply]
+    chunks: list[ChunkReply]
+    searched: str = Field(description="The text that was searched for.")
+    usage: dict[str, int]
+    llm_timings_ms: dict[str, float] = Field(description="As the language model's server has them, where it says.")
+    timings_ms: dict[str, float]
+    degraded: list[str]
+    index_version: int
+    explain: Explanation | None

@@ -1,0 +1,89 @@
+"""BulkHold: a gate that bulk work passes before each of its steps."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from service.errors import OverloadedError
+
+# Below the patience of `quarry ingest`, which sends again what was refused.
+_LONGEST_WAIT_S = 60.0
+_RETRY_AFTER_S = 10.0
+
+
+class BulkHold:
+    """Open until ``hold``; queries never come here.
+
+    While a language model's server starts it takes every change of the card's free memory for its own, so that ingest
+    and the building of indexes wait for its end.
+
+    Args:
+        longest_wait_s: at the gate, for those who name no time themselves.
+    """
+
+    def __init__(self, longest_wait_s: float = _LONGEST_WAIT_S) -> None:
+        self._longest_wait_s = longest_wait_s
+        self._open, self._quiet = asyncio.Event(), asyncio.Event()
+        self._open.set()
+        self._quiet.set()
+        self._steps = 0
+
+    @property
+    def is_held(self) -> bool:
+        """No further step begins."""
+        return not self._open.is_set()
+
+    def hold(self) -> None:
+        """Let nobody begin a step."""
+        self._open.clear()
+
+    def release(self) -> None:
+        """Let everybody go on."""
+        self._open.set()
+
+    async def quiet(self, within_s: float) -> bool:
+        """Wait until no step is under way; False when that takes longer than ``within_s``."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def step(self, longest_wait_s: float | None = None) -> AsyncIterator[None]:
+        """One step of bulk work, after a wait at the gate.
+
+        Args:
+            longest_wait_s: ``math.inf`` waits until the gate opens, as the lifespan's own tasks do.
+
+        Raises:
+            OverloadedError: the gate stayed closed for ``longest_wait_s``.
+        """
+        await self.enter(longest_wait_s)
+        try:
+            yield
+        finally:
+            self.leave()
+
+    async def enter(self, longest_wait_s: float | None = None) -> None:
+        """Begin a step, which ``leave`` ends. As ``step``, for work that outlives its caller."""
+        wait_s = self._longest_wait_s if longest_wait_s is None else longest_wait_s
+        try:
+            async with asyncio.timeout(wait_s if math.isfinite(wait_s) else None):
+                while not self._open.is_set():
+                    await self._open.wait()
+        except TimeoutError:
+            raise OverloadedError(
+                f"bulk work is held while the language model's server starts; it waited {wait_s:.3g} s",
+                _RETRY_AFTER_S,
+            ) from None
+        self._steps += 1
+        self._quiet.clear()
+
+    def leave(self) -> None:
+        """End a step."""
+        self._steps -= 1
+        if not self._steps:
+            self._quiet.set()

@@ -1,0 +1,60 @@
+"""What the system lets one process have."""
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from indexes.memory import available_bytes
+from service.doctor.check import Finding, failure, ok, warning
+from service.settings import Settings
+
+_GIB = 1 << 30
+# Open beside connections and collections: libraries, logs, the event loop, pipes.
+_BASE_FILES = 128
+# A collection keeps its database, its log and shared memory, a few times over for readers.
+_FILES_PER_COLLECTION = 16
+# Clients that are connected at once.
+_CONNECTIONS = 512
+# For the embedding model, its libraries and a small index.
+_LEAST_MEMORY = 2 * _GIB
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def look_at_files(settings: Settings, collections: int) -> Iterator[Finding]:
+    """RLIMIT_NOFILE against what a full server opens."""
+    needed = needed_files(settings, collections)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    said = "without a limit" if soft == resource.RLIM_INFINITY else f"{soft}"
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        yield ok("open files", f"{said}, of which about {needed} may be needed")
+        return
+    found = f"the limit is {soft}, and about {needed} may be needed (the hard limit is {hard})"
+    advice = f"ulimit -n {needed}, or LimitNOFILE={needed} in the unit"
+    yield failure("open files", found, advice) if soft < needed // 2 else warning("open files", found, advice)
+
+
+def needed_files(settings: Settings, collections: int) -> int:
+    """Descriptors of a server under load: its own, those of collections, clients and streams of answers."""
+    streams = sum(llm.max_streams for llm in settings.llm.values())
+    return _BASE_FILES + _FILES_PER_COLLECTION * collections + _CONNECTIONS + streams
+
+
+def look_at_memory(cgroup: Path = _CGROUP) -> Iterator[Finding]:
+    """The machine's, and the control group's limit."""
+    total, free, limit = psutil.virtual_memory().total, available_bytes(cgroup), _limit(cgroup)
+    said = "no limit by a control group" if limit is None else f"the control group allows {limit / _GIB:.1f} GiB"
+    found = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB are free, {said}"
+    if free < _LEAST_MEMORY:
+        yield warning("memory", found, f"give it {_LEAST_MEMORY // _GIB} GiB at least: model and index live in memory")
+    else:
+        yield ok("memory", found)
+
+
+def _limit(cgroup: Path) -> int | None:
+    try:
+        text = (cgroup / "memory.max").read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,149 @@
+"""Ladder: the generator that was planned, and what takes its place when it fails before anything was shown."""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from service.errors import DeadlineExceededError, QuarryError
+from service.generation.base import Delta, Event, Finished, GenerationRequest, LlmCall, Passage
+from service.generators import Generators
+from service.pace import Pace
+from service.pacing import paced
+from service.plan import Rung
+from service.question import Question, Retrieval
+from service.retriever import Retriever
+from service.settings import EXTRACTIVE, Settings
+from service.telemetry.timings import Timings
+
+_log = logging.getLogger("quarry.ladder")
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The answer has to do without something."""
+
+    rung: Rung
+
+
+class Ladder:
+    """Answers by generators, each tried when the one above it failed."""
+
+    def __init__(self, generators: Generators, retriever: Retriever, pace: Pace, settings: Settings) -> None:
+        self._generators = generators
+        self._retriever = retriever
+        self._pace = pace
+        self._settings = settings
+
+    def passages(self, retrieval: Retrieval) -> list[Passage]:
+        """The hits an answer may rest on: near enough to the question, numbered from 1."""
+        policy = self._settings.answer
+        near = [hit for hit in retrieval.hits if hit.scores["vector"] >= policy.min_score]
+        return [Passage(number, hit) for number, hit in enumerate(near[: policy.passages], start=1)]
+
+    async def events(
+        self, question: Question, retrieval: Retrieval, passages: Sequence[Passage], *, held: bool
+    ) -> AsyncGenerator[Event | Lost, None]:
+        """Events of the first generator that does not fail, and what was lost; none where there are no passages.
+
+        Args:
+            held: hand on nothing before the generator has finished, so that it can fail until then.
+
+        Raises:
+            QuarryError: with ``on_failure="fail"``, or after text was already handed on.
+        """
+        for rung in retrieval.plan.lost if passages else ():
+            if rung != "rewrite":
+                yield Lost(rung)
+        planned = retrieval.plan.generator
+        for name in dict.fromkeys((planned, EXTRACTIVE)) if planned and passages else ():
+            waiting: list[Event | Lost] = []
+            handed_on = False
+            try:
+                async with aclosing(self._tried(name, question, retrieval, passages)) as events:
+                    async for event in events:
+                        if held:
+                            waiting.append(event)
+                        else:
+                            handed_on = True
+                            yield event
+            except QuarryError as error:
+                if handed_on or question.on_failure == "fail":
+                    raise
+                _log.warning("generator %s failed: %s: %s", name, type(error).__name__, error)
+                yield Lost("extractive" if name == EXTRACTIVE else "llm")
+                continue
+            for event in waiting:
+                yield event
+            return
+
+    def _tried(
+        self, name: str, question: Question, retrieval: Retrieval, passages: Sequence[Passage]
+    ) -> AsyncGenerator[Event | Lost, None]:
+        """One generator's events, with the time they take."""
+        if name == EXTRACTIVE:
+            return timed(question.timings, self._quoted(self._request(question, retrieval, passages)))
+        return timed(question.timings, self._written(name, question, retrieval, passages))
+
+    async def _quoted(self, request: GenerationRequest) -> AsyncGenerator[Event | Lost, None]:
+        start = time.perf_counter()
+        try:
+            async with aclosing(self._generators[EXTRACTIVE].generate(request)) as events:
+                async for event in events:
+                    yield event
+        except DeadlineExceededError:
+            self._pace.extractive.observe_cut(time.perf_counter() - start)
+            raise
+        self._pace.extractive.observe(time.perf_counter() - start)
+
+    async def _written(
+        self, name: str, question: Question, retrieval: Retrieval, passages: Sequence[Passage]
+    ) -> AsyncGenerator[Event | Lost, None]:
+        """A language model's events, and what its answer had to do without."""
+        plan = retrieval.plan
+        request = self._request(question, retrieval, passages[: plan.passages], plan.fallback_s)
+        asked = self._generators[name].generate(request)
+        async with aclosing(paced(asked, request.call.deadline, self._settings.budgets)) as events:
+            async for event in events:
+                yield event
+                if isinstance(event, Finished):
+                    if event.left_out or len(request.passages) < len(passages):
+                        yield Lost("chunks")
+                    if event.reason == "length" and plan.max_tokens < self._wanted_tokens(question):
+                        yield Lost("max_tokens")
+                    if "completion_tokens" in event.usage:
+                        self._pace.answer_tokens.observe(event.usage["completion_tokens"])
+
+    def _wanted_tokens(self, question: Question) -> int:
+        return question.max_tokens or self._settings.answer.max_tokens
+
+    def _request(
+        self, question: Question, retrieval: Retrieval, passages: Sequence[Passage], fallback_s: float = 0.0
+    ) -> GenerationRequest:
+        plan = retrieval.plan
+        return GenerationRequest(
+            question=question.text,
+            question_vector=retrieval.vector,
+            passages=passages,
+            max_tokens=plan.max_tokens,
+            temperature=question.temperature,
+            call=LlmCall(question.deadline.earlier(fallback_s), question.request_id, plan.tenant),
+            embed=partial(self._retriever.embed_passages, question, retrieval.collection),
+            turns=question.turns,
+        )
+
+
+async def timed(timings: Timings, events: AsyncGenerator[Event | Lost, None]) -> AsyncGenerator[Event | Lost, None]:
+    """The events; the time to the first text is noted, and that of the prompt taken out of what surrounds them."""
+    start, first_s = time.perf_counter(), None
+    async with aclosing(events):
+        async for event in events:
+            if first_s is None and isinstance(event, Delta):
+                first_s = time.perf_counter() - start
+                timings.put("llm_ttft", first_s)
+            if isinstance(event, Finished) and event.prompt_s:
+                timings.move(event.prompt_s, "llm_total", "prompt")
+                timings.put("llm_ttft", max(0.0, (first_s or 0.0) - event.prompt_s))
+            yield event

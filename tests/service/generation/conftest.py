@@ -1,0 +1,85 @@
+"""Generators against a scripted server on a real socket."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from indexes.base import Chunk, Hit, Vectors
+from scripted_llm import ScriptedLlm
+from service.budget import Deadline
+from service.generation.base import Event, Finished, GenerationRequest, LlmCall, Passage
+from service.generation.openai import OpenAIGenerator
+from service.generation.supervision import Supervision
+from service.llm_settings import LlmSettings
+from service.telemetry.llm import LlmMetrics
+
+
+async def _not_needed(texts: Sequence[str]) -> Vectors:
+    raise AssertionError(f"a language model needs no vectors of {texts}")
+
+
+@pytest.fixture
+def asked() -> Callable[..., GenerationRequest]:
+    """(milliseconds=60_000, passages=3, text="Passage", **call) -> a request."""
+
+    def request(milliseconds: int = 60_000, passages: int = 3, text: str = "Passage", **call: Any) -> GenerationRequest:  # noqa: ANN401
+        chunks = [Chunk(f"doc-{n}", 0, f"{text} {n}.", 0, len(text) + 3) for n in range(1, passages + 1)]
+        numbered = [Passage(n, Hit(chunk, f"Title {n}", None, 0.9)) for n, chunk in enumerate(chunks, start=1)]
+        called = LlmCall(Deadline.after(milliseconds), **call)
+        return GenerationRequest("Why?", np.zeros(4, dtype=np.float32), numbered, 64, None, called, _not_needed)
+
+    return request
+
+
+@dataclass
+class Opened:
+    """A generator and what it counts."""
+
+    generator: OpenAIGenerator
+    registry: CollectorRegistry
+
+    async def ask(self, request: GenerationRequest) -> list[Event]:
+        events = [event async for event in self.generator.generate(request)]
+        return [replace(event, prompt_s=0.0) if isinstance(event, Finished) else event for event in events]
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, {"llm": "main", **labels}) or 0.0
+
+    @property
+    def breaker(self) -> str:
+        breaker: Any = self.generator.describe()["breaker"]
+        return str(breaker["state"])
+
+
+@pytest.fixture
+def opened() -> Callable[..., AbstractAsyncContextManager[Opened]]:
+    """(scripted, watched=False, supervision=None, **settings) -> a generator that asks the server."""
+
+    @asynccontextmanager
+    async def open_(
+        scripted: ScriptedLlm,
+        /,
+        *,
+        watched: bool = False,
+        supervision: Supervision | None = None,
+        socket: Path | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> AsyncIterator[Opened]:
+        registry = CollectorRegistry()
+        async with scripted.listening(socket):
+            llm = LlmSettings(url=scripted.url, model="tiny", **settings)
+            generator = OpenAIGenerator(llm, scripted.url, supervision, LlmMetrics(registry).of("main"))
+            if watched:
+                await generator.start()
+            try:
+                yield Opened(generator, registry)
+            finally:
+                await generator.close()
+
+    return open_

@@ -1,0 +1,72 @@
+"""The gate of bulk work."""
+
+import asyncio
+import math
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from service.bulk_hold import BulkHold
+from service.errors import OverloadedError
+
+PATIENCE_S = 20.0
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
+
+
+def test_who_waits_goes_on_when_the_gate_opens() -> None:
+    async def scenario() -> None:
+        hold, passed = BulkHold(), asyncio.Event()
+        hold.hold()
+
+        async def work() -> None:
+            async with hold.step(math.inf):
+                passed.set()
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        assert hold.is_held
+        assert not passed.is_set()
+        hold.release()
+        await task
+        assert passed.is_set()
+
+    run(scenario())
+
+
+def test_who_waits_for_too_long_is_told_when_to_come_again() -> None:
+    async def scenario() -> None:
+        hold = BulkHold(longest_wait_s=0.0)
+        hold.hold()
+        for wait_s in (None, 0.01):
+            with pytest.raises(OverloadedError, match="bulk work is held") as caught:
+                async with hold.step(wait_s):
+                    pytest.fail("the gate was closed")
+            assert caught.value.retry_after_s > 0
+        assert await hold.quiet(PATIENCE_S), "nobody began a step"
+
+    run(scenario())
+
+
+def test_quiet_is_when_the_last_step_has_ended_however_it_did() -> None:
+    async def scenario() -> None:
+        hold, go_on = BulkHold(), asyncio.Event()
+
+        async def work(error: bool) -> None:
+            async with hold.step():
+                await go_on.wait()
+                if error:
+                    raise ValueError
+
+        tasks = [asyncio.create_task(work(error)) for error in (False, True)]
+        await asyncio.sleep(0)
+        hold.hold()
+        assert not await hold.quiet(0.0)
+        go_on.set()
+        assert await hold.quiet(PATIENCE_S)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(scenario())
