@@ -80,6 +80,7 @@ def numbers(citations: Sequence[Cited]) -> list[int]:
         ("Aside [1](see there) [2] (and http).", "Aside [1](see there) [2] (and http).", [1, 2], 0),
         ("Open [1](https://x", "Open [1](https://x", [1], 0),
         ("Code `a[1]` and ``b[9]`` [1].", "Code `a[1]` and ``b[9]`` [1].", [1], 0),
+        ("``a``[9]`", "``a```", [], 1),
         ("A stray ` and [1].\nIt`s [9]", "A stray ` and [1].\nIt`s", [1], 1),
         ("```py\na[9]\n``` [2]", "```py\na[9]\n``` [2]", [2], 0),
         ("```\na[9] never closed [1]", "```\na[9] never closed [1]", [], 0),
@@ -89,8 +90,9 @@ def numbers(citations: Sequence[Cited]) -> list[int]:
     ],
 )
 def test_what_is_shown(text: str, shown: str, cited: list[int], invalid: int) -> None:
-    result, citations, dropped = parsed([text])
-    assert (result, numbers(citations), dropped) == (shown, cited, invalid)
+    for pieces in ([text], text):
+        result, citations, dropped = parsed(pieces)
+        assert (result, numbers(citations), dropped) == (shown, cited, invalid)
 
 
 def test_every_passage_may_be_in_one_marker() -> None:

@@ -139,6 +139,12 @@ def test_two_texts_never_become_one(one: str, other: str) -> None:
     assert (without_control_tokens(one) == without_control_tokens(other)) == (one == other)
 
 
+@pytest.mark.parametrize("token", CONTROL_TOKENS)
+def test_a_token_that_was_broken_already_is_another_text(token: str) -> None:
+    broken = without_control_tokens(token)
+    assert len({token, broken, without_control_tokens(broken)}) == 3
+
+
 @given(FRAGMENTS.map("".join))
 def test_nothing_but_spaces_is_added(text: str) -> None:
     broken = without_control_tokens(text)
