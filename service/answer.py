@@ -65,7 +65,7 @@ class Answer:
         """A lost rung makes an answer partial; only a generator that worked can say that there is none."""
         status: Status = "partial" if degraded else "no_answer" if finished.abstained else "ok"
         return cls(
-            text=text or (NO_ANSWER if status == "no_answer" else ""),
+            text=text or (NO_ANSWER if finished.abstained and "extractive" not in degraded else ""),
             status=status,
             no_answer_reason="no_relevant_passage" if status == "no_answer" else None,
             citations=citations,
