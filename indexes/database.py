@@ -128,7 +128,7 @@ class SqliteDatabase:
     def _prepare(self, schema: str, version: int, migrations: Mapping[int, str]) -> None:
         found = int(self.write_connection.execute("PRAGMA user_version").fetchone()[0])
         if found > version:
-            raise DataDirectoryError(f"{self._path.name} has schema version {found}; this program knows {version}")
+            raise DataDirectoryError(f"{self._path} has schema version {found}; this program knows {version}")
         if found == 0:
             self.write_connection.executescript(f"BEGIN; {schema} PRAGMA user_version={version}; COMMIT;")
         elif found < version:

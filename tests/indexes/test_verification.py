@@ -204,6 +204,17 @@ def test_a_damaged_snapshot(collection: Collection, store_file: Path) -> None:
     assert "index.faiss is damaged" in problem
 
 
+def test_one_rebuild_clears_a_damaged_snapshot_that_would_be_kept_as_the_older_one(
+    collection: Collection, store_file: Path
+) -> None:
+    (index,) = store_file.parent.rglob("index.faiss")
+    index.write_bytes(b"damaged")
+    assert collection.verify().problems
+    collection.rebuild()
+    assert collection.verify().problems == []
+    assert collection.describe().snapshot is not None
+
+
 @pytest.mark.parametrize("page", [2, 5, -1])
 def test_a_damaged_store(collection: Collection, open_collection: Open, store_file: Path, page: int) -> None:
     collection = open_collection()  # the log is in the file from here on
