@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from indexes.backup_manifest import BackupManifest, CollectionEntry
+from indexes.backup_manifest import BackupManifest, CollectionEntry, LeftOut
 from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, STORE
 from indexes.durable import Checksum, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError, IndexesError
@@ -53,13 +53,29 @@ class _View:
     stores: dict[str, sqlite3.Connection] = field(default_factory=dict)  # by uuid, each in a read transaction
     names: dict[str, str | None] = field(default_factory=dict)
     bytes: int = 0
+    skip_damaged: bool = False
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def leave_out(self, uid: str, reason: str) -> None:
+        """Go on without a collection.
+
+        Raises:
+            BackupError: nobody asked for that.
+        """
+        name = self.names.pop(uid)
+        if not self.skip_damaged:
+            raise BackupError(f"collection {name or uid!r} {reason}; skip_damaged makes a backup without it")
+        self.left_out.append(LeftOut(name, uid, reason))
 
 
-def back_up(catalog: CatalogFiles, folder: Path, progress: Progress = lambda *_: None) -> BackupManifest:
+def back_up(
+    catalog: CatalogFiles, folder: Path, progress: Progress = lambda *_: None, *, skip_damaged: bool = False
+) -> BackupManifest:
     """Copy the catalogue and every store, all as of one moment; reads and writes go on meanwhile.
 
     Args:
         folder: is new or empty; it is there when this returns and not before.
+        skip_damaged: leave out collections that cannot be read, and name them in the manifest.
 
     Returns:
         What was copied, with the checksum of every file.
@@ -73,12 +89,13 @@ def back_up(catalog: CatalogFiles, folder: Path, progress: Progress = lambda *_:
     _refuse_among_data(folder, catalog.data_dir)
     _refuse_what_is_there(folder)
     with _unfinished(folder) as temporary, ExitStack() as opened:
-        view = _looked_at(catalog, temporary, opened)
+        view = _looked_at(catalog, temporary, opened, skip_damaged=skip_damaged)
         meter = _Meter(progress, view.bytes)
-        collections = tuple(_copied(view, uid, temporary, meter) for uid in sorted(view.names))
+        copied = [_copied(view, uid, temporary, meter) for uid in sorted(view.names)]
+        collections = tuple(entry for entry in copied if entry is not None)
         files = {str(path.relative_to(temporary)): Checksum.of_file(path) for path in sorted(temporary.rglob("*.db"))}
         schema = _schema_version(view.catalog)
-        manifest = BackupManifest(view.taken_at, version("quarry"), schema, collections, files)
+        manifest = BackupManifest(view.taken_at, version("quarry"), schema, collections, files, tuple(view.left_out))
         manifest.write(temporary)
         for below in sorted(path for path in temporary.rglob("*") if path.is_dir()):
             sync(below)
@@ -150,19 +167,21 @@ def _unfinished(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _looked_at(catalog: CatalogFiles, temporary: Path, opened: ExitStack) -> _View:
-    view = _View(datetime.now(UTC).isoformat(timespec="seconds"), temporary / CATALOG)
+def _looked_at(catalog: CatalogFiles, temporary: Path, opened: ExitStack, *, skip_damaged: bool) -> _View:
+    taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+    view = _View(taken_at, temporary / CATALOG, skip_damaged=skip_damaged)
     with catalog.unchanging():
         with closing(_connected(catalog.data_dir / CATALOG)) as live:
             copy_database(live, view.catalog)
         view.names = _without_deletions(view.catalog)
-        for uid, name in view.names.items():
+        for uid in list(view.names):
             path = catalog.data_dir / COLLECTIONS / uid / STORE
             try:
                 connection = opened.enter_context(closing(_connected(path)))
                 opened.enter_context(fixed_view(connection))
             except sqlite3.Error as error:
-                raise BackupError(f"collection {name or uid!r} cannot be read: {error}") from error
+                view.leave_out(uid, f"cannot be read: {error}")
+                continue
             view.stores[uid] = connection
             view.bytes += path.stat().st_size
     return view
@@ -193,8 +212,8 @@ def _without_deletions(catalog: Path) -> dict[str, str | None]:
     return names
 
 
-def _copied(view: _View, uid: str, temporary: Path, meter: _Meter) -> CollectionEntry:
-    """Copy a store, and give up its view at once: as long as it is held, its log can only grow."""
+def _copied(view: _View, uid: str, temporary: Path, meter: _Meter) -> CollectionEntry | None:
+    """Copy a store, unless it is left out. Its view is given up at once: while it is held, its log can only grow."""
     target = temporary / COLLECTIONS / uid / STORE
     target.parent.mkdir(parents=True)
     connection = view.stores.pop(uid)
@@ -203,7 +222,9 @@ def _copied(view: _View, uid: str, temporary: Path, meter: _Meter) -> Collection
         connection.execute("ROLLBACK")
         documents, chunks = _counts(target)
     except (sqlite3.Error, IndexesError) as error:
-        raise BackupError(f"collection {view.names[uid] or uid!r} cannot be copied: {error}") from error
+        discard(target.parent)
+        view.leave_out(uid, f"cannot be copied: {error}")
+        return None
     return CollectionEntry(view.names[uid], uid, documents, chunks, _schema_version(target))
 
 

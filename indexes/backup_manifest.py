@@ -36,6 +36,15 @@ class CollectionEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A damaged collection that the backup does not have."""
+
+    name: str | None
+    uuid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BackupManifest:
     """A backup as a whole.
 
@@ -44,6 +53,7 @@ class BackupManifest:
         program: version of the program that made it.
         schema_version: of the catalogue.
         files: by path in the backup.
+        left_out: damaged collections. The catalogue names them, so that a restore shows that they are missing.
     """
 
     created_at: str
@@ -51,6 +61,7 @@ class BackupManifest:
     schema_version: int
     collections: tuple[CollectionEntry, ...]
     files: Mapping[str, Checksum]
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -98,6 +109,7 @@ class BackupManifest:
             raw["schema_version"],
             tuple(CollectionEntry(**entry) for entry in raw["collections"]),
             {path: Checksum.from_json(entry) for path, entry in raw["files"].items()},
+            tuple(LeftOut(**entry) for entry in raw.get("left_out", ())),
         )
 
 

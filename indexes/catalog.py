@@ -15,7 +15,7 @@ import orjson
 from indexes import catalog_rows, reembeddings
 from indexes.aliases import Aliases
 from indexes.collection import Collection
-from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned
+from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned, refuse_lost_catalog
 from indexes.database import SqliteDatabase
 from indexes.durable import make_folder
 from indexes.errors import (
@@ -32,6 +32,9 @@ from indexes.store import Store
 from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
+# A store that is damaged, lost or newer than the program, and an identity that cannot be read.
+_COSTS_ONE = (StoreUnavailableError, DataDirectoryError, ValueError, TypeError)
+
 
 class Catalog:
     """Opens every collection of ``data_dir`` and holds its lock until ``close``.
@@ -45,7 +48,7 @@ class Catalog:
         policy: see ``Collection``.
 
     Raises:
-        DataDirectoryError: another process holds the lock, or the data is newer than the program.
+        DataDirectoryError: another process holds the lock, or the catalogue is lost or newer than the program.
         StoreUnavailableError: SQLite cannot open a file.
     """
 
@@ -62,6 +65,7 @@ class Catalog:
         self._damaged: dict[str, str] = {}  # name -> why it could not be opened
         with ExitStack() as opened:
             opened.enter_context(owned(data_dir))
+            refuse_lost_catalog(data_dir)
             self._database = SqliteDatabase(
                 data_dir / CATALOG, catalog_rows.SCHEMA, catalog_rows.SCHEMA_VERSION, catalog_rows.MIGRATIONS
             )
@@ -286,7 +290,7 @@ class Catalog:
         """A damaged file costs one collection; its files stay as they are for whoever repairs them."""
         try:
             self._routes[name] = Route(name, self._open_again(uid, CollectionSpec(**orjson.loads(stored))))
-        except (StoreUnavailableError, ValueError, TypeError) as error:
+        except _COSTS_ONE as error:
             self._damaged[name] = str(error)
 
     def _open_mirror(self, name: str, state: State, uid: str, stored: str) -> None:
@@ -295,7 +299,7 @@ class Catalog:
             return
         try:
             link = Reembedding(state, self._open(uid, CollectionSpec(**orjson.loads(stored))))
-        except (StoreUnavailableError, ValueError, TypeError) as error:
+        except _COSTS_ONE as error:
             link = Reembedding(state, None, damage=str(error))
         self._routes[name] = replace(self._routes[name], reembedding=link)
 

@@ -204,14 +204,15 @@ class Collection:
         return self.upkeep.working_on or self._verifying
 
     def rebuild(self) -> None:
-        """Build the index anew from the store, and save it.
+        """Build the index anew from the store, and save it; a damaged snapshot of an older one goes.
 
         Raises:
             InsufficientMemoryError, StoreUnavailableError: the index that is there stays.
-            SnapshotError: the new one cannot be saved; it serves all the same.
+            SnapshotError: the new one cannot be saved, or a damaged one not removed; it serves all the same.
         """
         self.upkeep.rebuild()
         self.upkeep.save()
+        self._snapshots.remove_damaged()
 
     def verify(self) -> Verification:
         """Compare the index with the store and check every file; reads and writes go on meanwhile.

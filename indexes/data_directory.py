@@ -49,6 +49,23 @@ def is_owned(data_dir: Path) -> bool:
         return False
 
 
+def refuse_lost_catalog(data_dir: Path) -> None:
+    """Without its catalogue a directory would look empty, and what is stored would stay beside it, unnamed.
+
+    Raises:
+        DataDirectoryError: there are stores, and ``CATALOG`` is missing or empty.
+    """
+    catalog = data_dir / CATALOG
+    if catalog.is_file() and catalog.stat().st_size:
+        return
+    stores = len(list((data_dir / COLLECTIONS).glob(f"*/{STORE}")))
+    if stores:
+        raise DataDirectoryError(
+            f"{catalog} is missing or empty, and {data_dir / COLLECTIONS} has the stores of {stores} collections: put "
+            "it back, or restore a backup to a new directory"
+        )
+
+
 @contextmanager
 def owned(data_dir: Path) -> Iterator[DataDirectory]:
     """Hold the directory's lock, which one process has at a time.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from indexes.checksums import checksum
 from indexes.errors import DataDirectoryError, StoreUnavailableError
 from indexes.migration import migrate
 
@@ -114,6 +115,7 @@ class SqliteDatabase:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
+            connection.create_function("checksum", -1, checksum, deterministic=True)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -126,7 +128,7 @@ class SqliteDatabase:
     def _prepare(self, schema: str, version: int, migrations: Mapping[int, str]) -> None:
         found = int(self.write_connection.execute("PRAGMA user_version").fetchone()[0])
         if found > version:
-            raise DataDirectoryError(f"{self._path.name} has schema version {found}; this program knows {version}")
+            raise DataDirectoryError(f"{self._path} has schema version {found}; this program knows {version}")
         if found == 0:
             self.write_connection.executescript(f"BEGIN; {schema} PRAGMA user_version={version}; COMMIT;")
         elif found < version:

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from indexes.base import Chunk, Document, RowIds, Vectors
+from indexes.checksums import checksum
 from indexes.filters import Filter, matches
 
 _LISTED = "(SELECT value FROM json_each(?))"
@@ -83,37 +84,40 @@ def insert(
     Returns:
         The rows of its chunks, ascending, above all there ever were.
     """
-    connection.execute(
-        "INSERT INTO documents (row, id, seq, title, text, metadata, url, format, content_hash) "
-        "VALUES (?,?,?,?,?,?,?,?,?)",
-        (
-            row,
-            document.id,
-            seq,
-            document.title,
-            document.text,
-            orjson.dumps(document.metadata).decode(),
-            document.url,
-            document.format,
-            document.content_hash,
-        ),
-    )
+    _insert_document(connection, row, document, seq)
     last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
     first = (0 if last is None else int(last[0])) + 1
     added = np.arange(first, first + len(chunks), dtype=np.int64)
-    connection.executemany(
-        "INSERT INTO chunks (row, document, ordinal, text, start, end, heading_path, page) VALUES (?,?,?,?,?,?,?,?)",
-        [
-            (chunk, row, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
-            for chunk, c in zip(added.tolist(), chunks, strict=True)
-        ],
-    )
+    _insert_chunks(connection, row, added.tolist(), chunks)
     little_endian = np.ascontiguousarray(vectors, dtype="<f4")
+    stored = [(chunk, vector.tobytes()) for chunk, vector in zip(added.tolist(), little_endian, strict=True)]
     connection.executemany(
-        "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
-        [(chunk, vector.tobytes()) for chunk, vector in zip(added.tolist(), little_endian, strict=True)],
+        "INSERT INTO vectors (chunk, vector, checksum) VALUES (?, ?, ?)", [(*one, checksum(*one)) for one in stored]
     )
     return added
+
+
+def _insert_document(connection: sqlite3.Connection, row: int, document: Document, seq: int) -> None:
+    """Its sequence is not in the checksum: a confirmation raises it."""
+    metadata = orjson.dumps(document.metadata).decode()
+    given = (document.id, document.title, document.text, metadata, document.url, document.format, document.content_hash)
+    connection.execute(
+        "INSERT INTO documents (row, id, title, text, metadata, url, format, content_hash, seq, checksum) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?)",
+        (row, *given, seq, checksum(row, *given)),
+    )
+
+
+def _insert_chunks(connection: sqlite3.Connection, document: int, rows: Sequence[int], chunks: Sequence[Chunk]) -> None:
+    stored = [
+        (row, document, c.ordinal, c.text, c.start, c.end, orjson.dumps(c.heading_path).decode(), c.page)
+        for row, c in zip(rows, chunks, strict=True)
+    ]
+    connection.executemany(
+        "INSERT INTO chunks (row, document, ordinal, text, start, end, heading_path, page, checksum) "
+        "VALUES (?,?,?,?,?,?,?,?,?)",
+        [(*one, checksum(*one)) for one in stored],
+    )
 
 
 def _listed(rows: Sequence[int]) -> str:

@@ -159,14 +159,26 @@ class Rows:
             self._norms.view()[positions] = norms_of(vectors)
         self.dead -= len(ids)
 
+    def found(self, ids: RowIds) -> tuple[Positions, Mask]:
+        """``(len(ids),)`` each: positions, and whether there is one of that id. Where there is none, any position."""
+        held = self.ids(self.size)
+        if not len(held):
+            return np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids), dtype=bool)
+        positions = np.minimum(np.searchsorted(held, ids), len(held) - 1)
+        return positions, held[positions] == ids
+
+    def living(self, ids: RowIds) -> RowIds:
+        """Those of ``ids`` that are here, and that no commit has killed."""
+        if not self.size:
+            return ids[:0]
+        positions, held = self.found(ids)
+        alive: Mask = self._died.view()[positions] == NEVER
+        return ids[held & alive]
+
     def kill(self, ids: Sequence[int], version: int) -> None:
         """End the life of those of ``ids`` that are here, as of ``version``."""
-        held = self._ids.view()
-        wanted = np.asarray(ids, dtype=np.int64)
-        positions = np.searchsorted(held, wanted)
-        inside = positions < len(held)
-        positions, wanted = positions[inside], wanted[inside]
-        dying = positions[held[positions] == wanted]
+        positions, held = self.found(np.asarray(ids, dtype=np.int64))
+        dying = positions[held]
         died = self._died.view()
         self.dead += int(np.count_nonzero(died[dying] == NEVER))
         died[dying] = np.minimum(died[dying], version)

@@ -146,13 +146,20 @@ class Snapshots:
         """Read every byte of every snapshot; what is wrong, a sentence each."""
         problems: list[str] = []
         with self._lock:
-            for name in self._by_preference(problems.append):
-                try:
-                    for _ in self._open(name, problems.append)[1]:
-                        pass  # one file in memory at a time
-                except (SnapshotError, OSError) as error:
-                    problems.append(_said(name, error))
+            self._damaged(problems.append)
         return problems
+
+    def remove_damaged(self) -> None:
+        """Read every byte of every snapshot, and remove those that do not verify.
+
+        Raises:
+            SnapshotError: some could not be removed.
+        """
+        with self._lock:
+            try:
+                self._remove(self._damaged(lambda _: None))
+            except OSError as error:
+                raise SnapshotError(f"cannot remove a damaged snapshot in {self._folder}: {error}") from error
 
     def remove_older(self) -> None:
         """Remove every snapshot but the one that counts, and what crashes left behind.
@@ -169,6 +176,18 @@ class Snapshots:
             SnapshotError: some could not be removed.
         """
         self._remove_all_but(0)
+
+    def _damaged(self, report: Report) -> list[str]:
+        """Names of those that do not verify."""
+        damaged = []
+        for name in self._by_preference(report):
+            try:
+                for _ in self._open(name, report)[1]:
+                    pass  # one file in memory at a time
+            except (SnapshotError, OSError) as error:
+                report(_said(name, error))
+                damaged.append(name)
+        return damaged
 
     def _remove_all_but(self, kept: int) -> None:
         with self._lock:

@@ -12,29 +12,32 @@ from typing import Any, Literal
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from indexes.base import Chunk, Document, RowIds, Vectors
+from indexes.blocks import Block, VectorBlock, block_behind, vectors_behind
+from indexes.checksums import OF_CHUNK, OF_DOCUMENT, OF_VECTOR
 from indexes.database import SqliteDatabase
 from indexes.document_rows import ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
 from indexes.sqlite_copy import fixed_view
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
 # A document's row is the version of its put, never reused either: documents and their chunks ascend together.
 _SCHEMA = """
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
-    metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL);
+    metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL,
+    checksum INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
 CREATE TABLE chunks (
     row INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents(row),
     ordinal INTEGER NOT NULL, text TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
-    heading_path TEXT NOT NULL, page INTEGER);
+    heading_path TEXT NOT NULL, page INTEGER, checksum INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX chunks_by_document ON chunks(document);
-CREATE TABLE vectors (chunk INTEGER PRIMARY KEY REFERENCES chunks(row), vector BLOB NOT NULL);
+CREATE TABLE vectors (
+    chunk INTEGER PRIMARY KEY REFERENCES chunks(row), vector BLOB NOT NULL, checksum INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE operations (
     version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL,
     filter TEXT);
@@ -48,6 +51,15 @@ ALTER TABLE operations ADD COLUMN filter TEXT;
 CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
 CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
 """,
+    # What is there is taken for what was stored: nobody can tell any more.
+    3: f"""
+ALTER TABLE documents ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE chunks ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE vectors ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+UPDATE documents SET checksum = {OF_DOCUMENT};
+UPDATE chunks SET checksum = {OF_CHUNK};
+UPDATE vectors SET checksum = {OF_VECTOR};
+""",  # noqa: S608
 }
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
@@ -119,22 +131,6 @@ class Snapshot:
             self.connection.execute("SELECT vector FROM vectors WHERE chunk = ?", (row,)).fetchone() for row in rows
         )
         return np.frombuffer(b"".join(vector for (vector,) in found), dtype="<f4").reshape(len(rows), dimension)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A run of rows, and what the filters of a search need to know of their documents.
-
-    Attributes:
-        ids: ``(n,)`` chunk rows, ascending.
-        vectors: ``(n, dimension)``.
-        documents: ``(n,)`` index of each row's document in ``metadata``.
-    """
-
-    ids: RowIds
-    vectors: Vectors
-    documents: NDArray[np.int64]
-    metadata: Sequence[Mapping[str, object]]
 
 
 class Store:
@@ -266,6 +262,27 @@ class Store:
         problems = [] if said == ["ok"] else [f"the store: {sentence}" for sentence in said]
         return problems + ([f"{bare} chunks have no vector"] if bare else [])
 
+    def damaged_documents(self) -> list[str]:
+        """Ids of the documents that are not what was stored, their chunks included, by id."""
+        with self.database.reading_afresh() as connection:
+            found = connection.execute(
+                f"SELECT CAST(id AS BLOB) FROM documents WHERE checksum IS NOT {OF_DOCUMENT} UNION "  # noqa: S608
+                "SELECT CAST(ifnull(d.id, 'unknown') AS BLOB) FROM "
+                f"(SELECT document FROM chunks WHERE checksum IS NOT {OF_CHUNK}) "
+                "LEFT JOIN documents d ON d.row = document"
+            ).fetchall()
+        return sorted(id_.decode(errors="replace") for (id_,) in found)
+
+    def documents_of(self, rows: RowIds) -> list[str]:
+        """Ids of the documents that these chunk rows belong to, by id."""
+        with self.database.reading() as connection:
+            found = connection.execute(
+                "SELECT DISTINCT d.id FROM json_each(?) r JOIN chunks c ON c.row = r.value "
+                "JOIN documents d ON d.row = c.document ORDER BY d.id",
+                (orjson.dumps(rows.tolist()).decode(),),
+            ).fetchall()
+        return [id_ for (id_,) in found]
+
     def holding(self, rows: RowIds) -> int:
         """How many of these chunk rows the file still has, of the chunk or of its vector."""
         with self.database.reading_afresh() as connection:
@@ -295,36 +312,24 @@ class Store:
         with self.database.reading() as connection, fixed_view(connection):
             yield Snapshot(connection, version_of(connection))
 
-    def scan(self, dimension: int, rows: int = 8192, *, afresh: bool = False) -> Iterator[Block]:
-        """Every row in the order of the ids, in blocks, each read in a short transaction of its own.
-
-        Args:
-            afresh: read what the file holds now, whatever SQLite has in its cache.
-        """
+    def scan(self, dimension: int, rows: int = 8192) -> Iterator[Block]:
+        """Every row in the order of the ids, in blocks, each read in a short transaction of its own."""
         last = 0
         while True:
-            reading = self.database.reading_afresh() if afresh else self.database.reading()
-            with reading as connection, fixed_view(connection):
-                block = _block(connection, dimension, last, rows)
+            with self.database.reading() as connection, fixed_view(connection):
+                block = block_behind(connection, dimension, last, rows)
             if block is None:
                 return
             yield block
             last = int(block.ids[-1])
 
-
-def _block(connection: sqlite3.Connection, dimension: int, last: int, rows: int) -> Block | None:
-    """The rows behind ``last`` with the metadata of their documents, both of one moment."""
-    found = connection.execute(
-        "SELECT v.chunk, c.document, v.vector FROM vectors v JOIN chunks c ON c.row = v.chunk "
-        "WHERE v.chunk > ? ORDER BY v.chunk LIMIT ?",
-        (last, rows),
-    ).fetchall()
-    if not found:
-        return None
-    numbers, documents = np.unique([row[1] for row in found], return_inverse=True)
-    metadata = [
-        orjson.loads(connection.execute("SELECT metadata FROM documents WHERE row = ?", (number,)).fetchone()[0])
-        for number in numbers.tolist()
-    ]
-    vectors = np.frombuffer(b"".join(row[2] for row in found), dtype="<f4").reshape(len(found), dimension)
-    return Block(np.array([row[0] for row in found], dtype=np.int64), vectors, documents, metadata)
+    def scan_vectors(self, rows: int = 8192) -> Iterator[VectorBlock]:
+        """As ``scan``, vectors only, and as the file holds them now, whatever SQLite has in its cache."""
+        last = 0
+        while True:
+            with self.database.reading_afresh() as connection:
+                block = vectors_behind(connection, last, rows)
+            if block is None:
+                return
+            yield block
+            last = int(block.ids[-1])

@@ -23,6 +23,7 @@ from indexes.shadow import ShadowSearches
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
 from indexes.store import Store
+from indexes.stored_damage import StoredDamage
 from indexes.tuning import calibrated, train_for
 from indexes.view import Sealed, View
 from indexes.work import Progress, Work
@@ -88,6 +89,7 @@ class Upkeep:
         self._damage: Sequence[str] = damage
         self._crossover: int | None = policy.seal_rows
         self._newer_residual: float | None = None
+        self._stored = StoredDamage(store, is_unknown=live.now.rows.live > 0)
         self._device = SealedDevice(policy.device, policy.place)
         self._failure: str | None = None
         self._not_before = 0.0
@@ -118,6 +120,7 @@ class Upkeep:
             self._device.lacks(view.sealed)
             or self._tail_is_full(view)
             or self._is_unsaved(view)
+            or self._stored.is_unknown
             or self._reason(view) is not None
         )
 
@@ -125,13 +128,14 @@ class Upkeep:
     def trouble(self) -> list[str]:
         """Why something that is due is not done, and what was found damaged and is not yet written anew."""
         is_undone = self._failure is not None and self._wants(self._live.now)
-        return [*self._damage, *([self._failure] if self._failure and is_undone else [])]
+        stored = self._stored.said(self._live.now.rows)
+        return [*stored, *self._damage, *([self._failure] if self._failure and is_undone else [])]
 
     def step(self) -> str | None:
         """Do the one thing that is due most, and say which.
 
         Returns:
-            placed, sealed, rebuilt, retuned or saved; None when nothing is due.
+            placed, sealed, rebuilt, retuned, saved or checked; None when nothing is due.
 
         For a while after a failure searches are compared and retuned, and nothing else is tried.
 
@@ -167,6 +171,9 @@ class Upkeep:
         if self._is_unsaved(view):
             self._save()
             return "saved"
+        if self._stored.is_unknown:
+            self._stored.look()
+            return "checked"
         return None
 
     def rebuild(self, reason: str = "asked for") -> None:
@@ -269,7 +276,8 @@ class Upkeep:
         wanted = rows.live * (self._spec.dimension * (_COMPONENT_BYTES + 1) + _ROW_BYTES)
         require_memory(wanted, f"a rebuild of {rows.live} rows", available_bytes())
         with self._announced(f"rebuilding: {reason}") as progress, self._live.recording():
-            generation = read_store(self._store, self._spec, progress=progress)
+            generation = read_store(self._store, self._spec, progress=progress, held=rows)
+            self._stored.note(generation.damaged)
             full = generation.rows.size >= max(self.seal_rows, MIN_ROWS)
             sealed = self._device.placed(self._trained(generation.rows), generation.rows) if full else None
             self._live.replace(generation.rows, generation.attributes, sealed, generation.read_at)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexes.base import RowIds
+from indexes.base import Mask, RowIds
+from indexes.blocks import VectorBlock
 from indexes.errors import StoreUnavailableError
+from indexes.generation import NO_ROWS
 from indexes.live_view import LiveView
 from indexes.pinned import pinned
 from indexes.snapshot import Snapshots
-from indexes.store import Block, Store
+from indexes.store import Store
+from indexes.stored_damage import document_damage, named, vector_damage
 from indexes.view import View
 from indexes.work import Progress
 
@@ -49,6 +52,7 @@ def verify(store: Store, live: LiveView, snapshots: Snapshots, progress: Progres
     version = view.version
     try:
         problems += store.check()
+        problems += document_damage(store)
         with pinned(store, live) as (snapshot, view):
             version, stored = snapshot.version, snapshot.row_ids()
         rows = len(stored)
@@ -70,23 +74,26 @@ def _differences(stored: RowIds, held: RowIds) -> list[str]:
 
 
 def _compared(store: Store, view: View, rows: int, progress: Progress) -> tuple[int, list[str]]:
-    """How many vectors of the store are in the view too, and what is said of those that differ there."""
-    compared, unequal = 0, []
-    for block in store.scan(view.rows.dimension, afresh=True):
-        held, differing = _differing(view, block)
+    """How many vectors of the store are in the view too, and what is said of those that are wrong on either side."""
+    compared, damaged, unequal = 0, [NO_ROWS], [NO_ROWS]
+    for block in store.scan_vectors():
+        unsound = block.damaged()
+        held, differ = _differing(view, block)
         compared += held
-        unequal += differing
+        damaged.append(block.ids[unsound])
+        unequal.append(block.ids[differ & ~unsound])
         progress(compared, max(compared, rows))
-    said = [f"{len(unequal)} of {compared} vectors in memory differ, as of row {unequal[0]}"] if unequal else []
+    said = vector_damage(store, np.concatenate(damaged))
+    wrong = np.concatenate(unequal)
+    if len(wrong):
+        of = named(store.documents_of(wrong))
+        said.append(f"{len(wrong)} of {compared} vectors in memory are not those that were stored, as of {of}: rebuild")
     return compared, said
 
 
-def _differing(view: View, block: Block) -> tuple[int, list[int]]:
-    size = view.rows.size
-    if not size:
-        return 0, []
-    ids, vectors = view.rows.ids(size), view.rows.vectors(size)
-    positions = np.minimum(np.searchsorted(ids, block.ids), size - 1)
-    held = ids[positions] == block.ids
-    differ = (vectors[positions[held]] != block.vectors[held]).any(axis=1)
-    return int(held.sum()), block.ids[held][differ].tolist()
+def _differing(view: View, block: VectorBlock) -> tuple[int, Mask]:
+    """How many rows of the block are in the view, and ``(n,)`` which of them have another vector there."""
+    positions, held = view.rows.found(block.ids)
+    differ = np.zeros(len(held), dtype=bool)
+    differ[held] = (view.rows.vectors()[positions[held]] != block.vectors(view.rows.dimension)[held]).any(axis=1)
+    return int(held.sum()), differ

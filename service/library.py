@@ -155,13 +155,13 @@ class Library:
         """
         self._catalog.drop(name)
 
-    def back_up(self, folder: Path) -> BackupManifest:
+    def back_up(self, folder: Path, *, skip_damaged: bool) -> BackupManifest:
         """Copy every collection to a new folder while they serve.
 
         Raises:
             BackupError: see ``indexes.backup.back_up``.
         """
-        return back_up(self._catalog, folder)
+        return back_up(self._catalog, folder, skip_damaged=skip_damaged)
 
     def reembedded(self, name: str, options: CollectionOptions) -> CollectionSpec:
         """What the collection becomes with ``options``; what they leave out stays, as far as the embedder reads it.

@@ -24,6 +24,7 @@ class BackupBody(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
         description="Name of a new folder in the data directory's backups/; the time in UTC by default.",
     )
+    skip_damaged: bool = Field(False, description="Leave out collections that cannot be read, and name them.")
 
 
 class BackupReply(BaseModel):
@@ -37,7 +38,8 @@ class BackupReply(BaseModel):
 @router.post("/backup", dependencies=[Depends(require_json)])
 async def make_backup(services: ServicesOf, body: BackupBody | None = None) -> BackupReply:
     """Copy every collection as of one moment; reads and writes go on. A folder that has something in it is a 409."""
-    name = (body or BackupBody()).folder or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    body = body or BackupBody()
+    name = body.folder or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder = (services.settings.data_dir / BACKUPS / name).absolute()
-    manifest = await asyncio.to_thread(services.library.back_up, folder)
+    manifest = await asyncio.to_thread(services.library.back_up, folder, skip_damaged=body.skip_damaged)
     return BackupReply(folder=str(folder), bytes=manifest.bytes, manifest=manifest)

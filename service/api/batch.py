@@ -33,19 +33,24 @@ _BODY: dict[str, Any] = {
 async def put_batch(collection: str, request: Request, services: ServicesOf) -> StreamingResponse:
     """Insert or replace many documents; a result line for each line, in order."""
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
-    prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
+    numbers, prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
     if any(isinstance(item, Document) for item in prepared):
         accept = partial(ingestor.accept, await ingestor.open(collection), caller=caller_of(request))
         replies = _written(ingestor, accept, prepared)
     else:
         replies = _refused(prepared)
-    return StreamingResponse(
-        (orjson.dumps(reply.model_dump()) + b"\n" async for reply in replies), media_type=_MEDIA_TYPE
-    )
+    return StreamingResponse(_numbered(replies, numbers), media_type=_MEDIA_TYPE)
 
 
-def _prepared_lines(ingestor: Ingestor, body: bytes, limit: int) -> list[Document | BatchLineReply]:
-    """What is on each line that is not blank.
+async def _numbered(replies: AsyncIterator[BatchLineReply], numbers: Sequence[int]) -> AsyncIterator[bytes]:
+    """The result lines; there is a reply for each number, in order."""
+    following = iter(numbers)
+    async for reply in replies:
+        yield orjson.dumps({"line": next(following), **reply.model_dump(exclude={"line"})}) + b"\n"
+
+
+def _prepared_lines(ingestor: Ingestor, body: bytes, limit: int) -> tuple[list[int], list[Document | BatchLineReply]]:
+    """Number and content of each line that is not blank.
 
     Raises:
         InvalidRequestError: more than ``limit`` lines.
@@ -54,7 +59,8 @@ def _prepared_lines(ingestor: Ingestor, body: bytes, limit: int) -> list[Documen
     count = sum(1 for line in io.BytesIO(body) if line.strip())
     if count > limit:
         raise InvalidRequestError(f"the batch has {count} lines; the limit is {limit}")
-    return [_prepared(ingestor, line) for line in io.BytesIO(body) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(io.BytesIO(body), 1) if line.strip()]
+    return [number for number, _ in lines], [_prepared(ingestor, line) for _, line in lines]
 
 
 def _prepared(ingestor: Ingestor, line: bytes) -> Document | BatchLineReply:
@@ -63,11 +69,22 @@ def _prepared(ingestor: Ingestor, line: bytes) -> Document | BatchLineReply:
         body = BatchLine.model_validate_json(line)
     except ValidationError as error:
         message = validation_detail(error.errors())
-        return BatchLineReply(id=None, status="error", error=BatchError(code="invalid_request", message=message))
+        said = BatchError(code="invalid_request", message=message)
+        return BatchLineReply(id=_readable_id(line), status="error", error=said)
     try:
         return ingestor.prepare(NewDocument(body.id, body.text, body.title, body.metadata, body.url))
     except (QuarryError, IndexesError) as error:
         return _failed(body.id, error)
+
+
+def _readable_id(line: bytes) -> str | None:
+    """Of a line that is refused for something else in it."""
+    try:
+        body = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    document_id = body.get("id") if isinstance(body, dict) else None
+    return document_id if isinstance(document_id, str) else None
 
 
 async def _refused(prepared: Sequence[Document | BatchLineReply]) -> AsyncIterator[BatchLineReply]:

@@ -27,12 +27,18 @@ def backup(
     data_dir: Annotated[Path | None, typer.Option(help="Back up this directory, which no server is using.")] = None,
     url: Annotated[str | None, typer.Option(help=f"Back up what this server serves. [default: {DEFAULT_URL}]")] = None,
     key: KeyOption = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out collections that cannot be read, and name them.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Copy every collection as of one moment; a server goes on serving meanwhile."""
     if data_dir is not None and url is not None:
         fail("--data-dir is for a directory that no server is using, --url for one that a server is: give one of them")
-    made = _offline(data_dir, Path(dest)) if data_dir is not None else _online(url or DEFAULT_URL, key, dest)
+    if data_dir is not None:
+        made = _offline(data_dir, Path(dest), skip_damaged=skip_damaged)
+    else:
+        made = _online(url or DEFAULT_URL, key, {"folder": dest, "skip_damaged": skip_damaged})
     _say(made, f"backed up to {made['folder']}", json=json)
 
 
@@ -52,22 +58,22 @@ def restore(
     _say(_made(data_dir, manifest), f"restored to {data_dir}", json=json)
 
 
-def _offline(data_dir: Path, dest: Path) -> dict[str, Any]:
+def _offline(data_dir: Path, dest: Path, *, skip_damaged: bool) -> dict[str, Any]:
     if not (data_dir / CATALOG).is_file():
         fail(f"{data_dir} has no data")
     try:
         with owned(data_dir) as directory, _progress("copying") as progress:
-            return _made(dest, back_up(directory, dest, progress))
+            return _made(dest, back_up(directory, dest, progress, skip_damaged=skip_damaged))
     except DataDirectoryInUseError as error:
         fail(f"{error}; a server that is running is backed up with --url")
     except IndexesError as error:
         fail(str(error))
 
 
-def _online(url: str, key: str | None, name: str) -> dict[str, Any]:
+def _online(url: str, key: str | None, body: dict[str, Any]) -> dict[str, Any]:
     with client(url, key) as http, err.status("the server is copying ..."):
         try:
-            made: dict[str, Any] = checked(http.post("/v1/admin/backup", json={"folder": name}, timeout=None)).json()
+            made: dict[str, Any] = checked(http.post("/v1/admin/backup", json=body, timeout=None)).json()
         except httpx.TransportError as error:
             fail(f"{url} cannot be reached: {error}")
     return made
@@ -94,4 +100,6 @@ def _say(made: dict[str, Any], done: str, *, json: bool) -> None:
     for entry in made["manifest"]["collections"]:
         name = entry["name"] or f"({entry['uuid']})"
         out.print(f"{name}: {entry['documents']} documents, {entry['chunks']} chunks", markup=False)
+    for entry in made["manifest"]["left_out"]:
+        out.print(f"left out: {entry['name'] or entry['uuid']}, which {entry['reason']}", markup=False)
     out.print(f"{done}: {len(made['manifest']['collections'])} collections, {made['bytes']} bytes", markup=False)

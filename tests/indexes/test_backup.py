@@ -427,3 +427,27 @@ def test_progress_ends_with_everything_done(filled: Catalog, folder: Path) -> No
     assert seen == sorted(seen)
     assert seen[-1][0] >= verify_backup(folder).bytes - (folder / "catalog.db").stat().st_size
     assert all(done <= expected for done, expected in seen)
+
+
+def test_a_damaged_collection_is_left_out_only_when_asked(
+    filled: Catalog, folder: Path, data_dir: Path, tmp_path: Path, open_catalog: Open
+) -> None:
+    filled.close()
+    (lost,) = [path for path in data_dir.glob("collections/*/store.db") if _documents(path) == 10]
+    lost.write_bytes(b"no database" * 1000)
+    with owned(data_dir) as directory:
+        with pytest.raises(BackupError, match=r"collection 'b' cannot be .*; skip_damaged makes a backup without it"):
+            back_up(directory, folder)
+        manifest = back_up(directory, folder, skip_damaged=True)
+    assert [entry.name for entry in manifest.collections] == ["a"]
+    assert [entry.name for entry in manifest.left_out] == ["b"]
+    assert verify_backup(folder) == manifest
+    shutil.rmtree(data_dir)
+    restore.restore(folder, data_dir)
+    restored = open_catalog()
+    assert (restored.get("a").version, restored.damaged()) == (20, ["b"])
+
+
+def _documents(store: Path) -> int:
+    with closing(sqlite3.connect(store)) as connection:
+        return int(connection.execute("SELECT count(*) FROM documents").fetchone()[0])

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,6 +245,37 @@ def test_data_of_a_newer_program_is_refused_and_lets_go_of_the_directory(open_ca
         Catalog(data_dir, IndexPolicy(256))
     edit(data_dir, "PRAGMA user_version=2")
     open_catalog()
+
+
+def test_a_store_of_a_newer_program_costs_one_collection(
+    open_catalog: Open, spec: CollectionSpec, data_dir: Path
+) -> None:
+    catalog = open_catalog()
+    catalog.ensure("docs", spec)
+    (folder,) = folders(data_dir)
+    catalog.ensure("other", spec)
+    catalog.close()
+    with closing(sqlite3.connect(folder / "store.db")) as connection:
+        connection.execute("PRAGMA user_version=99")
+    catalog = open_catalog()
+    assert catalog.get("other").version == 0
+    with pytest.raises(StoreUnavailableError, match=rf"'docs' could not be opened: {folder}/store\.db has .* 99"):
+        catalog.get("docs")
+
+
+@pytest.mark.parametrize("leave", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_lost_catalogue_is_refused_while_there_are_stores(
+    open_catalog: Open, spec: CollectionSpec, data_dir: Path, leave: Callable[[Path], object]
+) -> None:
+    catalog = open_catalog()
+    catalog.ensure("docs", spec)
+    catalog.close()
+    kept = (data_dir / "catalog.db").read_bytes()
+    leave(data_dir / "catalog.db")
+    with pytest.raises(DataDirectoryError, match=r"catalog\.db is missing or empty, .* the stores of 1 collections"):
+        Catalog(data_dir, IndexPolicy(256))
+    (data_dir / "catalog.db").write_bytes(kept)
+    assert open_catalog().names() == ["docs"]
 
 
 def test_a_damaged_file_costs_one_collection(open_catalog: Open, spec: CollectionSpec, data_dir: Path) -> None:

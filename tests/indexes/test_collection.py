@@ -198,6 +198,9 @@ def test_a_start_takes_up_the_saved_index_and_what_was_written_since(
         ("ivf_pq", 320, 304), ("flat", 3, 3)
     ]  # fmt: skip
     assert [ids(collection.search(vector, replace(EXACT, top_k=400))) for vector in vectors[::40]] == before
+    assert [collection.upkeep.step(), collection.upkeep.step()] == ["checked", None], (
+        "nothing is trained or saved again"
+    )
     assert not collection.upkeep.is_due
 
 

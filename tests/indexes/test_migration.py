@@ -184,6 +184,7 @@ def test_data_of_every_released_version_opens_and_holds_what_it_held(
         assert (hit.chunk.id, hit.chunk.text, round(hit.score, 6)) == (f"a#{at}", text, 1)
         assert (hit.chunk.heading_path, hit.chunk.page) == (("Part", str(at)), 3 if at == 0 else None)
     assert collection.accept() == 6
+    assert collection.verify().problems == [], "what was there has the checksums of what was there"
     catalog.close()
     assert look(store)[0] == SCHEMA_VERSION
     assert (migration_backups(store) == []) == (released == f"data_v{SCHEMA_VERSION}")

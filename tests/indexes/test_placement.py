@@ -190,7 +190,7 @@ def test_an_index_of_a_snapshot_is_placed_by_the_next_step_and_not_saved_again(
     assert segment(collection)["device"] == "cpu"
     assert "waits" in str(segment(collection)["why"])
     assert collection.upkeep.is_due
-    assert steps(collection) == ["placed"]
+    assert steps(collection) == ["placed", "checked"]
     assert segment(collection)["device"] == "cuda:0"
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from indexes import store as store_module
 from indexes.base import Chunk, Document
+from indexes.checksums import checksum
 from indexes.document_rows import passing
 from indexes.filters import Filter, parse_filter
 from indexes.operations import version_of
@@ -302,7 +303,9 @@ def test_a_scan_goes_on_over_what_is_written_between_two_blocks(store: Store) ->
 def test_the_migration_leads_to_the_schema_of_a_new_file(tmp_path: Path) -> None:
     old, new = (sqlite3.connect(tmp_path / name) for name in ("old.db", "new.db"))
     old.executescript(OLD_SCHEMA)
-    old.executescript(store_module._MIGRATIONS[2])
+    old.create_function("checksum", -1, checksum)
+    for version in sorted(store_module._MIGRATIONS):
+        old.executescript(store_module._MIGRATIONS[version])
     new.executescript(store_module._SCHEMA)
     for table in ("documents", "chunks", "vectors", "operations"):
         columns = [database.execute(f"PRAGMA table_info({table})").fetchall() for database in (old, new)]

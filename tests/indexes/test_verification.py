@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from indexes.base import Vectors
+from indexes.checksums import checksum
 from indexes.collection import Collection
 from indexes.errors import StoreUnavailableError
 from indexes.verification import verify
@@ -40,6 +41,7 @@ def store_file(collection: Collection, tmp_path: Path) -> Path:
 
 def behind_its_back(store: Path, sql: str, *values: object) -> None:
     with closing(sqlite3.connect(store)) as connection, connection:
+        connection.create_function("checksum", -1, checksum)
         connection.execute(sql, values)
 
 
@@ -66,10 +68,12 @@ def test_a_row_that_memory_lacks(collection: Collection, store_file: Path) -> No
     row = 8 * DOCUMENTS + 2
     behind_its_back(
         store_file,
-        "INSERT INTO chunks SELECT row + 1, document, 9, text, start, end, heading_path, page FROM chunks "
+        "INSERT INTO chunks SELECT row + 1, document, 9, text, start, end, heading_path, page, "
+        "checksum(row + 1, document, 9, CAST(text AS BLOB), start, end, CAST(heading_path AS BLOB), page) FROM chunks "
         "ORDER BY row DESC LIMIT 1",
     )
-    behind_its_back(store_file, "INSERT INTO vectors SELECT ?, vector FROM vectors LIMIT 1", row)
+    insert = "INSERT INTO vectors SELECT ?1, vector, checksum(?1, vector) FROM vectors LIMIT 1"
+    behind_its_back(store_file, insert, row)
     assert collection.verify().problems == [f"1 stored rows are not in the index, as row {row}"]
 
 
@@ -81,10 +85,66 @@ def test_a_row_that_only_memory_has(collection: Collection, store_file: Path) ->
     assert found.vectors == 8 * DOCUMENTS - 1
 
 
-def test_a_changed_vector(collection: Collection, store_file: Path) -> None:
+def test_a_changed_vector_on_the_disk_names_its_document_and_what_to_do(
+    collection: Collection, open_collection: Open, put: Put, store_file: Path
+) -> None:
     other = np.ones(DIMENSION, dtype="<f4").tobytes()
     behind_its_back(store_file, "UPDATE vectors SET vector = ? WHERE chunk IN (7, 300)", other)
-    assert collection.verify().problems == [f"2 of {8 * DOCUMENTS + 1} vectors in memory differ, as of row 7"]
+    said = "the store: 2 stored vectors are damaged, of document 'd0', 'd37': delete and put again, or restore a backup"
+    assert collection.verify().problems == [said]
+    collection = open_collection()  # memory has the damaged ones too
+    assert collection.verify().problems == [said]
+    for document, first in (("d0", 0), ("d37", 37 * 8)):
+        collection.delete(document, collection.accept())
+        put(collection, document, list("abcdefgh"), np.eye(8, DIMENSION, first % 8, dtype=np.float32))
+    assert collection.verify().problems == []
+
+
+def test_a_vector_that_changed_in_memory_asks_for_a_rebuild(collection: Collection) -> None:
+    collection._live.now.rows.vectors()[6] += 1
+    said = f"1 of {8 * DOCUMENTS + 1} vectors in memory are not those that were stored, as of 'd0': rebuild"
+    assert collection.verify().problems == [said]
+    collection.rebuild()
+    assert collection.verify().problems == []
+
+
+def test_a_rebuild_does_not_replace_a_good_vector_by_a_damaged_one(
+    collection: Collection, open_collection: Open, store_file: Path
+) -> None:
+    good = collection._live.now.rows.vectors()[6].copy()
+    behind_its_back(store_file, "UPDATE vectors SET vector = zeroblob(64) WHERE chunk = 7")
+    collection.rebuild()
+    np.testing.assert_array_equal(collection._live.now.rows.vectors()[6], good)
+    (trouble,) = collection.describe().trouble
+    assert "1 stored vectors are damaged, of document 'd0'" in trouble
+    assert collection.verify().problems == [trouble]
+
+
+def test_a_start_names_damaged_vectors_until_their_document_is_gone(
+    collection: Collection, open_collection: Open, store_file: Path
+) -> None:
+    behind_its_back(store_file, "UPDATE vectors SET vector = zeroblob(64) WHERE chunk = 7")
+    for _ in range(2):
+        collection = open_collection()
+        assert collection.upkeep.is_due
+        while collection.upkeep.step():
+            pass
+        (trouble,) = collection.describe().trouble
+        assert "'d0'" in trouble
+    collection.delete("d0", collection.accept())
+    assert list(collection.describe().trouble) == []
+
+
+def test_a_vector_of_another_length_does_not_shift_the_others(
+    collection: Collection, open_collection: Open, store_file: Path
+) -> None:
+    before = collection._live.now.rows.vectors().copy()
+    behind_its_back(store_file, "UPDATE vectors SET vector = x'00' WHERE chunk = 7")
+    collection = open_collection()
+    after = collection._live.now.rows.vectors()
+    assert np.flatnonzero((before != after).any(axis=1)).tolist() == [6]
+    (problem,) = collection.verify().problems
+    assert "'d0'" in problem
 
 
 def test_a_byte_of_a_vector_that_changed_on_the_disk(
@@ -95,7 +155,39 @@ def test_a_byte_of_a_vector_that_changed_on_the_disk(
     data = bytearray(store_file.read_bytes())
     data[data.index(vector)] ^= 1
     store_file.write_bytes(data)
-    assert collection.verify().problems == [f"1 of {8 * DOCUMENTS + 1} vectors in memory differ, as of row 101"]
+    (problem,) = collection.verify().problems
+    assert "1 stored vectors are damaged, of document 'd12'" in problem
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE documents SET text = 'abcdefgH' WHERE id = 'd3'",
+        "UPDATE documents SET title = '' WHERE id = 'd3'",
+        "UPDATE documents SET metadata = '{' WHERE id = 'd3'",
+        "UPDATE documents SET url = '' WHERE id = 'd3'",
+        "UPDATE documents SET format = 'html' WHERE id = 'd3'",
+        "UPDATE documents SET content_hash = x'00' WHERE id = 'd3'",
+        "UPDATE documents SET text = CAST(x'61ff' AS TEXT) WHERE id = 'd3'",
+        "UPDATE chunks SET text = 'B' WHERE row = 26",
+        "UPDATE chunks SET start = 7 WHERE row = 26",
+        "UPDATE chunks SET end = 7 WHERE row = 26",
+        "UPDATE chunks SET ordinal = 12 WHERE row = 26",
+        "UPDATE chunks SET heading_path = '' WHERE row = 26",
+        "UPDATE chunks SET page = 0 WHERE row = 26",
+    ],
+)
+def test_a_change_of_anything_a_reply_is_made_of(collection: Collection, store_file: Path, change: str) -> None:
+    behind_its_back(store_file, change)
+    said = "the store: what is stored of document 'd3' is damaged: delete and put again, or restore a backup"
+    assert collection.verify().problems == [said]
+
+
+def test_no_more_than_ten_damaged_documents_are_named(collection: Collection, store_file: Path) -> None:
+    behind_its_back(store_file, "UPDATE documents SET text = ''")
+    (problem,) = collection.verify().problems
+    assert "'d17' and 31 more is damaged" in problem
+    assert "'d18'" not in problem
 
 
 def test_a_chunk_without_a_vector(collection: Collection, store_file: Path) -> None:
@@ -110,6 +202,17 @@ def test_a_damaged_snapshot(collection: Collection, store_file: Path) -> None:
     path.write_bytes(data)
     (problem,) = collection.verify().problems
     assert "index.faiss is damaged" in problem
+
+
+def test_one_rebuild_clears_a_damaged_snapshot_that_would_be_kept_as_the_older_one(
+    collection: Collection, store_file: Path
+) -> None:
+    (index,) = store_file.parent.rglob("index.faiss")
+    index.write_bytes(b"damaged")
+    assert collection.verify().problems
+    collection.rebuild()
+    assert collection.verify().problems == []
+    assert collection.describe().snapshot is not None
 
 
 @pytest.mark.parametrize("page", [2, 5, -1])

@@ -61,7 +61,8 @@ class BatchError(BaseModel):
 class BatchLineReply(BaseModel):
     """What became of one line; ``skipped`` is an empty document."""
 
-    id: str | None
+    line: int = Field(0, description="Its number in the request, from 1; blank lines count.")
+    id: str | None = Field(description="None where the line has none that can be read.")
     status: Literal["created", "updated", "unchanged", "skipped", "error"]
     error: BatchError | None = None
 

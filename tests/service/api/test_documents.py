@@ -168,6 +168,13 @@ def test_lines_that_are_not_utf8_fail_alone(api: httpx.Client) -> None:
     assert [reply["status"] for reply in replies] == ["error", "error", "created"]
 
 
+def test_result_lines_tell_which_line_and_which_document_they_are_of(api: httpx.Client) -> None:
+    lines = ("", {"id": "a", "text": "Words."}, " ", {"id": "b", "text": 5}, "{", {"id": 7, "text": "Words."}, "[]")
+    told = [(reply["line"], reply["id"], reply["status"]) for reply in batch(api, *lines)]
+    assert told == [(2, "a", "created"), (4, "b", "error"), *((line, None, "error") for line in (5, 6, 7))]
+    assert [(reply["line"], reply["id"]) for reply in batch(api, "", {"id": "b", "text": 5})] == [(2, "b")]
+
+
 def test_the_last_line_of_an_id_wins(api: httpx.Client) -> None:
     batch(api, *({"id": "a", "text": f"Words number {number}."} for number in range(150)))
     assert api.get(f"{DOCUMENTS}/a").json()["text"] == "Words number 149."
