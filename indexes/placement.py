@@ -55,7 +55,9 @@ class IndexMemory:
         return IndexMemory(self.vectors + other.vectors, self.codes + other.codes, self.scratch + other.scratch)
 
 
-ON_THE_HOST = Placement("cpu", "cpu", "host", why="the index is searched on the CPU: index.device names it, or FAISS sees no GPU")
+ON_THE_HOST = Placement(
+    "cpu", "cpu", "host", why="the index is searched on the CPU: index.device names it, or FAISS sees no GPU"
+)
 
 
 class DeviceIndex(Protocol):

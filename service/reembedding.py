@@ -103,7 +103,8 @@ class Reembedder:
                 await self._in_thread(partial(self._mirror.mark, route.name, "building"))
             else:
                 raise CollectionConflictError(
-                    f"collection {route.name!r} is being re-embedded already, and is {link.state}: wait for it and finish, or roll it back"
+                    f"collection {route.name!r} is being re-embedded already, and is {link.state}: "
+                    "let it end and finish it, or roll it back"
                 )
             await self._tend(route.name)
 
