@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-_START_S = 120.0
+_START_S = 300.0
 _STOP_S = 30.0
 _SOCKET_SCHEME = "unix://"
 

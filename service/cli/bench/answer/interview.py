@@ -85,10 +85,9 @@ class Interview:
             body["cache_salt"] = "bench"  # nothing that Quarry made it read is cached for us, nor the other way round
         reply = self._llm.post("/v1/chat/completions", body)
         events = list(reply.events())
-        usage: Mapping[str, int] = next(
-            (event.data["usage"] for event in reversed(events) if event.data.get("usage")), {}
-        )
-        return Answered(_first_text_s(events), reply.total_s, {}, usage.get("prompt_tokens"))
+        usage = [event.data["usage"] for event in events if event.data.get("usage")]
+        tokens = usage[-1].get("prompt_tokens") if usage else None
+        return Answered(_first_text_s(events), reply.total_s, {}, tokens)
 
     def close(self) -> None:
         """End the connections."""
