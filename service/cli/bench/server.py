@@ -82,7 +82,11 @@ def connection(url: str) -> http.client.HTTPConnection:
 def _on_socket(path: str) -> http.client.HTTPConnection:
     plain = http.client.HTTPConnection("localhost")
     plain.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    plain.sock.connect(path)
+    try:
+        plain.sock.connect(path)
+    except OSError:
+        plain.close()
+        raise
     return plain
 
 

@@ -59,13 +59,14 @@ def fake_llm(folder: Path) -> Iterator[Llm]:
     socket = folder / "llm.sock"
     command = [sys.executable, "-m", "loadtests.fake_vllm", "--uds", str(socket)]
     command += ["--ttft-ms", "0", "--itl-ms", "0", "--max-model-len", str(_CONTEXT)]
-    url = f"unix://{socket}"
-    with running(command, folder / "llm.log", lambda: _order(url), PROJECT):
-        yield Llm.at(url, is_fake=True)
+    with running(command, folder / "llm.log", lambda: _order(socket), PROJECT):
+        yield Llm.at(f"unix://{socket}", is_fake=True)
 
 
-def _order(url: str) -> None:
-    with _client(url) as http:
+def _order(socket: Path) -> None:
+    if not socket.exists():  # httpx would leave a socket of its own open each time it finds none
+        raise httpx.ConnectError(f"{socket} is not there yet")
+    with _client(f"unix://{socket}") as http:
         http.post("/fake/script", json={"rules": [{"text": _SAID}]}).raise_for_status()
 
 
