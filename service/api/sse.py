@@ -41,6 +41,8 @@ async def _with_heartbeat(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[
             async with aclosing(frames):
                 async for frame in frames:
                     await queue.put(frame)
+                    # A burst is no reason to keep its first frame back until the last is made.
+                    await asyncio.sleep(0)
         except Exception:  # the edge of the source: the consumer must wake to find out
             await queue.put(None)
             raise
@@ -50,7 +52,8 @@ async def _with_heartbeat(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[
     try:
         while True:
             try:
-                frame = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
+                async with asyncio.timeout(_HEARTBEAT_S):
+                    frame = await queue.get()
             except TimeoutError:
                 yield b": still here\n\n"
                 continue

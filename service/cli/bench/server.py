@@ -4,7 +4,7 @@ import http.client
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-_START_S = 120.0
+_START_S = 300.0
 _STOP_S = 30.0
+_SOCKET_SCHEME = "unix://"
 
 
 class ServerStartError(Exception):
@@ -33,14 +34,32 @@ def running_server(data_dir: Path, config: Path | None = None) -> Iterator[Runni
     """Start a server on a free port of 127.0.0.1, yield it, end it with SIGTERM."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    log = data_dir.parent / f"{data_dir.name}.log"
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)]
     if config:
         command += ["--config", str(config)]
-    with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:  # noqa: S603  our own
+
+    def is_up() -> None:
+        httpx.get(f"{url}/readyz", trust_env=False).raise_for_status()
+
+    with running(command, data_dir.parent / f"{data_dir.name}.log", is_up) as pid:
+        yield RunningServer(url, pid)
+
+
+@contextmanager
+def running(command: Sequence[str], log: Path, is_up: Callable[[], None], folder: Path | None = None) -> Iterator[int]:
+    """Start a server of any kind, yield its process id once it is up, end it with SIGTERM.
+
+    Args:
+        is_up: asks it; raises httpx's errors as long as it is not.
+        folder: that it is started in; None is this one.
+
+    Raises:
+        ServerStartError: it never was.
+    """
+    with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out, cwd=folder) as process:  # noqa: S603  our own
         try:
-            _wait_ready(url, process, log)
-            yield RunningServer(url, process.pid)
+            _wait_up(is_up, process, log)
+            yield process.pid
         finally:
             process.terminate()
             try:
@@ -50,7 +69,9 @@ def running_server(data_dir: Path, config: Path | None = None) -> Iterator[Runni
 
 
 def connection(url: str) -> http.client.HTTPConnection:
-    """A kept-alive connection with less overhead of its own than any full client."""
+    """A kept-alive connection with less overhead of its own than any full client; ``unix:///path`` is a socket."""
+    if url.startswith(_SOCKET_SCHEME):
+        return _on_socket(url.removeprefix(_SOCKET_SCHEME))
     host = httpx.URL(url)
     plain = http.client.HTTPConnection(host.host, host.port)
     plain.connect()
@@ -58,20 +79,31 @@ def connection(url: str) -> http.client.HTTPConnection:
     return plain
 
 
-def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _on_socket(path: str) -> http.client.HTTPConnection:
+    plain = http.client.HTTPConnection("localhost")
+    plain.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        plain.sock.connect(path)
+    except OSError:
+        plain.close()
+        raise
+    return plain
+
+
+def _wait_up(is_up: Callable[[], None], process: subprocess.Popen[bytes], log: Path) -> None:
     patience = Retrying(
         retry=retry_if_exception_type((httpx.TransportError, httpx.HTTPStatusError)),
         stop=stop_after_delay(_START_S),
         wait=wait_fixed(0.1),
     )
 
-    def is_up() -> None:
+    def attempt() -> None:
         if process.poll() is not None:
             raise ServerStartError(f"the server ended with code {process.returncode}: {log.read_text()[-2000:]}")
-        httpx.get(f"{url}/readyz", trust_env=False).raise_for_status()
+        is_up()
 
     try:
-        patience(is_up)
+        patience(attempt)
     except RetryError:
         raise ServerStartError(f"no server within {_START_S:g} s: {log.read_text()[-2000:]}") from None
 

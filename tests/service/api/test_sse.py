@@ -36,6 +36,23 @@ def test_frames_come_in_order_to_the_end() -> None:
     assert asyncio.run(body(EventStream(frames(*given)))) == given
 
 
+def test_the_first_frame_of_a_burst_does_not_wait_for_the_last() -> None:
+    made: list[int] = []
+
+    async def burst() -> AsyncGenerator[bytes, None]:
+        for number in range(50):
+            made.append(number)
+            yield b"frame"
+
+    async def scenario() -> None:
+        parts: AsyncIterator[Any] = aiter(EventStream(burst()).body_iterator)
+        assert await anext(parts) == b"frame"
+        assert len(made) < 5
+        assert len([part async for part in parts]) == 49
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+
+
 def test_the_headers_a_proxy_needs() -> None:
     headers = EventStream(frames(), {"Server-Timing": "embed;dur=1"}).headers
     assert headers["content-type"].startswith("text/event-stream")

@@ -1,0 +1,1 @@
+"""Measurements of an answer through a language model's server."""
