@@ -169,9 +169,7 @@ def _apply(jobs: list[_Job[Any]], results: list[Any]) -> None:
     for job, result in zip(jobs, results, strict=True):
         try:
             job.applied(result)
-        except (
-            Exception
-        ) as error:  # the edge that _commit is: the commit stands, the caller hears that memory is behind
+        except Exception as error:  # the edge that _commit is; the commit stands, memory is behind
             job.done.set_exception(error)
         else:
             job.done.set_result(result)

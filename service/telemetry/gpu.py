@@ -67,7 +67,8 @@ class GpuReading:
     """One device, or one MIG instance of a device, whose clocks, ECC and Xid are those of the whole.
 
     Attributes:
-        device: ``cuda:0`` as this process counts, as far as it uses CUDA; else in NVML's order.
+        device: ``cuda:0`` as this process counts, or ``nvml:0`` where CUDA shows it others only; in NVML's order where
+            the process does not use CUDA.
         clocks_event_reasons: those that hold now, by name; see ``CLOCKS_EVENT_REASONS``.
         xids: critical errors of the driver since this process watches, by number.
         mig: whether the device is split into instances.

@@ -114,10 +114,14 @@ class NvmlGpus:
         try:
             handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
             uuid = self._nvml.nvmlDeviceGetUUID(handle)
+            name = self._value(self._nvml.nvmlDeviceGetName, handle) or "GPU"
         except pynvml.NVMLError as error:
-            return _Card(None, "", "GPU", f"cuda:{index}", trouble=str(error))
-        name = self._value(self._nvml.nvmlDeviceGetName, handle) or "GPU"
-        return _Card(handle, uuid, name, self._names.get(_bare(uuid), f"cuda:{index}"))
+            return _Card(None, "", "GPU", self._numbered(index), trouble=str(error))
+        return _Card(handle, uuid, name, self._names.get(_bare(uuid), self._numbered(index)))
+
+    def _numbered(self, index: int) -> str:
+        """CUDA may number devices otherwise, and some not at all: what it did not name must not take another's name."""
+        return f"nvml:{index}" if self._names else f"cuda:{index}"
 
     def _watch(self, card: _Card) -> bool:
         """Have its critical errors come to the event set."""

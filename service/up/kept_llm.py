@@ -46,16 +46,13 @@ class KeptLlm:
     async def keep(self) -> None:
         """Run it until it ends while ``is_ending``."""
         trimming = asyncio.create_task(self._keep_trimmed())
-        backoff = Backoff(self._durations)
+        backoff, why = Backoff(self._durations), ""
         try:
-            while True:
+            while not self.is_ending:
                 why = await self._lived()
-                if self.is_ending:
-                    return report(self._name, "ended", why)
-                pause = backoff.pause_s(self._ready_for_s())
-                loop = f"; {backoff.in_a_row} times in a row" if backoff.is_crash_loop else ""
-                self._tell("crash loop" if loop else "down", f"{why}{loop}; next start in {pause:g} s")
-                await asyncio.sleep(pause)
+                if not self.is_ending:
+                    await self._pause(backoff, why)
+            report(self._name, "ended", why)
         finally:
             trimming.cancel()
             await asyncio.gather(trimming, return_exceptions=True)
@@ -64,6 +61,12 @@ class KeptLlm:
         """End it in order, and kill it as the last resort."""
         if self._child and not await self._child.end(self._durations.llm_drain_s, hurry):
             report(self._name, "killed", "it did not end by itself")
+
+    async def _pause(self, backoff: Backoff, why: str) -> None:
+        pause = backoff.pause_s(self._ready_for_s())
+        loop = f"; {backoff.in_a_row} times in a row" if backoff.is_crash_loop else ""
+        self._tell("crash loop" if loop else "down", f"{why}{loop}; next start in {pause:g} s")
+        await asyncio.sleep(pause)
 
     async def _lived(self) -> str:
         """One life; why it is over, or did not begin."""
@@ -77,6 +80,8 @@ class KeptLlm:
         self._watch = None
         flags = await known_flags(self._llm.executable, self._llm.environment, self._directory.flags)
         await self._serve.hold(self._llm.name)
+        if self.is_ending:
+            return "not started"
         child = self._started(flags)
         record = self._directory.record(self._name)
         record.write(child)

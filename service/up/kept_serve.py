@@ -45,19 +45,17 @@ class KeptServe:
         Raises:
             UpError: it ended before it was ever ready: the next start would not go better.
         """
-        backoff = Backoff(self._durations)
+        backoff, why = Backoff(self._durations), ""
         was_ready = False
-        while True:
-            exit_ = await self._live()
+        while not self.is_ending:
+            why = str(await self._live())
             if self.is_ending:
-                return report(_NAME, "ended", str(exit_))
+                break
             was_ready |= self._ready_for_s() is not None
             if not was_ready:
-                raise UpError(f"quarry serve ended before it was ready, {exit_}; it said why above")
-            pause = backoff.pause_s(self._ready_for_s() or 0.0)
-            loop = f", {backoff.in_a_row} times in a row" if backoff.is_crash_loop else ""
-            report(_NAME, "crash loop" if loop else "down", f"{exit_}{loop}; next start in {pause:g} s")
-            await asyncio.sleep(pause)
+                raise UpError(f"quarry serve ended before it was ready, {why}; it said why above")
+            await self._pause(backoff, why)
+        report(_NAME, "ended", why)
 
     def tell(self, llm: str, phase: str, why: str = "") -> None:
         """Say what phase the language model's server is in; a process that starts later is told too."""
@@ -78,6 +76,12 @@ class KeptServe:
         """End it in order: it takes nobody on and finishes its answers."""
         if self._child and not await self._child.end(self._durations.serve_drain_s, hurry):
             report(_NAME, "killed", "it did not end by itself")
+
+    async def _pause(self, backoff: Backoff, why: str) -> None:
+        pause = backoff.pause_s(self._ready_for_s() or 0.0)
+        loop = f", {backoff.in_a_row} times in a row" if backoff.is_crash_loop else ""
+        report(_NAME, "crash loop" if loop else "down", f"{why}{loop}; next start in {pause:g} s")
+        await asyncio.sleep(pause)
 
     async def _live(self) -> Exit:
         self._ready_at = None

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -41,11 +42,9 @@ def kill_session(session: int) -> bool:
 
 
 def signal_process(pid: int, number: signal.Signals) -> None:
-    """Send a signal; one that comes too late is none."""
-    try:
+    """Send a signal; one that comes too late is none, nor is one to a process that has become another user's."""
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def _is_member(pid: int, session: int) -> bool:

@@ -13,8 +13,8 @@ from service.telemetry.gpu import EccErrors, GpuMemory, GpuProcess, GpuReader
 from service.telemetry.nvml import open_gpus
 
 Handle: TypeAlias = Any
-CARD, INSTANCE, OTHER = (ctypes.pointer(ctypes.c_int(i)) for i in range(3))
-UUIDS = {0: "GPU-AB", 1: "MIG-CD", 2: "MIG-EF"}
+CARD, INSTANCE, OTHER, SECOND = (ctypes.pointer(ctypes.c_int(i)) for i in range(4))
+UUIDS = {0: "GPU-AB", 1: "MIG-CD", 2: "MIG-EF", 3: "GPU-GH"}
 
 
 class Scripted:
@@ -49,7 +49,7 @@ class Scripted:
         return self.count
 
     def _nvmlDeviceGetHandleByIndex(self, index: int) -> object:
-        return CARD
+        return (CARD, SECOND)[index]
 
     def _nvmlDeviceGetUUID(self, handle: Handle) -> str:
         return UUIDS[handle.contents.value]
@@ -88,11 +88,11 @@ class Scripted:
         return SimpleNamespace(total=whole, used=4, reserved=1, free=whole - 5)
 
     def _nvmlDeviceGetCurrentClocksEventReasons(self, handle: object) -> int:
-        assert handle is CARD
+        assert handle is CARD or handle is SECOND
         return 0x4 | 0x40
 
     def _nvmlDeviceGetTotalEccErrors(self, handle: object, kind: int, period: int) -> int:
-        assert handle is CARD
+        assert handle is CARD or handle is SECOND
         return 10 * period + kind
 
     def _nvmlDeviceGetComputeRunningProcesses(self, handle: Handle) -> list[SimpleNamespace]:
@@ -127,6 +127,12 @@ def test_everything_that_a_device_tells(nvml: Scripted) -> None:
 
 def test_a_device_that_cuda_did_not_name_is_named_in_nvmls_order(nvml: Scripted) -> None:
     assert opened(nvml).read().gpus[0].device == "cuda:0"
+
+
+def test_a_device_that_cuda_hides_does_not_take_the_name_of_another(nvml: Scripted) -> None:
+    nvml.count = 2
+    gpus = opened(nvml, cuda_0="gh").read().gpus
+    assert [(gpu.device, gpu.uuid) for gpu in gpus] == [("nvml:0", "GPU-AB"), ("cuda:0", "GPU-GH")]
 
 
 def test_critical_errors_are_taken_from_the_queue(nvml: Scripted) -> None:

@@ -215,3 +215,31 @@ def test_a_serve_that_keeps_dying_is_called_a_crash_loop(up) -> None:  # noqa: A
     assert "exit code 7" in up.until(lambda: up.events("serve", "crash loop"))[0]["why"]
     up.script()
     up.until(lambda: len(up.events("serve", "ready")) == 2)
+
+
+def starts_while_it_ended(up, process: str) -> list[object]:  # noqa: ANN001
+    (draining,) = up.events("up", "draining")
+    return [event for event in up.events(process, "starting") if event["monotonic"] > draining["monotonic"]]
+
+
+def test_a_vllm_that_keeps_dying_is_not_started_while_serve_drains(up) -> None:  # noqa: ANN001
+    up.durations = {"held_s": 0.1}
+    up.script(exit=3, drain_s=1.0)
+    parent = up.start()
+    up.until(lambda: up.events("llm-main", "crash loop"))
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(60) == 0
+    assert not starts_while_it_ended(up, "llm-main")
+
+
+def test_a_serve_that_keeps_dying_is_not_started_while_vllm_ends(up) -> None:  # noqa: ANN001
+    up.durations = {"llm_drain_s": 1.0}
+    up.script(deaf=True)
+    parent = up.start()
+    up.ready()
+    up.script(serve_exit=7, deaf=True)
+    os.kill(up.serve(), signal.SIGKILL)
+    up.until(lambda: up.events("serve", "crash loop"))
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(60) == 0
+    assert not starts_while_it_ended(up, "serve")
