@@ -74,7 +74,12 @@ class Child:
         self.started = start_time(self.pid) or ""
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._burying: asyncio.Task[None] | None = None
-        self._descriptor = os.pidfd_open(self.pid)
+        try:
+            self._descriptor = os.pidfd_open(self.pid)
+        except OSError:  # too many open files: nobody would hear of its end, so it must not live
+            kill_session(self.pid)
+            self._process.wait()
+            raise
         asyncio.get_running_loop().add_reader(self._descriptor, self._notice_end)
 
     async def exited(self) -> Exit:

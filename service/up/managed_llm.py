@@ -72,13 +72,21 @@ def chosen(settings: Settings, environment: Mapping[str, str], gpus: GpuState) -
 
 
 def _allotted(settings: Settings, name: str, gpus: GpuState) -> Allotment:
-    """By the plan for the smallest of the cards; without any, what the operator wants."""
-    sizes = [gpu.memory.total for gpu in gpus.gpus if gpu.memory is not None]
-    if not sizes:
-        managed = settings.llm[name].managed
-        return Allotment(None, managed.kv_cache_bytes if managed else None)
+    """By the plan for the smallest of its cards; without any, what the operator wants."""
+    managed = settings.llm[name].managed
+    assert managed is not None  # noqa: S101  what it is called for
+    if not gpus.gpus:
+        return Allotment(None, managed.kv_cache_bytes)
+    named = {f"cuda:{device}" for device in managed.devices}
+    sizes = []
+    for gpu in [gpu for gpu in gpus.gpus if gpu.device in named] or gpus.gpus:
+        if gpu.memory is None:
+            raise UpError(
+                f"llm.{name}.managed.devices: the memory of {gpu.device} is not known ({gpu.trouble or 'NVML hides it'})"
+            )
+        sizes.append(gpu.memory.total)
     try:
-        return allotment(settings, name, min(sizes), len(sizes))
+        return allotment(settings, name, min(sizes), len(gpus.gpus))
     except CapacityError as error:
         raise UpError(str(error)) from error
 

@@ -41,9 +41,9 @@ LLAMA_1B = {
 NO_GPU = GpuState(absent="a test")
 
 
-def card(gib: int) -> GpuReading:
+def card(gib: int, device: int = 0) -> GpuReading:
     total = gib * 1024**3
-    return GpuReading("cuda:0", "GPU-a", "a card", GpuMemory(total, 0, total))
+    return GpuReading(f"cuda:{device}", "GPU-a", "a card", GpuMemory(total, 0, total))
 
 
 def settings(tmp_path: Path, *names: str, url: str | None = None, **managed: Any) -> Settings:  # noqa: ANN401
@@ -94,21 +94,28 @@ def test_cuda_devices_are_chosen_among_those_that_are_visible(
         devices("3")
 
 
-def test_memory_is_allotted_by_the_plan_for_the_smallest_card(tmp_path: Path, command: Path) -> None:
+def test_memory_is_allotted_by_the_plan_for_its_smallest_card(tmp_path: Path, command: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA_1B))
     configured = settings(tmp_path, "main", command=command)
 
-    def flags(*gib: int) -> dict[str, str]:
-        llm = chosen(configured, {}, GpuState(gpus=[card(each) for each in gib]))
+    def flags(*cards: GpuReading) -> dict[str, str]:
+        llm = chosen(configured, {}, GpuState(gpus=cards))
         assert llm
-        command_line = llm.command(None)
-        return dict(pairwise(command_line))
+        return dict(pairwise(llm.command(None)))
 
-    wide, narrow = flags(80, 80), flags(80, 24)
+    wide, narrow = flags(card(80), card(24, device=1)), flags(card(24))
     assert 0 < float(narrow["--gpu-memory-utilization"]) < 1
     assert 0 < int(narrow["--kv-cache-memory-bytes"]) < int(wide["--kv-cache-memory-bytes"])
     with pytest.raises(UpError, match=r"llm\.main does not fit beside its neighbours"):
         chosen(configured, {}, GpuState(gpus=[card(2)]))
+
+
+def test_a_card_whose_memory_is_not_known_is_refused_if_it_is_used(tmp_path: Path, command: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_1B))
+    lost = GpuReading("cuda:1", "GPU-b", "a card", trouble="it is lost")
+    assert chosen(settings(tmp_path, "main", command=command), {}, GpuState(gpus=[card(80), lost]))
+    with pytest.raises(UpError, match=r"the memory of cuda:1 is not known \(it is lost\)"):
+        chosen(settings(tmp_path, "main", command=command, devices=(1,)), {}, GpuState(gpus=[card(80), lost]))
 
 
 def test_without_a_card_vllm_takes_what_the_operator_wants(tmp_path: Path, command: Path) -> None:
