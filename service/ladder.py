@@ -145,5 +145,6 @@ async def timed(timings: Timings, events: AsyncGenerator[Event | Lost, None]) ->
                 timings.put("llm_ttft", first_s)
             if isinstance(event, Finished) and event.prompt_s:
                 timings.move(event.prompt_s, "llm_total", "prompt")
-                timings.put("llm_ttft", max(0.0, (first_s or 0.0) - event.prompt_s))
+                if first_s is not None:
+                    timings.put("llm_ttft", max(0.0, first_s - event.prompt_s))
             yield event

@@ -143,4 +143,6 @@ def _with_llm(plan: Plan, outlook: Outlook) -> Plan:
 
 
 def _tokens_within(seconds: float, token_s: float, most: int) -> int:
-    return most if most * token_s <= seconds else max(0, int(seconds / token_s))
+    if seconds < 0:
+        return 0
+    return most if most * token_s <= seconds else int(seconds / token_s)

@@ -122,6 +122,19 @@ def gated(gate: asyncio.Event, *events: bytes) -> Behaviour:
     return behave
 
 
+def paused(gate: asyncio.Event, first: bytes, *others: bytes) -> Behaviour:
+    """One event, and the others when the gate opens."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.send(HEADERS)
+        await connection.chunk(first)
+        await gate.wait()
+        await connection.chunk(*others, DONE)
+        await connection.send(b"0\r\n\r\n")
+
+    return behave
+
+
 def torn_after(*events: bytes) -> Behaviour:
     """The connection is reset in mid-stream."""
 

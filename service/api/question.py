@@ -45,7 +45,7 @@ async def query(body: QueryBody, request: Request, services: ServicesOf) -> Quer
     question = question_of(body, request, services.settings)
     retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     if body.stream:
-        return EventStream(_frames(request, services, question, retrieval))
+        return EventStream(_frames(request, services, question, retrieval), question.deadline)
     answer = await unless_hung_up(request, services.rag.answer(question, retrieval)) if body.generate else None
     if answer:
         _count(answer, services)

@@ -8,9 +8,13 @@ import anyio
 import orjson
 from starlette.responses import StreamingResponse
 
+from service.budget import Deadline
+
 _HEARTBEAT_S = 10.0
 _QUEUED_FRAMES = 64
 _CLOSE_S = 5.0
+# After the deadline, for the last frames to be taken by a client that is slow and not gone.
+_TAKEN_S = 5.0
 
 
 def event(name: str, data: object) -> bytes:
@@ -21,18 +25,22 @@ def event(name: str, data: object) -> bytes:
 class EventStream(StreamingResponse):
     """Streams frames; a comment line goes out whenever nothing else did for ten seconds.
 
-    When the client hangs up, the source is cancelled, and with it the work behind it.
+    When the client hangs up, the source is cancelled, and with it the work behind it. So it is when the client takes
+    nothing any more, soon after the deadline.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes, None], headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, frames: AsyncGenerator[bytes, None], deadline: Deadline, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(
-            _with_heartbeat(frames), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})}
+            _with_heartbeat(frames, deadline.later(_TAKEN_S)),
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})},
         )
 
 
-async def _with_heartbeat(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+async def _with_heartbeat(frames: AsyncGenerator[bytes, None], latest: Deadline) -> AsyncIterator[bytes]:
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED_FRAMES)
 
     async def pump() -> None:
@@ -40,7 +48,8 @@ async def _with_heartbeat(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[
         try:
             async with aclosing(frames):
                 async for frame in frames:
-                    await queue.put(frame)
+                    async with latest.enforced("stream"):
+                        await queue.put(frame)
                     # A burst is no reason to keep its first frame back until the last is made.
                     await asyncio.sleep(0)
         except Exception:  # the edge of the source: the consumer must wake to find out

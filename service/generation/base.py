@@ -149,7 +149,7 @@ class Generator(Protocol):
         """Why no answer is to be expected now, e.g. that the last ones failed; None while there is no reason."""
 
     def expect(self) -> Expectation | None:
-        """From the answers so far; None before there were some."""
+        """From the last answers; None where there were none lately, so that it is tried."""
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events.

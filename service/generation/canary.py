@@ -26,8 +26,8 @@ class Canary:
     Args:
         wanted: set when there is reason to ask.
         ask: sends one; raises GenerationError, within a few seconds.
-        learn: reads what the server says of itself; called at the start and when it is back from trouble. True unless
-            it could not be reached.
+        learn: reads what the server says of itself; called at the start, until that was heard, and when it is back
+            from trouble. True unless it could not be reached.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Canary:
         self._ask = ask
         self._learn = learn
         self._wanted = wanted
+        self._has_learned = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -55,7 +56,8 @@ class Canary:
                 await self._task
 
     async def _watch(self) -> None:
-        if not await self._learn():
+        self._has_learned = await self._learn()
+        if not self._has_learned:
             self._wanted.set()
         while True:
             await self._wanted.wait()
@@ -83,7 +85,7 @@ class Canary:
             await self._ask()
         except GenerationError as error:
             # Where others got text meanwhile, it only stood behind them: busy is not dead.
-            if not health.has_been_heard(time.monotonic() - began):
+            if not health.is_busy(error, time.monotonic() - began):
                 if breaker.state is BreakerState.CLOSED and isinstance(error, LlmRefusedError):
                     return True  # it lives enough to refuse, and nothing is known against it
                 breaker.open(f"canary: {error}")
@@ -96,7 +98,8 @@ class Canary:
         self._health.recovered()
         if was_in_trouble:
             _log.info("the language model answers again")
-            await self._learn()
+        if was_in_trouble or not self._has_learned:
+            self._has_learned = await self._learn()
 
 
 def _pauses() -> Iterator[float]:

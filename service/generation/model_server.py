@@ -82,8 +82,8 @@ class ModelServer:
         return self._health.trouble
 
     def expect(self) -> Expectation | None:
-        """From the answers so far."""
-        return self._costs.expectation
+        """From the answers of the last time; None where there were too few."""
+        return self._costs.recent
 
     @asynccontextmanager
     async def admitted(self, call: LlmCall) -> AsyncIterator[None]:

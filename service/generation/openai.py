@@ -106,7 +106,7 @@ class OpenAIGenerator:
         return self._server.trouble
 
     def expect(self) -> Expectation | None:
-        """From the last answers; None before a handful."""
+        """From the last answers; None before a handful, and a minute after the last."""
         return self._server.expect()
 
     async def standalone(self, question: str, turns: Sequence[Turn], call: LlmCall) -> str:

@@ -14,6 +14,8 @@ _LATE_FACTOR = 4.0
 _LATE_S = 1.0
 # As long as nothing is known of its usual times.
 _LATE_UNKNOWN_S = 5.0
+# A full queue is told at once; text this little before it shows that the server works on what it took.
+_BUSY_S = 1.0
 
 
 class ServerHealth:
@@ -57,6 +59,11 @@ class ServerHealth:
         """Text came in the last seconds."""
         return time.monotonic() - self._last_sign < within_s
 
+    def is_busy(self, error: GenerationError, waited_s: float) -> bool:
+        """The server fails one and works for others: they got text in the meantime, or just before it was full."""
+        within_s = max(waited_s, _BUSY_S) if isinstance(error, LlmOverloadedError) else waited_s
+        return self.has_been_heard(within_s)
+
     def answered(self) -> None:
         """An answer came to its end."""
         self._last_failure = None
@@ -83,7 +90,7 @@ class ServerHealth:
     def _counts(self, error: GenerationError, patience: Patience) -> bool:
         if isinstance(error, LlmRefusedError):
             return False
-        if isinstance(error, LlmOverloadedError | LlmTimeoutError) and self.has_been_heard(patience.waited_s):
+        if isinstance(error, LlmOverloadedError | LlmTimeoutError) and self.is_busy(error, patience.waited_s):
             return False
         return not isinstance(error, LlmTimeoutError) or patience.waited_s >= self._late_s()
 

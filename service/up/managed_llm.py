@@ -81,9 +81,8 @@ def _allotted(settings: Settings, name: str, gpus: GpuState) -> Allotment:
     sizes = []
     for gpu in [gpu for gpu in gpus.gpus if gpu.device in named] or gpus.gpus:
         if gpu.memory is None:
-            raise UpError(
-                f"llm.{name}.managed.devices: the memory of {gpu.device} is not known ({gpu.trouble or 'NVML hides it'})"
-            )
+            why = gpu.trouble or "NVML hides it"
+            raise UpError(f"llm.{name}.managed.devices: the memory of {gpu.device} is not known ({why})")
         sizes.append(gpu.memory.total)
     try:
         return allotment(settings, name, min(sizes), len(gpus.gpus))

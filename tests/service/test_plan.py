@@ -61,6 +61,12 @@ def test_what_is_planned_fits() -> None:
             assert made.max_tokens >= 32
 
 
+def test_a_server_that_writes_its_answers_in_one_piece_has_no_time_between_tokens() -> None:
+    at_once = replace(LLM, token_s=0.0)
+    assert plan(llm=at_once, remaining_s=60).max_tokens == 400
+    assert plan(llm=at_once, remaining_s=0.5).lost == ("rewrite", "llm")
+
+
 def test_what_was_never_timed_is_tried() -> None:
     made = plan(remaining_s=0.9, llm=None, extractive_s=None, extractive_most_s=None, retrieval_s=0.0)
     assert (made.rewriter, made.generator, made.passages, made.max_tokens, made.lost) == ("main", "main", 8, 400, ())

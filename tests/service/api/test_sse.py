@@ -9,8 +9,11 @@ import pytest
 from starlette.types import Message
 
 from service.api.sse import EventStream, event
+from service.budget import Deadline
+from service.errors import DeadlineExceededError
 
 PATIENCE_S = 20.0
+LATER = Deadline.after(600_000)
 
 
 async def frames(*given: bytes) -> AsyncGenerator[bytes, None]:
@@ -33,7 +36,7 @@ def test_a_frame_is_one_line_of_json() -> None:
 
 def test_frames_come_in_order_to_the_end() -> None:
     given = [event("token", {"n": number}) for number in range(200)]
-    assert asyncio.run(body(EventStream(frames(*given)))) == given
+    assert asyncio.run(body(EventStream(frames(*given), LATER))) == given
 
 
 def test_the_first_frame_of_a_burst_does_not_wait_for_the_last() -> None:
@@ -54,7 +57,7 @@ def test_the_first_frame_of_a_burst_does_not_wait_for_the_last() -> None:
 
 
 def test_the_headers_a_proxy_needs() -> None:
-    headers = EventStream(frames(), {"Server-Timing": "embed;dur=1"}).headers
+    headers = EventStream(frames(), LATER, {"Server-Timing": "embed;dur=1"}).headers
     assert headers["content-type"].startswith("text/event-stream")
     assert headers["x-accel-buffering"] == "no"
     assert headers["cache-control"] == "no-store"
@@ -72,7 +75,7 @@ def test_a_quiet_stream_beats(monkeypatch: pytest.MonkeyPatch) -> None:
             await go_on.wait()
             yield b"last"
 
-        parts: AsyncIterator[Any] = aiter(EventStream(quiet()).body_iterator)
+        parts: AsyncIterator[Any] = aiter(EventStream(quiet(), LATER).body_iterator)
         assert await anext(parts) == b"first"
         assert [await anext(parts) for _ in range(3)] == [b": still here\n\n"] * 3
         go_on.set()
@@ -110,7 +113,7 @@ def test_a_client_that_hangs_up_ends_the_work() -> None:
             if message.get("body"):
                 streaming.set()
 
-        await EventStream(source())({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+        await EventStream(source(), LATER)({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
         assert ended == ["cancelled", "closed"]  # here, as the loop's own end would cancel what was left
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
@@ -122,7 +125,7 @@ def test_a_source_that_fails_ends_the_stream_with_its_error() -> None:
         raise RuntimeError("boom")
 
     with pytest.raises(RuntimeError, match="boom"):
-        asyncio.run(asyncio.wait_for(body(EventStream(failing())), PATIENCE_S))
+        asyncio.run(asyncio.wait_for(body(EventStream(failing(), LATER)), PATIENCE_S))
 
 
 def test_a_slow_client_slows_the_source() -> None:
@@ -135,11 +138,35 @@ def test_a_slow_client_slows_the_source() -> None:
             yield b"x"
 
     async def scenario() -> None:
-        parts: AsyncIterator[Any] = aiter(EventStream(eager()).body_iterator)
+        parts: AsyncIterator[Any] = aiter(EventStream(eager(), LATER).body_iterator)
         await anext(parts)
         for _ in range(500):
             await asyncio.sleep(0)
         assert len(made) < 100
         assert len([part async for part in parts]) == 9_999
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+
+
+def test_a_client_that_takes_nothing_any_more_holds_the_source_no_longer_than_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.api.sse._TAKEN_S", 0.0)
+
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def eager() -> AsyncGenerator[bytes, None]:
+            try:
+                while True:
+                    yield b"x"
+            finally:
+                ended.set()
+
+        parts: AsyncIterator[Any] = aiter(EventStream(eager(), Deadline.after(20)).body_iterator)
+        assert await anext(parts) == b"x"
+        await ended.wait()
+        with pytest.raises(DeadlineExceededError, match="stream"):  # the body has no end then
+            _ = [part async for part in parts]
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))

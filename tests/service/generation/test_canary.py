@@ -169,6 +169,38 @@ def test_late_first_texts_of_a_busy_server_do_not_count(
     asyncio.run(scenario())
 
 
+def test_a_full_queue_of_a_busy_server_does_not_count(
+    opened: Open, asked: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told before the next word of another's answer can come."""
+    monkeypatch.setattr("service.generation.server_health._BUSY_S", llm.PATIENCE_S)
+
+    async def scenario() -> None:
+        gate, full = asyncio.Event(), llm.error(503, "the queue is full")
+        server = ScriptedLlm([llm.paused(gate, said("One "), said("two."), usage()), full], canary=full)
+        async with opened(server, watched=True) as it:
+            others = it.generator.generate(asked())
+            assert isinstance(await anext(others), Delta)
+            for _ in range(4):
+                await fail(it, asked())
+            assert it.generator.trouble is None
+            gate.set()
+            assert isinstance([event async for event in others][-1], Finished)
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_while_nobody_gets_text_counts(opened: Open, asked: Ask) -> None:
+    async def scenario() -> None:
+        full = llm.error(503, "the queue is full")
+        async with opened(ScriptedLlm([full], canary=full), watched=True) as it:
+            for _ in range(3):
+                await fail(it, asked())
+            assert "the queue is full" in it.generator.trouble
+
+    asyncio.run(scenario())
+
+
 def test_a_server_that_is_not_there_at_the_start(opened: Open, asked: Ask) -> None:
     async def scenario() -> None:
         server = ScriptedLlm([YES], canary=llm.torn, models=llm.torn)
@@ -179,6 +211,22 @@ def test_a_server_that_is_not_there_at_the_start(opened: Open, asked: Ask) -> No
             await eventually(lambda: it.generator.trouble is None)
             await eventually(lambda: it.generator.describe()["context"] == 4096)
             await it.ask(asked())
+
+    asyncio.run(scenario())
+
+
+def test_what_a_managed_server_says_of_itself_is_read_once_it_is_ready(opened: Open) -> None:
+    """It is never there at the start, and no breaker has to open before it is."""
+
+    async def scenario() -> None:
+        supervision, server = Supervision(), ScriptedLlm(models=llm.torn)
+        supervision.enter("starting")
+        async with opened(server, watched=True, supervision=supervision, context=8192) as it:
+            await eventually(lambda: server.of("/v1/models"))
+            server.models = ScriptedLlm.models
+            supervision.enter("ready")
+            await eventually(lambda: it.generator.describe()["context"] == 4096)
+            assert it.metric("quarry_llm_canaries_total", outcome="failed") == 0
 
     asyncio.run(scenario())
 

@@ -41,6 +41,26 @@ def test_what_is_long_ago_is_forgotten() -> None:
     assert (costs.expectation.first_token_s, costs.expectation.token_s) == pytest.approx((0.1, 0.01))
 
 
+def test_what_was_slow_is_tried_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else short deadlines would pass it over for ever, and it would never be timed again."""
+    now = [1000.0]
+    monkeypatch.setattr("service.generation.llm_costs.time.monotonic", lambda: now[0])
+    costs = LlmCosts()
+    for _ in range(64):
+        costs.add(1000, 9.0, 0.9)
+    now[0] += 59
+    assert costs.recent == costs.expectation is not None
+    now[0] += 1
+    assert costs.recent is None
+    assert costs.expectation is not None  # how late is too late is still judged by it
+    for _ in range(4):
+        costs.add(1000, 0.1, 0.01)
+        assert costs.recent is None
+    costs.add(1000, 0.1, 0.01)
+    assert costs.recent is not None
+    assert costs.recent.first_token_s == pytest.approx(0.1)
+
+
 def test_prompts_of_one_length_have_no_slope() -> None:
     costs = LlmCosts()
     for _ in range(5):

@@ -222,3 +222,14 @@ def test_a_failure_in_mid_stream_is_an_event_and_never_text(open_story: OpenStor
         assert told[-1][1]["timings_ms"]["total"] >= told[-1][1]["timings_ms"]["llm_total"]
 
     run(open_story, scenario)
+
+
+def test_an_answer_without_text_has_no_time_to_it(open_story: OpenStory) -> None:
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        story.llm.script = [Finished("stop", abstained=True, prompt_s=0.001)]
+        reply = (await story.ask()).json()
+        assert reply["status"] == "no_answer"
+        assert "llm_total" in reply["timings_ms"]
+        assert "llm_ttft" not in reply["timings_ms"]
+
+    run(open_story, scenario)
