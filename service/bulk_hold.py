@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,6 +28,7 @@ class BulkHold:
         self._open, self._quiet = asyncio.Event(), asyncio.Event()
         self._open.set()
         self._quiet.set()
+        self._closing = asyncio.Event()
         self._steps = 0
 
     @property
@@ -41,6 +43,10 @@ class BulkHold:
     def release(self) -> None:
         """Let everybody go on."""
         self._open.set()
+
+    def close(self) -> None:
+        """The process ends: refuse at once whoever waits for a time, and whoever comes while the gate is closed."""
+        self._closing.set()
 
     async def quiet(self, within_s: float) -> bool:
         """Wait until no step is under way; False when that takes longer than ``within_s``."""
@@ -70,15 +76,11 @@ class BulkHold:
     async def enter(self, longest_wait_s: float | None = None) -> None:
         """Begin a step, which ``leave`` ends. As ``step``, for work that outlives its caller."""
         wait_s = self._longest_wait_s if longest_wait_s is None else longest_wait_s
-        try:
-            async with asyncio.timeout(wait_s if math.isfinite(wait_s) else None):
-                while not self._open.is_set():
-                    await self._open.wait()
-        except TimeoutError:
-            raise OverloadedError(
-                f"bulk work is held while the language model's server starts; it waited {wait_s:.3g} s",
-                _RETRY_AFTER_S,
-            ) from None
+        if math.isinf(wait_s):
+            while not self._open.is_set():
+                await self._open.wait()
+        elif not self._open.is_set():
+            await self._wait(wait_s)
         self._steps += 1
         self._quiet.clear()
 
@@ -87,3 +89,18 @@ class BulkHold:
         self._steps -= 1
         if not self._steps:
             self._quiet.set()
+
+    async def _wait(self, wait_s: float) -> None:
+        began = time.monotonic()
+        ends = {asyncio.ensure_future(event.wait()) for event in (self._open, self._closing)}
+        try:
+            await asyncio.wait(ends, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        if not self._open.is_set():
+            waited_s = time.monotonic() - began
+            raise OverloadedError(
+                f"bulk work is held while the language model's server starts; it waited {waited_s:.3g} s",
+                _RETRY_AFTER_S,
+            )

@@ -62,7 +62,9 @@ class Ladder:
             waiting: list[Event | Lost] = []
             handed_on = False
             try:
-                async with aclosing(self._tried(name, question, retrieval, passages)) as events:
+                # Quotes cannot follow text that was shown: a stream's model need not leave time for them.
+                fallback_s = retrieval.plan.fallback_s if held else 0.0
+                async with aclosing(self._tried(name, question, retrieval, passages, fallback_s)) as events:
                     async for event in events:
                         if held:
                             waiting.append(event)
@@ -80,12 +82,16 @@ class Ladder:
             return
 
     def _tried(
-        self, name: str, question: Question, retrieval: Retrieval, passages: Sequence[Passage]
+        self, name: str, question: Question, retrieval: Retrieval, passages: Sequence[Passage], fallback_s: float
     ) -> AsyncGenerator[Event | Lost, None]:
-        """One generator's events, with the time they take."""
+        """One generator's events, with the time they take.
+
+        Args:
+            fallback_s: of the deadline, that a language model is not to use.
+        """
         if name == EXTRACTIVE:
             return timed(question.timings, self._quoted(self._request(question, retrieval, passages)))
-        return timed(question.timings, self._written(name, question, retrieval, passages))
+        return timed(question.timings, self._written(name, question, retrieval, passages, fallback_s))
 
     async def _quoted(self, request: GenerationRequest) -> AsyncGenerator[Event | Lost, None]:
         start = time.perf_counter()
@@ -99,11 +105,11 @@ class Ladder:
         self._pace.extractive.observe(time.perf_counter() - start)
 
     async def _written(
-        self, name: str, question: Question, retrieval: Retrieval, passages: Sequence[Passage]
+        self, name: str, question: Question, retrieval: Retrieval, passages: Sequence[Passage], fallback_s: float
     ) -> AsyncGenerator[Event | Lost, None]:
         """A language model's events, and what its answer had to do without."""
         plan = retrieval.plan
-        request = self._request(question, retrieval, passages[: plan.passages], plan.fallback_s)
+        request = self._request(question, retrieval, passages[: plan.passages], fallback_s)
         asked = self._generators[name].generate(request)
         async with aclosing(paced(asked, request.call.deadline, self._settings.budgets)) as events:
             async for event in events:
@@ -111,7 +117,8 @@ class Ladder:
                 if isinstance(event, Finished):
                     if event.left_out or len(request.passages) < len(passages):
                         yield Lost("chunks")
-                    if event.reason == "length" and plan.max_tokens < self._wanted_tokens(question):
+                    limit = event.max_tokens or plan.max_tokens
+                    if event.reason == "length" and limit < self._wanted_tokens(question):
                         yield Lost("max_tokens")
                     if "completion_tokens" in event.usage:
                         self._pace.answer_tokens.observe(event.usage["completion_tokens"])

@@ -65,13 +65,13 @@ class Outlook:
     Attributes:
         remaining_s: to the deadline.
         retrieval_s: of embedding and search, the queue's wait included.
-        extractive_s: of an extractive answer.
+        extractive_s: of an extractive answer when nothing is in its way; one that is late costs no more than none.
         extractive_most_s: of one that takes long.
         llm: of the generator that the question asks for.
         trouble: why that one will give no answer now.
         prompt_tokens: of a prompt without passages, conversation included.
         passage_tokens: of a passage.
-        answer_tokens: of an answer as it usually is.
+        answer_tokens: of an answer that is rather long.
     """
 
     remaining_s: float

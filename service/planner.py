@@ -72,7 +72,7 @@ class Planner:
         return Plan(
             rewriter=name if wants_rewrite and question.turns and name != EXTRACTIVE else None,
             generator=name if question.generate else None,
-            passages=self._answer.passages,
+            passages=min(self._answer.passages, question.params.top_k),
             max_tokens=question.max_tokens or self._answer.max_tokens,
             tenant=tenant_of(self._library.route(question.collection).name),
         )
@@ -83,7 +83,7 @@ class Planner:
         return Outlook(
             remaining_s=question.deadline.remaining(),
             retrieval_s=self._retriever.expect(collection, question.text).expected_s,
-            extractive_s=self._pace.extractive.usual,
+            extractive_s=self._pace.extractive.least,
             extractive_most_s=self._pace.extractive.most,
             llm=generator.expect(),
             trouble=generator.trouble,

@@ -59,6 +59,10 @@ class Supervised:
         if self._link:
             self._link.close()
 
+    def shut_down(self) -> None:
+        """Let nobody wait any more for the end of a start that the process will not see."""
+        self._hold.close()
+
     def describe(self) -> dict[str, object]:
         """Phase and reason of each managed language model, and whether bulk work is held."""
         phases = {name: {"phase": seen.phase, "why": seen.why} for name, seen in self._supervisions.items()}

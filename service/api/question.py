@@ -59,6 +59,7 @@ def _reply(question: Question, retrieval: Retrieval, answer: Answer | None) -> Q
         answer=answer.text if answer else None,
         status=answer.status if answer else "partial" if degraded else "ok",
         no_answer_reason=answer.no_answer_reason if answer else None,
+        finish_reason=answer.finish_reason if answer else None,
         citations=[CitationReply.of(citation) for citation in answer.citations] if answer else [],
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
         searched=retrieval.text,

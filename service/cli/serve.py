@@ -121,6 +121,7 @@ class _Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         _log.info("shutting down; no new requests are taken on")
+        self._app.state.services.supervised.shut_down()
         cut = await self._app.state.drain.run(_DRAIN_S)
         if cut:
             _log.warning("%d answers were not finished in time and are cut", cut)

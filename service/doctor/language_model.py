@@ -59,7 +59,7 @@ def _context(name: str, settings: LlmSettings, served: object) -> Iterator[Findi
         yield ok(title, f"the server does not say; {settings.context} tokens are set")
     elif served < settings.context:
         found = f"the server takes {served} tokens, llm.{name}.context is {settings.context}"
-        yield failure(title, found, f"set llm.{name}.context to {served}, or start the server with a larger one")
+        yield warning(title, found, f"{served} is used; set llm.{name}.context to it, or start the server with more")
     elif served > settings.context:
         found = f"the server takes {served} tokens, of which llm.{name}.context uses {settings.context}"
         yield ok(title, found)

@@ -125,6 +125,7 @@ class Finished:
         usage: prompt_tokens, completion_tokens, total_tokens, where the model counts them.
         invalid_markers: markers that named no passage and were left out.
         left_out: passages that did not fit into the model's context.
+        max_tokens: longest answer that was asked for, where that is less than the request's; None where it is not.
         timings: milliseconds as the model's server has them, where it says.
         prompt_s: that building and fitting the prompt took here.
     """
@@ -134,6 +135,7 @@ class Finished:
     usage: Mapping[str, int] = field(default_factory=dict)
     invalid_markers: int = 0
     left_out: int = 0
+    max_tokens: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     prompt_s: float = 0.0
 

@@ -111,20 +111,25 @@ class ModelServer:
             GenerationError: the server failed, refused or was late; pieces that came before stand.
         """
         body = self._bodies.answer(messages, max_tokens, temperature, call)
-        patience, stopwatch, usage, is_blank = Patience(call.deadline), Stopwatch(self._meters), dict[str, int](), True
-        with self._judged(patience):
-            async with self._opened(body, call, patience) as response, aclosing(pieces(response, patience)) as coming:
-                async for piece in coming:
-                    if piece.text:
-                        patience.heard()
-                        self._health.heard()
-                        stopwatch.press()
-                    is_blank = is_blank and not piece.text.strip()
-                    usage.update(piece.usage)
-                    yield piece
-            if is_blank:
-                raise LlmBadResponseError("the language model wrote nothing")
-        stopwatch.teach(self._costs, sum(len(message["content"]) for message in messages), usage)
+        patience, stopwatch, whole, is_blank = Patience(call.deadline), Stopwatch(self._meters), Piece(), True
+        try:
+            with self._judged(patience):
+                opened = self._opened(body, call, patience)
+                async with opened as response, aclosing(pieces(response, patience)) as coming:
+                    async for piece in coming:
+                        if piece.text:
+                            patience.heard()
+                            self._health.heard()
+                            stopwatch.press()
+                        is_blank = is_blank and not piece.text.strip()
+                        whole = whole.followed_by(piece)
+                        yield piece
+                if is_blank and whole.finish != "length":
+                    raise LlmBadResponseError("the language model wrote nothing")
+        finally:  # of one that was late, too: else a model too slow for every deadline would never be known for it
+            stopwatch.teach(self._costs, sum(len(message["content"]) for message in messages), whole.usage)
+        if is_blank:  # no fault of the server: it was given too few tokens
+            raise LlmBadResponseError(f"the language model wrote nothing within {max_tokens} tokens")
 
     async def count(self, messages: Messages, deadline: Deadline) -> int | None:
         """Tokens of these messages as a prompt, counted by vLLM; None where that cannot be had soon."""

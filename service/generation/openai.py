@@ -89,6 +89,7 @@ class OpenAIGenerator:
             usage=whole.usage,
             invalid_markers=parser.invalid,
             left_out=fitted.left_out,
+            max_tokens=fitted.max_tokens if fitted.max_tokens < request.max_tokens else None,
             timings=whole.timings,
             prompt_s=prompt_s,
         )

@@ -31,7 +31,9 @@ class Stopwatch:
         self._pieces += 1
 
     def teach(self, costs: LlmCosts, prompt_characters: int, usage: Mapping[str, int]) -> None:
-        """The answer is whole: let it count among the costs."""
+        """Let what came of the answer count among the costs; of one that broke off, the pieces are its tokens."""
+        if not self._pieces:
+            return
         prompt_tokens = usage.get("prompt_tokens", prompt_characters // _CHARACTERS_PER_TOKEN)
         gaps = usage.get("completion_tokens", self._pieces) - 1
         token_s = (self._last - self._first) / gaps if gaps > 0 and self._pieces > 1 else None

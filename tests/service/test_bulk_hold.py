@@ -70,3 +70,26 @@ def test_quiet_is_when_the_last_step_has_ended_however_it_did() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     run(scenario())
+
+
+def test_when_the_process_ends_nobody_waits_who_was_to_be_answered() -> None:
+    async def scenario() -> None:
+        hold = BulkHold()
+        hold.hold()
+
+        async def work(wait_s: float | None) -> None:
+            async with hold.step(wait_s):
+                pass
+
+        asked, own = asyncio.create_task(work(None)), asyncio.create_task(work(math.inf))
+        await asyncio.sleep(0)
+        hold.close()
+        with pytest.raises(OverloadedError, match="bulk work is held"):
+            await asked
+        with pytest.raises(OverloadedError):
+            await work(None)
+        assert not own.done(), "the lifespan ends its own tasks itself"
+        hold.release()
+        await own
+
+    run(scenario())

@@ -127,6 +127,7 @@ class QueryReply(BaseModel):
     answer: str | None
     status: Literal["ok", "partial", "no_answer"]
     no_answer_reason: str | None
+    finish_reason: str | None = Field(description="`stop`, or `length` of an answer that was ended by max_tokens.")
     citations: list[CitationReply]
     chunks: list[ChunkReply]
     searched: str = Field(description="The text that was searched for.")

@@ -156,6 +156,12 @@ def test_an_answer_without_a_word_is_a_failure(language_model: LanguageModel, bl
     assert state == str(error) == "the language model wrote nothing"
 
 
+def test_an_answer_that_was_given_too_few_tokens_is_no_fault_of_the_server(language_model: LanguageModel) -> None:
+    cut = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}\n\n'
+    error, _, state = failure(language_model([*said(" "), cut, DONE]))
+    assert (str(error), state) == ("the language model wrote nothing within 64 tokens", "ready")
+
+
 def test_unicode_line_breaks_belong_to_the_text(language_model: LanguageModel) -> None:
     text = "One\u2028two\u0085three\x0bfour."
     assert text_of(generate(language_model([*said(text), DONE]))) == text

@@ -62,6 +62,30 @@ def test_fewer_chunks_than_set_are_named_where_there_were_more(
     run(open_story, scenario)
 
 
+@pytest.mark.parametrize(("limit", "degraded"), [(None, []), (100, ["max_tokens"])])
+def test_a_limit_that_the_context_set_is_named_too(
+    open_story: OpenStory, limit: int | None, degraded: Sequence[str]
+) -> None:
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        story.llm.script = [Delta("They sleep in winter [1]."), Finished("length", max_tokens=limit)]
+        assert (await story.ask()).json()["degraded"] == degraded
+
+    run(open_story, scenario)
+
+
+def test_a_stream_leaves_no_time_for_quotes_that_could_not_follow_it(open_story: OpenStory) -> None:
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        asked_at = []
+        for ask in (story.ask, story.told):
+            asked_at.append(time.monotonic())
+            await ask(deadline_ms=30_000)
+        kept_s = [at + 30 - request.call.deadline.at for at, request in zip(asked_at, story.llm.requests, strict=True)]
+        assert kept_s[0] > 0.2
+        assert kept_s[1] <= 0
+
+    run(open_story, scenario)
+
+
 @pytest.mark.parametrize(("reason", "degraded"), [("stop", []), ("length", ["max_tokens"])])
 def test_a_shrunken_limit_is_named_where_it_cut_the_answer(
     open_story: OpenStory, reason: str, degraded: Sequence[str]
@@ -73,7 +97,8 @@ def test_a_shrunken_limit_is_named_where_it_cut_the_answer(
         assert reply["degraded"] == degraded
         assert story.llm.requests[0].max_tokens < 300
         unhurried = (await story.ask(max_tokens=40)).json()
-        assert (unhurried["degraded"], story.llm.requests[1].max_tokens) == ([], 40)
+        assert (unhurried["degraded"], unhurried["finish_reason"]) == ([], reason)
+        assert story.llm.requests[1].max_tokens == 40
 
     run(open_story, scenario)
 
