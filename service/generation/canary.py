@@ -41,6 +41,7 @@ class Canary:
         self._ask = ask
         self._learn = learn
         self._wanted = wanted
+        self._has_learned = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -55,7 +56,8 @@ class Canary:
                 await self._task
 
     async def _watch(self) -> None:
-        if not await self._learn():
+        self._has_learned = await self._learn()
+        if not self._has_learned:
             self._wanted.set()
         while True:
             await self._wanted.wait()
@@ -96,7 +98,8 @@ class Canary:
         self._health.recovered()
         if was_in_trouble:
             _log.info("the language model answers again")
-            await self._learn()
+        if was_in_trouble or not self._has_learned:
+            self._has_learned = await self._learn()
 
 
 def _pauses() -> Iterator[float]:
