@@ -41,6 +41,7 @@ class KeptLlm:
         self._log: LogFile = directory.log(self._name)
         self._child: Child | None = None
         self._watch: Watch | None = None
+        self._last_end = ""
         self.is_ending = False
 
     async def keep(self) -> None:
@@ -52,6 +53,7 @@ class KeptLlm:
                 why = await self._lived()
                 if self.is_ending:
                     return report(self._name, "ended", why)
+                self._last_end = f"it ended: {why}"
                 pause = backoff.pause_s(self._ready_for_s())
                 loop = f"; {backoff.in_a_row} times in a row" if backoff.is_crash_loop else ""
                 self._tell("crash loop" if loop else "down", f"{why}{loop}; next start in {pause:g} s")
@@ -76,7 +78,7 @@ class KeptLlm:
     async def _live(self) -> str:
         self._watch = None
         flags = await known_flags(self._llm.executable, self._llm.environment, self._directory.flags)
-        await self._serve.hold(self._llm.name)
+        await self._serve.hold(self._llm.name, self._last_end)
         child = self._started(flags)
         record = self._directory.record(self._name)
         record.write(child)
