@@ -119,6 +119,8 @@ class KeptLlm:
                 await asyncio.gather(watching, exiting, return_exceptions=True)
 
     def _tell(self, phase: str, why: str) -> None:
+        if self.is_ending:
+            return  # an end in order looks like a freeze
         report(self._name, phase, why)
         self._serve.tell(self._llm.name, "down" if phase == "crash loop" else phase, why)
 
