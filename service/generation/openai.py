@@ -12,12 +12,12 @@ from service.generation.abstention import Abstention
 from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Priority, Turn
 from service.generation.chat_stream import Piece
 from service.generation.citations import CitationParser
-from service.generation.fitting import fit
+from service.generation.fitting import Fitted, fit
 from service.generation.model_server import ModelServer
 from service.generation.rewrite import REWRITE_TOKENS, fit_rewrite, standalone_question
 from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
-from service.generation.tokens import TokenCounter, TokenEstimate
+from service.generation.tokens import TokenCounter, TokenEstimate, estimated_tokens
 from service.llm_settings import LlmSettings
 from service.telemetry.llm import LlmMeters, LlmMetrics
 
@@ -58,20 +58,22 @@ class OpenAIGenerator:
         async with self._server.admitted(request.call):
             room = self._server.context
             for tries_left in reversed(range(_ROOMS)):
+                began = time.perf_counter()
+                fitted = await fit(request, room, self._counter(request.call))
+                prompt_s = time.perf_counter() - began
                 try:
-                    async with aclosing(self._written(request, room)) as events:
+                    async with aclosing(self._written(fitted, request, prompt_s)) as events:
                         async for event in events:
                             yield event
                     return
                 except PromptTooLongError as error:
                     if not tries_left:
                         raise
-                    room = self._smaller(room, error)
+                    room = self._smaller(room, fitted, error)
 
-    async def _written(self, request: GenerationRequest, room: int) -> AsyncGenerator[Event, None]:
-        began = time.perf_counter()
-        fitted = await fit(request, room, self._counter(request.call))
-        prompt_s = time.perf_counter() - began
+    async def _written(
+        self, fitted: Fitted, request: GenerationRequest, prompt_s: float
+    ) -> AsyncGenerator[Event, None]:
         parser = CitationParser({passage.number: passage for passage in fitted.passages})
         abstention, whole = Abstention(), Piece()
         async with aclosing(
@@ -94,12 +96,12 @@ class OpenAIGenerator:
             prompt_s=prompt_s,
         )
 
-    def _smaller(self, room: int, error: PromptTooLongError) -> int:
-        """What the server says it holds; where that is not the trouble, the tokens were guessed wrong."""
+    def _smaller(self, room: int, fitted: Fitted, error: PromptTooLongError) -> int:
+        """What the server says it holds; where it says nothing new, less than what it was sent."""
         if error.context is not None and error.context < room:
             self._server.shrink_context(error.context)
             return error.context
-        return int(room * _SMALLER)
+        return int(min(room, estimated_tokens(fitted.messages) + fitted.max_tokens) * _SMALLER)
 
     @property
     def trouble(self) -> str | None:

@@ -18,8 +18,11 @@ from service.errors import (
 _MAX_CHARACTERS = 200
 _RETRY_S = 1.0
 _MAX_RETRY_S = 60.0
-# vLLM's and OpenAI's words for it, and vLLM's when the answer alone is longer than the context.
-_TOO_LONG = re.compile(r"maximum context length|max_model_len|context_length_exceeded", re.IGNORECASE)
+# vLLM's and OpenAI's words for it, and vLLM's when the answer alone is longer than the context, or when the prompt
+# fills it to the last token: no request of ours asks for an answer of none.
+_TOO_LONG = re.compile(
+    r"maximum context length|max_model_len|context_length_exceeded|max_tokens must be at least 1", re.IGNORECASE
+)
 _CONTEXT = re.compile(r"(?:maximum context length(?: is)?|max_model_len)\s*[=(]?\s*(\d{1,9})", re.IGNORECASE)
 
 

@@ -10,7 +10,8 @@ class Durations:
     Attributes:
         look_s: between two looks at a server.
         canary_every_s: between two canaries.
-        canary_s: after which an unanswered canary is given up and another one sent.
+        canary_s: after which an unanswered canary is given up and another one sent; likewise a reading of the counters,
+            which a busy server may be slow to give.
         count_every_s: between two readings of the token counters.
         frozen_after_s: without any sign of life a server is frozen.
         killed_after_s: a server that stays frozen for so long is killed.

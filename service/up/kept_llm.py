@@ -41,6 +41,7 @@ class KeptLlm:
         self._log: LogFile = directory.log(self._name)
         self._child: Child | None = None
         self._watch: Watch | None = None
+        self._last_end = ""
         self.is_ending = False
 
     async def keep(self) -> None:
@@ -51,6 +52,7 @@ class KeptLlm:
             while not self.is_ending:
                 why = await self._lived()
                 if not self.is_ending:
+                    self._last_end = f"it ended: {why}"
                     await self._pause(backoff, why)
             report(self._name, "ended", why)
         finally:
@@ -79,7 +81,7 @@ class KeptLlm:
     async def _live(self) -> str:
         self._watch = None
         flags = await known_flags(self._llm.executable, self._llm.environment, self._directory.flags)
-        await self._serve.hold(self._llm.name)
+        await self._serve.hold(self._llm.name, self._last_end)
         if self.is_ending:
             return "not started"
         child = self._started(flags)
@@ -122,6 +124,8 @@ class KeptLlm:
                 await asyncio.gather(watching, exiting, return_exceptions=True)
 
     def _tell(self, phase: str, why: str) -> None:
+        if self.is_ending:
+            return  # an end in order looks like a freeze
         report(self._name, phase, why)
         self._serve.tell(self._llm.name, "down" if phase == "crash loop" else phase, why)
 

@@ -63,11 +63,11 @@ class KeptServe:
         if self._link:
             self._link.send(self._phase)
 
-    async def hold(self, llm: str) -> None:
-        """Wait until it is ready, say that the language model starts, and wait until bulk work is held."""
+    async def hold(self, llm: str, why: str) -> None:
+        """Wait until it is ready, say that the language model starts, and why, and wait until bulk work is held."""
         await self._ready.wait()
         self._held.clear()
-        self.tell(llm, "starting")
+        self.tell(llm, "starting", why)
         with suppress(TimeoutError):  # then the model's server starts beside the work
             async with asyncio.timeout(self._durations.held_s):
                 await self._held.wait()

@@ -12,6 +12,7 @@ _READ_BACK = 64 * 1024
 _LINES = 3
 _LONGEST_QUOTE = 600
 _ERROR = re.compile(r"\b\w*(Error|Exception|error):")
+_NO_ERROR = re.compile(r"\b(WARNING|INFO|DEBUG) ")  # a line of vLLM's that may well quote one
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -50,5 +51,5 @@ class LogFile:
         except OSError:
             return ""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        telling = [line for line in lines if _ERROR.search(line)] or lines
+        telling = [line for line in lines if _ERROR.search(line) and not _NO_ERROR.search(line)] or lines
         return " | ".join(telling[-_LINES:])[-_LONGEST_QUOTE:]

@@ -7,6 +7,9 @@ from service.up.events import report
 from service.up.kept_llm import KeptLlm
 from service.up.kept_serve import KeptServe
 
+# For what is left to be cleared and said of processes that have ended; one that was never started says nothing.
+_LAST_WORDS_S = 1.0
+
 
 class Supervisor:
     """Keeps `quarry serve`, and beside it the server of a language model, until it is told to stop."""
@@ -36,6 +39,7 @@ class Supervisor:
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         await asyncio.wait({*keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await drain(self._serve, self._llm, self._hurry)
+        await asyncio.wait(keeping, timeout=_LAST_WORDS_S)
         for task in (*keeping, stopping):
             task.cancel()
         for outcome in await asyncio.gather(*keeping, return_exceptions=True):

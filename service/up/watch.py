@@ -84,7 +84,7 @@ class Watch:
     async def _count(self, liveness: Liveness) -> None:
         while True:
             asked = time.monotonic()
-            counters = await self._canary.counters(self._durations.count_every_s)
+            counters = await self._canary.counters(self._durations.canary_s)
             if counters is not None:
                 liveness.count(counters, asked)
             await asyncio.sleep(max(self._durations.look_s, asked + self._durations.count_every_s - time.monotonic()))

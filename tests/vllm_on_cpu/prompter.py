@@ -14,7 +14,7 @@ import anyio
 import httpx
 import orjson
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from loadtests.fake_vllm.answering import cancel_on_hang_up
@@ -30,10 +30,14 @@ class Prompter:
         text: what the model is to say; None leaves it alone.
         extra: further fields for the body, e.g. ``ignore_eos``.
         bodies: of the completions that passed, as they came.
+
+    Args:
+        lists_models: otherwise /v1/models is empty, as behind a gateway that keeps its own list.
     """
 
-    def __init__(self, socket_of_server: str) -> None:
+    def __init__(self, socket_of_server: str, *, lists_models: bool = True) -> None:
         self._socket = socket_of_server
+        self._lists_models = lists_models
         self.text: str | None = None
         self.extra: dict[str, Any] = {}
         self.bodies: deque[dict[str, Any]] = deque(maxlen=_KEPT)
@@ -48,6 +52,8 @@ class Prompter:
             group.cancel_scope.cancel()
 
     async def _pass_on(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/v1/models" and not self._lists_models:
+            return await JSONResponse({"object": "list", "data": []})(scope, receive, send)
         if scope["path"].endswith("/completions"):
             body = self._prompted(body)
         headers = {name: value for name, value in scope["headers"] if name not in {b"host", b"content-length"}}

@@ -14,6 +14,7 @@ from service.budget import Deadline
 from service.errors import PromptTooLongError
 from service.generation.base import Finished, GenerationRequest
 from service.generation.served_tokens import ServedTokens
+from service.generation.supervision import Supervision
 
 Ask = Callable[..., GenerationRequest]
 Open = Callable[..., AbstractAsyncContextManager[Any]]
@@ -36,6 +37,22 @@ def test_the_smaller_of_what_is_configured_and_what_is_served(listed: object, co
         async with opened(server, watched=True, context=8192) as it:
             await eventually(lambda: it.generator.describe()["context"] == context)
             assert it.generator.trouble is None
+
+    asyncio.run(scenario())
+
+
+def test_a_supervised_server_says_it_once_it_is_ready(opened: Open) -> None:
+    async def scenario() -> None:
+        supervision = Supervision()
+        supervision.enter("starting")
+        not_there = llm.error(503, "starting")
+        server = ScriptedLlm(models=not_there)
+        async with opened(server, watched=True, supervision=supervision, context=8192) as it:
+            await eventually(lambda: server.of("/v1/models"))
+            cards = [{"id": "tiny", "max_model_len": 4096}]
+            server.models = llm.replying(200, {"object": "list", "data": cards})
+            supervision.enter("ready")
+            await eventually(lambda: it.generator.describe()["context"] == 4096)
 
     asyncio.run(scenario())
 
@@ -77,6 +94,21 @@ def test_an_answer_longer_than_the_context_is_asked_for_shorter(opened: Open, as
         async with opened(server) as it:
             await it.ask(replace(asked(), max_tokens=4000))
             assert [request.body["max_tokens"] for request in server.asked] == [4000, 1024]
+
+    asyncio.run(scenario())
+
+
+def test_what_the_server_does_not_say_is_found_from_what_it_was_sent(opened: Open, asked: Ask) -> None:
+    """However large the settings take the context for."""
+
+    async def scenario() -> None:
+        refused = llm.error(400, "max_tokens must be at least 1, got 0.")
+        server = ScriptedLlm([refused, YES])
+        async with opened(server, context=1_000_000) as it:
+            finished = (await it.ask(asked(passages=30, text=LONG)))[-1]
+            assert isinstance(finished, Finished)
+            assert 0 < finished.left_out < 30
+            assert len(server.asked) == 2
 
     asyncio.run(scenario())
 

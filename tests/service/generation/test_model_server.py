@@ -82,6 +82,18 @@ def test_costs_come_from_answers(opened: Open, asked: Ask) -> None:
     asyncio.run(scenario())
 
 
+def test_answers_that_are_late_tell_what_they_cost_too(opened: Open, asked: Ask) -> None:
+    async def scenario() -> None:
+        async with opened(ScriptedLlm([llm.silent_after(said("One"), said(" two"))])) as it:
+            for _ in range(5):
+                assert it.generator.expect() is None
+                with pytest.raises(LlmTimeoutError):
+                    await it.ask(asked(milliseconds=600))
+            assert it.generator.expect() is not None
+
+    asyncio.run(scenario())
+
+
 def test_answers_are_counted_and_timed(opened: Open, asked: Ask) -> None:
     async def scenario() -> None:
         async with opened(ScriptedLlm([llm.answering(*map(said, "abcd"), usage())])) as it:

@@ -26,6 +26,7 @@ TOO_LONG = [
     ("Input length (5000) exceeds model's maximum context length (4096).", 4096),
     ("max_tokens=9000 cannot be greater than max_model_len=2048. Please request fewer output tokens.", 2048),
     ("The prompt is longer than the maximum context length.", None),
+    ("max_tokens must be at least 1, got 0.", None),
 ]
 
 

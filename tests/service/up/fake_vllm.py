@@ -52,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/metrics":
             TOKENS["prompt"] += bool(script().get("counts"))
             record(asked="/metrics")
+            time.sleep(script().get("counts_after_s", 0.0))
             self.reply(200, f'vllm:prompt_tokens_total{{engine="0"}} {TOKENS["prompt"]}\nprocess_cpu {time.time()}\n')
         else:
             self.reply(200 if script().get("healthy", True) else 503, "")

@@ -62,6 +62,15 @@ def test_a_saturated_vllm_is_never_killed(up) -> None:  # noqa: ANN001
     assert len(up.records("vllm", "started")) == 1
 
 
+def test_counters_that_are_slow_to_come_are_signs_of_life(up) -> None:  # noqa: ANN001
+    up.durations = {"frozen_after_s": 1.0, "killed_after_s": 2.0, "canary_s": 0.6}
+    up.start()
+    up.ready()
+    up.script(answers=False, counts=True, counts_after_s=0.3)
+    canaries_after(up, 8)
+    assert not up.events("llm-main", "down")
+
+
 def test_a_stream_that_moves_is_a_sign_of_life(up) -> None:  # noqa: ANN001
     up.durations = {"frozen_after_s": 1.0, "killed_after_s": 0.5, "canary_s": 0.5}
     up.script(streams=True)

@@ -29,6 +29,9 @@ def test_last_words_are_the_errors_of_this_life(tmp_path: Path) -> None:
         assert log.last_words() == ""
         os.write(descriptor, b"one\ntwo\n\nthree\nfour\n")
         assert log.last_words() == "two | three | four"
+        os.write(
+            descriptor, b"(pid=1) WARNING 11-23 15:55:23 [a.py:2] This can cause errors like `OSError: [Errno 24]`\n"
+        )
         os.write(descriptor, b"\x1b[31mRuntimeError: no memory\x1b[0m\n  at last\n" + b"\xff\n")
         assert log.last_words() == "RuntimeError: no memory"
 

@@ -160,6 +160,7 @@ def test_serve_finishes_its_answers_before_vllm_is_ended(up, running: Running) -
     (told,) = up.records("serve", "ended")
     (done,), (vllm_told,) = up.records("serve", "exited"), up.records("vllm", "ended")
     assert told["at"] < done["at"] <= vllm_told["at"]
+    assert [len(up.events(process, "ended")) for process in ("serve", "llm-main", "up")] == [1, 1, 1]
     assert not running(vllm)
     assert not running(up.records("vllm", "started")[0]["engine"])
     assert not list((up.data_dir / "run").glob("*.process.json"))
