@@ -37,6 +37,7 @@ class ServerHealth:
         self.breaker = CircuitBreaker(on_open=suspect)
         self._last_sign = float("-inf")
         self._last_failure: str | None = None
+        self._failed_at = float("-inf")
 
     @property
     def trouble(self) -> str | None:
@@ -48,7 +49,8 @@ class ServerHealth:
     @property
     def state(self) -> str:
         """``ready``, or what is or was wrong."""
-        return self.trouble or self._last_failure or "ready"
+        is_over = self._failed_at < self.supervision.entered_at  # whoever runs the server has seen it well since
+        return self.trouble or (not is_over and self._last_failure) or "ready"
 
     def heard(self) -> None:
         """Text came, whoever it was for."""
@@ -71,7 +73,7 @@ class ServerHealth:
 
     def failed(self, error: GenerationError, patience: Patience) -> None:
         """A request met ``error``."""
-        self._last_failure = str(error)
+        self._last_failure, self._failed_at = str(error), time.monotonic()
         if self._counts(error, patience):
             self.breaker.failed(str(error))
         elif isinstance(error, LlmTimeoutError) and patience.waited_s >= self._usual_s():

@@ -1,5 +1,6 @@
 """What the process that runs a language model's server says of it, and hears back."""
 
+import time
 from collections.abc import Callable
 
 
@@ -13,12 +14,14 @@ class Supervision:
     Attributes:
         phase: ``unsupervised``, ``starting``, ``ready``, ``frozen`` or ``down``.
         why: more about the phase, for the status page; may be empty.
+        entered_at: when the phase began, by ``time.monotonic()``.
         on_token: called at every sign of life that a stream of the server gives.
     """
 
     def __init__(self) -> None:
         self.phase: str = "unsupervised"
         self.why = ""
+        self.entered_at = float("-inf")
         self.on_token: Callable[[], None] = _nobody_listens
 
     @property
@@ -30,7 +33,7 @@ class Supervision:
 
     def enter(self, phase: str, why: str = "") -> None:
         """The server came to another phase of its life."""
-        self.phase, self.why = phase, why
+        self.phase, self.why, self.entered_at = phase, why, time.monotonic()
 
     def report_token(self) -> None:
         """A stream of the server moved."""

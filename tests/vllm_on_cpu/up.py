@@ -16,10 +16,11 @@ from typing import Any
 import httpx
 import psutil
 
-from vllm_on_cpu.server import CONTEXT, MODEL, READY_WITHIN_S
+from vllm_on_cpu.server import MODEL, READY_WITHIN_S
 
 LLM = "main"
 MAX_SEQS = 2
+CONTEXT = 8192  # all that the tiny model has: streams last for some seconds even on an idle machine
 _POLL_S = 0.05
 _ADDRESS = re.compile(r'"Uvicorn running on (\S+) ')
 

@@ -9,9 +9,13 @@ import pytest
 
 import scripted_llm as llm
 from scripted_llm import ScriptedLlm, eventually, said, usage
+from service.budget import Deadline
 from service.errors import GenerationError, LlmRefusedError, LlmTimeoutError, LlmUnavailableError
 from service.generation.base import Delta, Finished, GenerationRequest
 from service.generation.circuit_breaker import BreakerState, CircuitBreaker
+from service.generation.llm_costs import LlmCosts
+from service.generation.patience import Patience
+from service.generation.server_health import ServerHealth
 from service.generation.supervision import Supervision
 
 Ask = Callable[..., GenerationRequest]
@@ -339,3 +343,14 @@ def test_closing_ends_the_watch(opened: Open, asked: Ask) -> None:
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "quarry-canary"]
 
     asyncio.run(asyncio.wait_for(scenario(), llm.PATIENCE_S))
+
+
+def test_what_failed_before_the_server_was_seen_well_is_over() -> None:
+    supervision = Supervision()
+    health = ServerHealth(supervision, LlmCosts(), lambda: None)
+    health.failed(LlmUnavailableError("refused"), Patience(Deadline.after(60_000)))
+    assert health.state == "refused"
+    supervision.enter("down", "killed")
+    assert "down: killed" in health.state
+    supervision.enter("ready")
+    assert health.state == "ready"
