@@ -39,7 +39,7 @@ class LlmCosts:
         return self._expectation if self._is_fresh and len(self._firsts) >= _ENOUGH else None
 
     def add(self, prompt_tokens: int, first_text_s: float, token_s: float | None) -> None:
-        """An answer ended well.
+        """An answer ended, or broke off when it had begun.
 
         Args:
             first_text_s: from when it was sent to its first text, seconds.
