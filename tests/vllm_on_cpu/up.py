@@ -69,9 +69,14 @@ class Up:
         return self.events(f"llm-{LLM}", *phases)
 
     @property
+    def starts(self) -> list[Event]:
+        """Every start of vLLM; what it answered on the way up is a phase of the same name, but has no process."""
+        return [event for event in self.llm("starting") if "pid" in event]
+
+    @property
     def vllm_pid(self) -> int:
         """The vLLM that was started last; the leader of its session."""
-        return int(self.llm("starting")[-1]["pid"])
+        return int(self.starts[-1]["pid"])
 
     @property
     def serve_pid(self) -> int:
@@ -96,7 +101,7 @@ class Up:
         """Kill all that it runs, and it."""
         self.process.kill()
         self.process.wait()
-        for session in {event["pid"] for name in ("serve", f"llm-{LLM}") for event in self.events(name, "starting")}:
+        for session in {event["pid"] for event in [*self.events("serve", "starting"), *self.starts]}:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(session, signal.SIGKILL)
 
