@@ -9,6 +9,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.api.drain import Drain, DrainGate
+from service.telemetry.timings import Timings
 
 PATIENCE_S = 20.0
 FOR_EVER_S = 1000.0
@@ -50,7 +51,7 @@ class Served:
 
         async def ask() -> list[Message]:
             scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": []}
-            await self._gate(scope | {"state": {"request_id": "r"}, "query_string": b""}, receive, send)
+            await self._gate(scope | {"state": {"request_id": "r", "timings": Timings()}, "query_string": b""}, receive, send)
             return sent
 
         return asyncio.create_task(ask())
