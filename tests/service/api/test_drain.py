@@ -51,7 +51,9 @@ class Served:
 
         async def ask() -> list[Message]:
             scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "headers": []}
-            await self._gate(scope | {"state": {"request_id": "r", "timings": Timings()}, "query_string": b""}, receive, send)
+            await self._gate(
+                scope | {"state": {"request_id": "r", "timings": Timings()}, "query_string": b""}, receive, send
+            )
             return sent
 
         return asyncio.create_task(ask())
