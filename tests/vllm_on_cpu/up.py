@@ -22,6 +22,8 @@ LLM = "main"
 MAX_SEQS = 2
 CONTEXT = 8192  # all that the tiny model has: streams last for some seconds even on an idle machine
 _POLL_S = 0.05
+# A server that is late may close a kept connection just when the next request is on its way.
+_NONE_KEPT = httpx.Limits(max_keepalive_connections=0)
 _ADDRESS = re.compile(r'"Uvicorn running on (\S+) ')
 
 Event = dict[str, Any]
@@ -47,11 +49,13 @@ class Up:
 
     def http(self) -> httpx.Client:
         """A client of it, to be closed by the caller."""
-        return httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        transport = httpx.HTTPTransport(limits=_NONE_KEPT)
+        return httpx.Client(base_url=self.url, transport=transport, timeout=120, trust_env=False)
 
     def vllm_http(self) -> httpx.Client:
         """A client of vLLM, to be closed by the caller."""
-        return httpx.Client(base_url="http://vllm", transport=httpx.HTTPTransport(uds=self.socket), timeout=300)
+        transport = httpx.HTTPTransport(uds=self.socket, limits=_NONE_KEPT)
+        return httpx.Client(base_url="http://vllm", transport=transport, timeout=300)
 
     @property
     def socket(self) -> str:
