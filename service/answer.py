@@ -63,9 +63,10 @@ class Answer:
     @classmethod
     def of(cls, text: str, citations: Sequence[Citation], finished: Finished, degraded: Sequence[str]) -> "Answer":
         """A lost rung makes an answer partial; only a generator that worked can say that there is none."""
+        has_refused = finished.abstained and not {"llm", "extractive"} & set(degraded)
         status: Status = "partial" if degraded else "no_answer" if finished.abstained else "ok"
         return cls(
-            text=text or (NO_ANSWER if finished.abstained and "extractive" not in degraded else ""),
+            text=text or (NO_ANSWER if has_refused else ""),
             status=status,
             no_answer_reason="no_relevant_passage" if status == "no_answer" else None,
             citations=citations,

@@ -18,6 +18,7 @@ REFUSED = Finished("stop", abstained=True)
         ("Yes.", Finished("stop"), ["chunks"], "partial", "Yes."),
         ("", REFUSED, [], "no_answer", NO_ANSWER),
         ("", REFUSED, ["rewrite"], "partial", NO_ANSWER),
+        ("", REFUSED, ["llm"], "partial", ""),
         ("", REFUSED, ["llm", "extractive"], "partial", ""),
     ],
 )
