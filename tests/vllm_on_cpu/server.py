@@ -133,6 +133,8 @@ def start(command: Path, weights: Path, folder: Path, flags: Sequence[str] = ())
         flags: after the usual ones.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "QUARRY_"))}
+    # One core for the engine: it would keep all of them busy, and the server in front of it would be heard of too late.
+    own |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
     own |= {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": str(KV_BYTES // 2**30)}
     server_socket, log = folder / "vllm.sock", folder / "vllm.log"
     server_socket.unlink(missing_ok=True)
