@@ -1,6 +1,6 @@
 """Family: in what known architectures differ. Defaults are those of transformers' configuration classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 # A fixed answer, or a field of the configuration with its default.
@@ -71,7 +71,17 @@ _DEEPSEEK = Family(
     experts=ExpertFields("n_routed_experts", "moe_intermediate_size", shared_count="n_shared_experts"),
     latent=True,
 )
+_QWEN3 = Family(
+    kv_heads=32,
+    head_width=128,
+    qkv_bias=_BY_FIELD,
+    output_bias=_BY_FIELD,
+    normed_heads=True,
+    windows="switched",
+    window=4096,
+)
 _GEMMA = Family(head_width=256, tied=True, qkv_bias=_BY_FIELD, output_bias=_BY_FIELD)
+_GEMMA2 = replace(_GEMMA, kv_heads=4, norms=4, windows="alternating", window=4096)
 
 FAMILIES: dict[str, Family] = {
     "llama": Family(qkv_bias=_BY_FIELD, output_bias=_BY_FIELD, mlp_bias=("mlp_bias", False)),
@@ -86,46 +96,11 @@ FAMILIES: dict[str, Family] = {
         window=4096,
         experts=ExpertFields("num_experts", "moe_intermediate_size", "shared_expert_intermediate_size"),
     ),
-    "qwen3": Family(
-        kv_heads=32,
-        head_width=128,
-        qkv_bias=_BY_FIELD,
-        output_bias=_BY_FIELD,
-        normed_heads=True,
-        windows="switched",
-        window=4096,
-    ),
-    "qwen3_moe": Family(
-        kv_heads=4,
-        qkv_bias=_BY_FIELD,
-        output_bias=_BY_FIELD,
-        normed_heads=True,
-        windows="switched",
-        window=4096,
-        experts=_QWEN_EXPERTS,
-    ),
+    "qwen3": _QWEN3,
+    "qwen3_moe": replace(_QWEN3, kv_heads=4, head_width=None, experts=_QWEN_EXPERTS),
     "gemma": _GEMMA,
-    "gemma2": Family(
-        kv_heads=4,
-        head_width=256,
-        tied=True,
-        qkv_bias=_BY_FIELD,
-        output_bias=_BY_FIELD,
-        norms=4,
-        windows="alternating",
-        window=4096,
-    ),
-    "gemma3_text": Family(
-        kv_heads=4,
-        head_width=256,
-        tied=True,
-        qkv_bias=_BY_FIELD,
-        output_bias=_BY_FIELD,
-        normed_heads=True,
-        norms=4,
-        windows="five of six",
-        window=4096,
-    ),
+    "gemma2": _GEMMA2,
+    "gemma3_text": replace(_GEMMA2, normed_heads=True, windows="five of six"),
     "gpt_oss": Family(
         kv_heads=8,
         head_width=64,
