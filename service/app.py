@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from anyio.to_thread import run_sync
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
 from threadpoolctl import threadpool_limits
 
 from indexes.catalog import Catalog
@@ -30,12 +31,15 @@ from service.api import (
     operations,
     problems,
     question,
+    reference,
     rerank,
     upkeep,
 )
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.drain import Drain, DrainGate
+from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
+from service.api.reference import Reference
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
@@ -115,8 +119,8 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         version="1",
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # reference.py serves it
+        generate_unique_id_function=_operation_id,
     )
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
@@ -124,9 +128,16 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
+    for module in (question, documents, batch, collections, aliases, upkeep, operations, admin, reference):
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)], responses=REFUSED_QUERY)
+    for module in (embeddings, rerank):  # in others' shapes
         app.include_router(module.router)
+    app.state.reference = Reference(app, settings)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 
 from indexes.base import Document
-from indexes.errors import IndexesError
+from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
 from service.api.caller import caller_of
+from service.api.description.failing import fails_with
 from service.api.problems import kind_of, validation_detail
 from service.api.schemas.documents import BatchError, BatchLine, BatchLineReply
 from service.api.services import ServicesOf
@@ -24,14 +25,41 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
 _MEDIA_TYPE = "application/x-ndjson"
 _CONCURRENT_LINES = 64
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {_MEDIA_TYPE: {"schema": BatchLine.model_json_schema()}}}
-}
 
 
-@router.post("/documents:batch", openapi_extra=_BODY, response_class=StreamingResponse)
+def _lines(model: str, said: str, example: str) -> dict[str, Any]:
+    schema = {"type": "array", "description": said, "items": {"$ref": f"#/components/schemas/{model}"}}
+    return {"content": {_MEDIA_TYPE: {"schema": schema, "examples": {"lines": {"value": example}}}}}
+
+
+_BODY = _lines(
+    "BatchLine", "A document on each line.", '{"id":"memo-1","text":"The audit is on Friday."}\n{"id":"memo-2","text":""}\n'
+)
+_REPLY = _lines(
+    "BatchLineReply",
+    "What became of each line, in order.",
+    '{"line":1,"id":"memo-1","status":"created","error":null}\n'
+    '{"line":2,"id":"memo-2","status":"skipped","error":{"code":"empty_document","message":"document \'memo-2\' has no text"}}\n',
+)
+
+
+@router.post(
+    "/documents:batch",
+    response_class=StreamingResponse,
+    responses={200: {"description": "A result line for each line.", **_REPLY}},
+    openapi_extra=fails_with(
+        InvalidNameError,
+        CollectionConflictError,
+        InvalidRequestError,
+        StoreUnavailableError,
+        requestBody={"required": True, **_BODY},
+    ),
+)
 async def put_batch(collection: str, request: Request, services: ServicesOf) -> StreamingResponse:
-    """Insert or replace many documents; a result line for each line, in order."""
+    """Insert or replace many documents.
+
+    A line that is refused costs the others nothing; of two lines with one id the later one wins.
+    """
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
     numbers, prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
     if any(isinstance(item, Document) for item in prepared):

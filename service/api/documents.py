@@ -5,15 +5,23 @@ from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
+from indexes.errors import (
+    CollectionConflictError,
+    DocumentNotFoundError,
+    InvalidFilterError,
+    InvalidNameError,
+    StoreUnavailableError,
+)
 from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.caller import caller_of
+from service.api.description.failing import READING, fails_with
 from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
@@ -24,7 +32,7 @@ from service.api.schemas.documents import (
     StoredDocument,
 )
 from service.api.services import ServicesOf
-from service.errors import InvalidRequestError
+from service.errors import EmbedderUnavailableError, EmptyDocumentError, InvalidRequestError, OverloadedError
 from service.ingest.ingestor import NewDocument
 from service.ingest.loaders import load_file
 
@@ -34,7 +42,7 @@ _MAX_PAGE = 1000
 _SLASHES_BEFORE_ID = 5  # /v1/collections/{collection}/documents/
 
 
-async def _document_id(request: Request) -> str:
+async def _document_id(request: Request, id_: Annotated[str, Path(alias="id")]) -> str:
     """The id from the raw path, where bytes that are not UTF-8 are still what they were."""
     raw = bytes(request.scope.get("raw_path") or request.url.path.encode())
     # Decoded before it is cut: the route matched the decoded path, whatever of it the client had encoded.
@@ -50,32 +58,35 @@ async def _document_id(request: Request) -> str:
 DocumentId = Annotated[str, Depends(_document_id)]
 _ID_PATH = "/documents/{id:path}"
 _PUT_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": DocumentBody.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "title": {"type": "string"},
-                        "metadata": {"type": "string", "description": "A JSON object."},
-                        "url": {"type": "string"},
-                    },
-                }
-            },
-        },
-    }
+    "required": True,
+    "content": {
+        media_type.JSON: {"schema": {"$ref": "#/components/schemas/DocumentBody"}},
+        media_type.FORM: {"schema": {"$ref": "#/components/schemas/FormBody"}},
+    },
 }
 
 
-@router.put(_ID_PATH, openapi_extra=_PUT_BODY, responses={201: {"model": DocumentReply}})
+@router.put(
+    _ID_PATH,
+    responses={201: {"model": DocumentReply}},
+    openapi_extra=fails_with(
+        InvalidNameError,
+        EmptyDocumentError,
+        CollectionConflictError,
+        StoreUnavailableError,
+        OverloadedError,
+        EmbedderUnavailableError,
+        requestBody=_PUT_BODY,
+    ),
+)
 async def put_document(
     collection: str, document_id: DocumentId, request: Request, response: Response, services: ServicesOf
 ) -> DocumentReply:
-    """Insert or replace a document. When this replies it is durable and searchable."""
+    """Insert or replace a document.
+
+    When this replies the document is durable and searchable. The same content again is `unchanged`, and costs nothing.
+    The collection is created if there is none.
+    """
     ingestor = services.ingestor
     document = await asyncio.to_thread(ingestor.prepare, await _read_document(document_id, request))
     written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller_of(request)))
@@ -83,9 +94,12 @@ async def put_document(
     return DocumentReply(id=written.id, status=written.status, index_version=written.index_version)
 
 
-@router.get("/documents")
+@router.get("/documents", openapi_extra=fails_with(*READING))
 async def list_documents(
-    collection: str, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100, cursor: str = ""
+    collection: str,
+    services: ServicesOf,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE, description="Documents of a page.")] = 100,
+    cursor: Annotated[str, Query(description="`next_cursor` of the page before; empty for the first.")] = "",
 ) -> DocumentPage:
     """Documents in the order of their ids."""
     found = await asyncio.to_thread(
@@ -95,7 +109,7 @@ async def list_documents(
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
 
-@router.get(_ID_PATH)
+@router.get(_ID_PATH, openapi_extra=fails_with(*READING, InvalidNameError, DocumentNotFoundError))
 async def get_document(collection: str, document_id: DocumentId, services: ServicesOf) -> StoredDocument:
     """A document with its text."""
     document = await asyncio.to_thread(
@@ -110,16 +124,26 @@ async def get_document(collection: str, document_id: DocumentId, services: Servi
     )
 
 
-@router.delete(_ID_PATH)
+@router.delete(_ID_PATH, openapi_extra=fails_with(*READING, InvalidNameError))
 async def delete_document(collection: str, document_id: DocumentId, services: ServicesOf) -> DeletedDocument:
-    """Delete a document: invisible to every search that starts after this replies."""
+    """Delete a document.
+
+    It is invisible to every search that starts after this replies. That there is none is no error.
+    """
     deleted, version = await services.ingestor.delete(collection, document_id)
     return DeletedDocument(deleted=int(deleted), index_version=version)
 
 
-@router.post("/documents:delete", dependencies=[Depends(media_type.require_json)])
+@router.post(
+    "/documents:delete",
+    dependencies=[Depends(media_type.require_json)],
+    openapi_extra=fails_with(*READING, InvalidFilterError),
+)
 async def delete_documents(collection: str, body: DeleteBody, services: ServicesOf) -> DeletedDocument:
-    """Delete every document whose metadata passes the filters: invisible to every search that starts after this."""
+    """Delete every document whose metadata passes the filters.
+
+    They are invisible to every search that starts after this replies.
+    """
     filter_ = parse_filter(body.filters)
     deleted, version = await services.ingestor.delete_matching(collection, filter_)
     return DeletedDocument(deleted=deleted, index_version=version)

@@ -82,10 +82,27 @@ _HTTP_CODES = {
     415: Kind("unsupported_media_type", 415),
 }
 
+KINDS = frozenset({*(kind for _, kind in TABLE), *_HTTP_CODES.values(), INVALID_SCHEMA})
+"""Every problem that a reply can be."""
+
 
 def kind_of(error: Exception) -> Kind:
     """The row of the table for an error."""
-    return next(kind for type_, kind in TABLE if isinstance(error, type_))
+    return kind_of_type(type(error))
+
+
+def kind_of_type(error: type[Exception]) -> Kind:
+    """The row of the table for errors of a type."""
+    return next(kind for type_, kind in TABLE if issubclass(error, type_))
+
+
+def retry_headers(status: int, *, retryable: bool, after_s: float) -> dict[str, str]:
+    """What the reply to a problem says about asking again, to clients of any kind and to OpenAI's."""
+    if retryable:
+        return {"Retry-After": str(math.ceil(after_s)), "retry-after-ms": str(math.ceil(after_s * 1000))}
+    if status in {HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT}:
+        return {"x-should-retry": "false"}
+    return {}
 
 
 def problem(request: Request, kind: Kind, detail: str, error: Exception | None = None) -> dict[str, Any]:
@@ -161,11 +178,7 @@ def validation_detail(errors: Sequence[Any]) -> str:
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
     # What nothing foresaw is answered outside of RequestContext, which sets both headers on all other replies.
     extra = {"x-request-id": body["request_id"], "Server-Timing": server_timing(body["timings_ms"]), **headers}
-    if body["retryable"]:
-        extra["Retry-After"] = str(math.ceil(retry_after_s))
-        extra["retry-after-ms"] = str(math.ceil(retry_after_s * 1000))
-    elif body["status"] in {HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT}:
-        extra["x-should-retry"] = "false"
+    extra |= retry_headers(body["status"], retryable=body["retryable"], after_s=retry_after_s)
     return Response(orjson.dumps(body), body["status"], extra, MEDIA_TYPE)
 
 

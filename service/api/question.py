@@ -10,20 +10,29 @@ from service.answer import Answer, Citation
 from service.api import problems
 from service.api.asked import question_of, search_of
 from service.api.context import timings_of
+from service.api.description.failing import SEARCHING, fails_with
+from service.api.description.stream import ANSWER_STREAM
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
+from service.api.schemas.events import DoneEvent, RetrievalEvent
 from service.api.schemas.explanation import Explanation
 from service.api.schemas.question import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
 from service.api.services import Services, ServicesOf
 from service.api.sse import EventStream, event
-from service.errors import InvalidRequestError
+from service.errors import (
+    InvalidRequestError,
+    LlmBadResponseError,
+    LlmTimeoutError,
+    LlmUnavailableError,
+    QuestionTooLongError,
+)
 from service.generation.base import Delta
 from service.question import Question, Retrieval
 
 router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
 
 
-@router.post("/search")
+@router.post("/search", openapi_extra=fails_with(*SEARCHING))
 async def search(body: SearchBody, request: Request, services: ServicesOf) -> SearchReply:
     """Chunks nearest to the query, best first."""
     question = search_of(body, request, services.settings)
@@ -37,9 +46,20 @@ async def search(body: SearchBody, request: Request, services: ServicesOf) -> Se
     )
 
 
-@router.post("/query", response_model=QueryReply, responses={200: {"content": {"text/event-stream": {}}}})
+@router.post(
+    "/query",
+    response_model=QueryReply,
+    responses={200: ANSWER_STREAM},
+    openapi_extra=fails_with(
+        *SEARCHING, LlmUnavailableError, LlmTimeoutError, LlmBadResponseError, QuestionTooLongError
+    ),
+)
 async def query(body: QueryBody, request: Request, services: ServicesOf) -> QueryReply | EventStream:
-    """An answer from the documents, with citations; as server-sent events when ``stream`` is true."""
+    """An answer from the documents, with citations.
+
+    With `stream` it comes as server-sent events. A failed stage is named in `degraded`, or is an error with
+    `on_failure: fail`; it is never a `no_answer`.
+    """
     if body.stream and not body.generate:
         raise InvalidRequestError("stream is true and generate is false: there is nothing to stream", param="stream")
     question = question_of(body, request, services.settings)
@@ -76,7 +96,7 @@ async def _frames(
     request: Request, services: Services, question: Question, retrieval: Retrieval
 ) -> AsyncGenerator[bytes, None]:
     """retrieval, then token and citation as they come, then done or error."""
-    yield event("retrieval", _opening(question, retrieval))
+    yield event("retrieval", _opening(question, retrieval).model_dump())
     try:
         async with aclosing(services.rag.stream(question, retrieval)) as items:
             async for item in items:
@@ -87,36 +107,35 @@ async def _frames(
                         yield event("citation", CitationReply.of(item).model_dump())
                     case Answer():
                         _count(item, services)
-                        yield event("done", _done(item, question))
+                        yield event("done", _done(item, question).model_dump())
     except Exception as error:  # the edge of a stream: its status is sent, so the failure travels as an event
         body = problems.describe(request, error)
         services.metrics.problems.labels(body["error"]["code"]).inc()
         yield event("error", body)
 
 
-def _opening(question: Question, retrieval: Retrieval) -> dict[str, object]:
-    explained = _explained(question, retrieval)
-    return {
-        "id": _id(),
-        "chunks": [ChunkReply.of(hit).model_dump() for hit in retrieval.hits],
-        "searched": retrieval.text,
-        "timings_ms": question.timings.milliseconds(),
-        "index_version": retrieval.index_version,
-        "explain": explained and explained.model_dump(),
-    }
+def _opening(question: Question, retrieval: Retrieval) -> RetrievalEvent:
+    return RetrievalEvent(
+        id=_id(),
+        chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
+        searched=retrieval.text,
+        timings_ms=question.timings.milliseconds(),
+        index_version=retrieval.index_version,
+        explain=_explained(question, retrieval),
+    )
 
 
-def _done(answer: Answer, question: Question) -> dict[str, object]:
-    return {
-        "status": answer.status,
-        "no_answer_reason": answer.no_answer_reason,
-        "answer": answer.text,
-        "finish_reason": answer.finish_reason,
-        "usage": dict(answer.usage),
-        "llm_timings_ms": dict(answer.llm_timings_ms),
-        "timings_ms": question.timings.milliseconds(),
-        "degraded": list(answer.degraded),
-    }
+def _done(answer: Answer, question: Question) -> DoneEvent:
+    return DoneEvent(
+        status=answer.status,
+        no_answer_reason=answer.no_answer_reason,
+        answer=answer.text,
+        finish_reason=answer.finish_reason,
+        usage=dict(answer.usage),
+        llm_timings_ms=dict(answer.llm_timings_ms),
+        timings_ms=question.timings.milliseconds(),
+        degraded=list(answer.degraded),
+    )
 
 
 def _explained(question: Question, retrieval: Retrieval) -> Explanation | None:

@@ -6,11 +6,35 @@ from pydantic import BaseModel, Field, model_validator
 
 from indexes.base import Hit
 from service.answer import Citation
-from service.api.schemas.base import FILTERS, Finite, StrictBody
+from service.api.schemas.base import FILTERS, NOT_BLANK, Finite, StrictBody, described, examples
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.explanation import Explanation
 
 MAX_TOP_K = 1000
+
+_CHUNK = {
+    "id": "memo-1#0",
+    "document_id": "memo-1",
+    "title": "Memo",
+    "url": None,
+    "text": "The audit is on Friday.",
+    "start": 0,
+    "end": 23,
+    "page": None,
+    "heading_path": [],
+    "score": 0.71,
+    "scores": {"vector": 0.71},
+}
+_TEXT = described(settings={"maxLength": "limits.query_characters"}, pattern=NOT_BLANK)
+# A schema cannot say that the last message is the user's.
+_ASKS_ONCE = [
+    {"required": ["query"], "properties": {"query": {"type": "string"}, "messages": {"type": "null"}}},
+    {"required": ["messages"], "properties": {"messages": {"type": "array"}, "query": {"type": "null"}}},
+]
+_STREAMS_AN_ANSWER = {
+    "properties": {"stream": {"const": True}, "generate": {"const": False}},
+    "required": ["stream", "generate"],
+}
 
 
 class RetrievalBody(StrictBody):
@@ -19,7 +43,7 @@ class RetrievalBody(StrictBody):
     collection: str = Field("default", description="Name of the collection.")
     top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
-    filters: dict[str, Any] | None = Field(None, description=FILTERS)
+    filters: dict[str, Any] | None = Field(None, description=FILTERS, json_schema_extra=described("Filter"))
     deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
     explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
 
@@ -27,25 +51,49 @@ class RetrievalBody(StrictBody):
 class SearchBody(RetrievalBody):
     """What to find, and where."""
 
-    query: str = Field(min_length=1, description="The question or search text.")
+    model_config = examples({"query": "When is the audit?", "collection": "docs", "top_k": 3})
+
+    query: str = Field(min_length=1, description="The question or search text.", json_schema_extra=_TEXT)
 
 
 class QueryBody(RetrievalBody):
     """A question to answer, alone or as the last message of a conversation."""
 
-    query: str | None = Field(None, min_length=1, description="The question, if not `messages`.")
+    model_config = examples(
+        {"query": "When is the audit?", "collection": "docs", "max_tokens": 256, "deadline_ms": 20_000},
+        {
+            "messages": [
+                {"role": "user", "content": "Who audits us?"},
+                {"role": "assistant", "content": "Acme does [1]."},
+                {"role": "user", "content": "And when do they come?"},
+            ],
+            "collection": "docs",
+        },
+        {"query": "When is the audit?", "collection": "docs", "stream": True},
+        oneOf=_ASKS_ONCE,
+        **{"not": _STREAMS_AN_ANSWER},
+    )
+
+    query: str | None = Field(
+        None, min_length=1, description="The question, if not `messages`.", json_schema_extra=_TEXT
+    )
     messages: list[MessageBody] | None = Field(
-        None, min_length=1, description="The conversation, oldest first; its last message is the user's question."
+        None,
+        min_length=1,
+        description="The conversation, oldest first; its last message is the user's question.",
+        json_schema_extra=described(settings={"maxItems": "limits.conversation_messages"}),
     )
     rewrite: bool | None = Field(
         None, description="Search for what the last message means in the conversation; null takes the server's default."
     )
     generate: bool = Field(True, description="False returns the chunks without an answer.")
     llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
-    max_tokens: int | None = Field(None, ge=1, le=32_768)
-    temperature: Finite | None = Field(None, ge=0, le=2)
+    max_tokens: int | None = Field(None, ge=1, le=32_768, description="Longest answer, in tokens of the model.")
+    temperature: Finite | None = Field(None, ge=0, le=2, description="Null takes the generator's own.")
     stream: bool = Field(False, description="Server-sent events instead of one JSON object.")
-    on_failure: Literal["degrade", "fail"] = "degrade"
+    on_failure: Literal["degrade", "fail"] = Field(
+        "degrade", description="What a lost or late stage brings: an answer without it, or an error."
+    )
 
     @model_validator(mode="after")
     def _asks_once(self) -> Self:
@@ -113,6 +161,16 @@ class CitationReply(BaseModel):
 class SearchReply(BaseModel):
     """Chunks, best first."""
 
+    model_config = examples(
+        {
+            "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
+            "chunks": [_CHUNK],
+            "timings_ms": {"queue": 0.1, "embed": 3.0, "search": 0.4, "other": 0.5, "total": 4.0},
+            "index_version": 42,
+            "explain": None,
+        }
+    )
+
     id: str
     chunks: list[ChunkReply]
     timings_ms: dict[str, float]
@@ -122,6 +180,36 @@ class SearchReply(BaseModel):
 
 class QueryReply(BaseModel):
     """An answer with what it rests on."""
+
+    model_config = examples(
+        {
+            "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
+            "answer": "The audit is on Friday. [1]",
+            "status": "ok",
+            "no_answer_reason": None,
+            "finish_reason": "stop",
+            "citations": [
+                {
+                    "marker": 1,
+                    "chunk_id": "memo-1#0",
+                    "document_id": "memo-1",
+                    "document_start": 0,
+                    "document_end": 23,
+                    "answer_start": 24,
+                    "answer_end": 27,
+                    "quote": "The audit is on Friday.",
+                }
+            ],
+            "chunks": [_CHUNK],
+            "searched": "When is the audit?",
+            "usage": {},
+            "llm_timings_ms": {},
+            "timings_ms": {"embed": 3.0, "search": 0.4, "llm_total": 9.1, "other": 0.9, "total": 13.4},
+            "degraded": [],
+            "index_version": 42,
+            "explain": None,
+        }
+    )
 
     id: str
     answer: str | None

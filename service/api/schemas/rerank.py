@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas.base import VendorBody
+from service.api.schemas.base import NOT_BLANK, VendorBody, described, examples
 
 
 class RerankDocument(BaseModel):
@@ -16,9 +16,17 @@ class RerankDocument(BaseModel):
 class RerankBody(VendorBody):
     """A query, and documents to rank by it."""
 
+    model_config = examples(
+        {"query": "When is the audit?", "documents": ["The audit is on Friday.", {"text": "Lunch is at noon."}]}
+    )
+
     model: str | None = Field(None, description="Name of the served reranker.")
-    query: str
-    documents: list[str | RerankDocument]
+    query: str = Field(
+        json_schema_extra=described(settings={"maxLength": "limits.query_characters"}, pattern=NOT_BLANK)
+    )
+    documents: list[str | RerankDocument] = Field(
+        json_schema_extra=described(settings={"maxItems": "limits.rerank_documents"}, minItems=1)
+    )
     top_n: int | None = Field(None, ge=1, description="Results wanted; all where none is given.")
     return_documents: bool | None = False
 
@@ -39,6 +47,15 @@ class RerankUsage(BaseModel):
 
 class RerankReply(BaseModel):
     """Documents, best first."""
+
+    model_config = examples(
+        {
+            "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
+            "model": "my-cross-encoder",
+            "results": [{"index": 0, "relevance_score": 0.97}, {"index": 1, "relevance_score": 0.02}],
+            "usage": {"total_tokens": 28},
+        }
+    )
 
     id: str
     model: str

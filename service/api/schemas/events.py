@@ -1,0 +1,47 @@
+"""The events of a stream: what their data is."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from service.api.schemas.explanation import Explanation
+from service.api.schemas.problem import Problem
+from service.api.schemas.question import ChunkReply, CitationReply
+
+
+class RetrievalEvent(BaseModel):
+    """The first: what was found, before the language model starts."""
+
+    id: str
+    chunks: list[ChunkReply]
+    searched: str
+    timings_ms: dict[str, float]
+    index_version: int
+    explain: Explanation | None
+
+
+class TokenEvent(BaseModel):
+    """More of the answer; the texts of all of them joined are the answer."""
+
+    text: str
+
+
+class CitationEvent(CitationReply):
+    """A marker of the answer, once its text was sent."""
+
+
+class DoneEvent(BaseModel):
+    """The last of an answer that was made."""
+
+    status: Literal["ok", "partial", "no_answer"]
+    no_answer_reason: str | None
+    answer: str
+    finish_reason: str | None
+    usage: dict[str, int]
+    llm_timings_ms: dict[str, float]
+    timings_ms: dict[str, float]
+    degraded: list[str]
+
+
+class ErrorEvent(Problem):
+    """The last of an answer that was not: the problem, as a reply would have it."""
