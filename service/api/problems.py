@@ -17,6 +17,7 @@ from starlette.responses import Response
 from indexes import errors as indexes
 from models.base import ModelError
 from service import errors as service
+from service.api.methods import methods_of
 from service.api.schemas.problem import Problem, ProblemError
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import server_timing
@@ -150,7 +151,8 @@ def install(app: FastAPI, metrics: Metrics) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  registered for this type
         kind = _HTTP_CODES.get(error.status_code, Kind("invalid_request", error.status_code))
-        return reply(problem(request, kind, _http_detail(request, error)), headers=error.headers or {})
+        headers = {"Allow": ", ".join(methods_of(request))} if kind.status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        return reply(problem(request, kind, _http_detail(request, error)), headers=headers or error.headers)
 
     async def on_hang_up(request: Request, error: Exception) -> Response:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)

@@ -35,7 +35,7 @@ FILTER: dict[str, Any] = {
                     "type": "array",
                     "items": {"$ref": "#/components/schemas/Filter"},
                     "minItems": 1,
-                    "maxItems": MAX_NODES,
+                    "maxItems": MAX_NODES - 1,
                 },
             },
             "required": ["type", "filters"],

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 FILTERS = "What a document's metadata must pass."
 
@@ -12,6 +12,15 @@ NO_NUL = r"^[^\u0000]*$"
 NOT_BLANK_NO_NUL = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""After the limits of an integer: 10.0 is the same number of JSON as 10, which strict types of Python do not see."""
 
 
 class StrictBody(BaseModel):

@@ -1,11 +1,11 @@
 """Collections: their identity, extent and re-embedding."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from indexes.base import Metric
-from service.api.schemas.base import Finite, StrictBody, examples
+from service.api.schemas.base import WHOLE, Finite, StrictBody, examples
 from service.api.schemas.index import IndexReply
 
 
@@ -37,8 +37,8 @@ _DOCS = {
 class ChunkingBody(StrictBody):
     """Chunk sizes in tokens of the embedding model."""
 
-    size: int | None = Field(None, ge=16, le=8192)
-    overlap: int | None = Field(None, ge=0)
+    size: Annotated[int, Field(ge=16, le=8192), WHOLE] | None = None
+    overlap: Annotated[int, Field(ge=0), WHOLE] | None = None
 
 
 class CollectionBody(StrictBody):

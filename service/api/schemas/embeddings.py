@@ -1,10 +1,10 @@
 """Embeddings, in OpenAI's shape."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.api.schemas.base import VendorBody, examples
+from service.api.schemas.base import WHOLE, VendorBody, examples
 
 
 class EmbeddingsBody(VendorBody):
@@ -28,7 +28,9 @@ class EmbeddingsBody(VendorBody):
         },
     )
     encoding_format: Literal["float", "base64"] | None = "float"
-    dimensions: int | None = Field(None, ge=1, description="Cut the vectors and make them unit vectors again.")
+    dimensions: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Cut the vectors and make them unit vectors again."
+    )
     input_type: Literal["query", "document", "passage"] | None = None
 
 

@@ -1,12 +1,12 @@
 """Questions and searches, and what they find."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from indexes.base import Hit
 from service.answer import Citation
-from service.api.schemas.base import FILTERS, NOT_BLANK, Finite, StrictBody, described, examples
+from service.api.schemas.base import FILTERS, NOT_BLANK, WHOLE, Finite, StrictBody, described, examples
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.explanation import Explanation
 
@@ -41,10 +41,12 @@ class RetrievalBody(StrictBody):
     """Where to look, and for how much."""
 
     collection: str = Field("default", description="Name of the collection.")
-    top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K), WHOLE] = Field(10, description="Chunks wanted.")
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
     filters: dict[str, Any] | None = Field(None, description=FILTERS, json_schema_extra=described("Filter"))
-    deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
+    deadline_ms: Annotated[int, Field(ge=1, le=600_000), WHOLE] | None = Field(
+        None, description="Time the request may take."
+    )
     explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
 
 
@@ -88,7 +90,9 @@ class QueryBody(RetrievalBody):
     )
     generate: bool = Field(True, description="False returns the chunks without an answer.")
     llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
-    max_tokens: int | None = Field(None, ge=1, le=32_768, description="Longest answer, in tokens of the model.")
+    max_tokens: Annotated[int, Field(ge=1, le=32_768), WHOLE] | None = Field(
+        None, description="Longest answer, in tokens of the model."
+    )
     temperature: Finite | None = Field(None, ge=0, le=2, description="Null takes the generator's own.")
     stream: bool = Field(False, description="Server-sent events instead of one JSON object.")
     on_failure: Literal["degrade", "fail"] = Field(

@@ -1,8 +1,10 @@
 """Reranking, in Cohere's and Jina's shape."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas.base import NOT_BLANK, VendorBody, described, examples
+from service.api.schemas.base import NOT_BLANK, WHOLE, VendorBody, described, examples
 
 
 class RerankDocument(BaseModel):
@@ -27,7 +29,9 @@ class RerankBody(VendorBody):
     documents: list[str | RerankDocument] = Field(
         json_schema_extra=described(settings={"maxItems": "limits.rerank_documents"}, minItems=1)
     )
-    top_n: int | None = Field(None, ge=1, description="Results wanted; all where none is given.")
+    top_n: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Results wanted; all where none is given."
+    )
     return_documents: bool | None = False
 
 
