@@ -30,9 +30,7 @@ async def list_aliases(services: ServicesOf) -> AliasList:
     "/{name}",
     dependencies=[Depends(require_json)],
     responses={201: {"model": AliasReply}},
-    openapi_extra=fails_with(
-        InvalidNameError, CollectionNotFoundError, CollectionConflictError, StoreUnavailableError
-    ),
+    openapi_extra=fails_with(InvalidNameError, CollectionNotFoundError, CollectionConflictError, StoreUnavailableError),
 )
 async def put_alias(name: str, body: AliasBody, response: Response, services: ServicesOf) -> AliasReply:
     """Make an alias, or move it to another collection: the next request follows it."""

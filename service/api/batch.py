@@ -33,13 +33,15 @@ def _lines(model: str, said: str, example: str) -> dict[str, Any]:
 
 
 _BODY = _lines(
-    "BatchLine", "A document on each line.", '{"id":"memo-1","text":"The audit is on Friday."}\n{"id":"memo-2","text":""}\n'
+    "BatchLine",
+    "A document on each line.",
+    '{"id":"memo-1","text":"The audit is on Friday."}\n{"id":"memo-2","text":"Lunch is at noon."}\n',
 )
 _REPLY = _lines(
     "BatchLineReply",
     "What became of each line, in order.",
     '{"line":1,"id":"memo-1","status":"created","error":null}\n'
-    '{"line":2,"id":"memo-2","status":"skipped","error":{"code":"empty_document","message":"document \'memo-2\' has no text"}}\n',
+    '{"line":2,"id":"memo-2","status":"unchanged","error":null}\n',
 )
 
 

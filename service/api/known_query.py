@@ -9,7 +9,9 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 # What a router says of it in the document, which has more of it.
-REFUSED_QUERY: dict[int | str, dict[str, Any]] = {422: {"description": "A query parameter that the route does not have."}}
+REFUSED_QUERY: dict[int | str, dict[str, Any]] = {
+    422: {"description": "A query parameter that the route does not have."}
+}
 
 
 async def refuse_unknown_query(request: Request) -> None:

@@ -39,8 +39,8 @@ _FAILURES = fails_with(
 )
 
 
-@router.post("/v1/rerank", response_model_exclude_none=True, openapi_extra=_FAILURES)
 @router.post("/v2/rerank", response_model_exclude_none=True, openapi_extra=_FAILURES, operation_id="rerank_v2")
+@router.post("/v1/rerank", response_model_exclude_none=True, openapi_extra=_FAILURES)
 async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> RerankReply:
     """Documents by how well they answer the query, best first."""
     reranker = _reranker(body, services)

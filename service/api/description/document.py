@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI reads from signatures, and what this service knows of its routes beside that."""
 
+import json
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -156,6 +157,8 @@ def _resolve(node: Any, settings: Settings) -> None:  # noqa: ANN401  any part o
         if "x-schema" in node:
             name = node.pop("x-schema")
             _refer(node, f"#/components/schemas/{name}")
+        if isinstance(examples := node.get("examples"), list):
+            node["examples"] = [json.loads(example) if isinstance(example, str) else example for example in examples]
         for child in node.values():
             _resolve(child, settings)
     elif isinstance(node, list):
@@ -182,7 +185,9 @@ def _show(operation: Json, schemas: Json) -> None:
     """Give bodies the examples that their schemas have."""
     for owner in (operation.get("requestBody", {}), *operation["responses"].values()):
         for content in owner.get("content", {}).values():
-            reference = content.get("schema", {}).get("$ref", "")
-            examples = schemas.get(reference.rpartition("/")[2], {}).get("examples", [])
+            schema = content.get("schema", {})
+            options = [schema, *schema.get("anyOf", [])]
+            names = [option["$ref"].rpartition("/")[2] for option in options if "$ref" in option]
+            examples = [example for name in names for example in schemas[name].get("examples", [])]
             if examples and "examples" not in content and "example" not in content:
                 content["examples"] = {f"example-{i}": {"value": value} for i, value in enumerate(examples, 1)}

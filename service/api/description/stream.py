@@ -1,4 +1,4 @@
-"""The stream of an answer as OpenAPI 3.2 writes sequences: a list of events, their data as the JSON it holds."""
+"""The stream of an answer: the schema is that of one event, whose data is the JSON it holds."""
 
 from typing import Any
 
@@ -46,10 +46,9 @@ ANSWER_STREAM: dict[str, Any] = {
     "content": {
         "text/event-stream": {
             "schema": {
-                "type": "array",
-                "description": "Events in their order, each with the name of its kind and JSON as its data. A comment "
-                "line is sent whenever nothing else was for ten seconds.",
-                "items": {"oneOf": [_event(name, *rest) for name, rest in _DATA.items()]},
+                "description": "One of the events: the name of its kind, and JSON as its data. They come in the order "
+                "that is given here. A comment line is sent whenever nothing else was for ten seconds.",
+                "oneOf": [_event(name, *rest) for name, rest in _DATA.items()],
             },
             "examples": {"the end": {"value": _EXAMPLE}},
         }

@@ -8,7 +8,6 @@ from indexes.base import Metric
 from service.api.schemas.base import WHOLE, Finite, StrictBody, examples
 from service.api.schemas.index import IndexReply
 
-
 _DOCS = {
     "name": "docs",
     "embedding_model": "all-MiniLM-L6-v2",

@@ -47,7 +47,7 @@ class DocumentBody(StrictBody):
         description="Plain text or Markdown, not blank and without NUL.",
         json_schema_extra=described(settings={"maxLength": "limits.document_characters"}, pattern=NOT_BLANK_NO_NUL),
     )
-    metadata: Metadata = {}
+    metadata: Metadata = Field({})
     url: str | None = Field(
         None,
         max_length=_MAX_URL_CHARACTERS,

@@ -12,7 +12,7 @@ from service.api.schemas.explanation import Explanation
 
 MAX_TOP_K = 1000
 
-_CHUNK = {
+_CHUNK: dict[str, object] = {
     "id": "memo-1#0",
     "document_id": "memo-1",
     "title": "Memo",
