@@ -31,5 +31,7 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
 
 
 def complete(parameter: dict[str, Any]) -> dict[str, Any]:
-    """A parameter with what the table has of it; one it does not know is as it was."""
-    return parameter | (PATH_PARAMETERS.get(parameter["name"], {}) if parameter["in"] == "path" else {})
+    """A parameter with what the table has of it; one that says itself what it is, is as it was."""
+    if parameter["in"] != "path" or "description" in parameter:
+        return parameter
+    return parameter | PATH_PARAMETERS.get(parameter["name"], {})

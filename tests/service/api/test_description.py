@@ -82,7 +82,7 @@ def missing_of_parameter(parameter: Json) -> Iterator[str]:
     name = parameter["name"]
     if not parameter.get("description"):
         yield f"a description of {name}: in PATH_PARAMETERS (description/parameters.py), or Query(description=...)"
-    if "default" not in parameter["schema"] and "example" not in parameter:
+    if "example" not in parameter and not {"default", "examples"} & parameter["schema"].keys():
         yield f"an example of the parameter {name}"
 
 
