@@ -25,7 +25,8 @@ Mask = NDArray[np.bool_]
 # or the squared distance, negated.
 Metric = Literal["cosine", "ip", "l2"]
 
-TextFormat = Literal["text", "markdown"]
+# How a text is read: "paged" is plain text whose pages are separated by form feeds, as pdftotext writes them.
+TextFormat = Literal["text", "markdown", "paged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,12 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage of a document: ``text == document.text[start:end]``."""
+    """A passage of a document: ``text == document.text[start:end]``.
+
+    Attributes:
+        heading_path: headings above it, the outermost first.
+        page: of a paged text, counted from 1.
+    """
 
     document_id: str
     ordinal: int
