@@ -52,7 +52,11 @@ from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
 from service.ingest.mirror import Mirror
+from service.ingest.parsing.child_parsers import ChildParsers
+from service.ingest.parsing.fork_server_process import ForkServerProcess
+from service.ingest.parsing.kept_fork_server import KeptForkServer
 from service.ingest.purger import Purger
+from service.ingest.spool import Spool
 from service.ladder import Ladder
 from service.library import Library
 from service.llm_settings import LlmSettings
@@ -89,12 +93,14 @@ class Outside:
         embedder: the default one; None loads what the settings name, when the application starts.
         on_lost: called when the device is lost and the process should be started again.
         link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
+        fork_server: of the parsers, started already; None starts one when the first file comes.
         open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
     """
 
     embedder: Embedder | None = None
     on_lost: Callable[[], None] = lambda: None
     link: int | None = None
+    fork_server: ForkServerProcess | None = None
     open_gpus: OpenGpus = open_gpus
 
 
@@ -144,6 +150,7 @@ class _Construction:
         policy = await run_sync(index_policy, settings.index)
         catalog = await run_sync(Catalog, settings.data_dir, policy)
         self.stack.callback(catalog.close)
+        parsers = await self._parsers()
         models, engine = await self._models()
         hold, supervisions = BulkHold(), {name: Supervision() for name in settings.llm}
         managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
@@ -172,6 +179,8 @@ class _Construction:
             generators=generators,
             rag=self._rag(library, embedders, generators, maintenance),
             ingestor=ingestor,
+            parsers=parsers,
+            spool=await run_sync(Spool, settings.data_dir),
             maintenance=maintenance,
             reembedder=await self.stack.enter_async_context(reembedder),
             operator=self.stack.enter_context(operator),
@@ -180,6 +189,12 @@ class _Construction:
                 models.infos(), library, Placed(policy.device, policy.memory_there), cache, settings.llm, gpus
             ),
         )
+
+    async def _parsers(self) -> ChildParsers:
+        settings, metrics = self.settings, self.metrics.parsing
+        server = KeptForkServer(self.outside.fork_server, on_start=metrics.starts.inc)
+        await self.stack.enter_async_context(server)
+        return ChildParsers(server, settings.parsing, settings.limits.document_characters, metrics)
 
     async def _models(self) -> tuple[LoadedModels, Engine]:
         """Loaded on the device thread, which stays theirs."""

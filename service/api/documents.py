@@ -23,10 +23,9 @@ from service.api.schemas.documents import (
     DocumentReply,
     StoredDocument,
 )
-from service.api.services import ServicesOf
+from service.api.services import Services, ServicesOf
 from service.errors import InvalidRequestError
 from service.ingest.ingestor import NewDocument
-from service.ingest.loaders import load_file
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
@@ -77,7 +76,7 @@ async def put_document(
 ) -> DocumentReply:
     """Insert or replace a document. When this replies it is durable and searchable."""
     ingestor = services.ingestor
-    document = await asyncio.to_thread(ingestor.prepare, await _read_document(document_id, request))
+    document = await asyncio.to_thread(ingestor.prepare, await _read_document(document_id, request, services))
     written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller_of(request)))
     response.status_code = 201 if written.status == "created" else 200
     return DocumentReply(id=written.id, status=written.status, index_version=written.index_version)
@@ -125,12 +124,12 @@ async def delete_documents(collection: str, body: DeleteBody, services: Services
     return DeletedDocument(deleted=deleted, index_version=version)
 
 
-async def _read_document(document_id: str, request: Request) -> NewDocument:
+async def _read_document(document_id: str, request: Request, services: Services) -> NewDocument:
     match media_type.media_type_of(request):
         case media_type.JSON:
             return await asyncio.to_thread(_from_json, document_id, await request.body())
         case media_type.FORM:
-            return await _from_form(document_id, request)
+            return await _from_form(document_id, request, services)
         case other:
             raise media_type.unsupported(other, media_type.JSON, media_type.FORM)
 
@@ -143,7 +142,7 @@ def _from_json(document_id: str, raw: bytes) -> NewDocument:
     return NewDocument(document_id, body.text, body.title, body.metadata, body.url)
 
 
-async def _from_form(document_id: str, request: Request) -> NewDocument:
+async def _from_form(document_id: str, request: Request, services: Services) -> NewDocument:
     async with request.form(max_files=1, max_fields=8) as form:
         unknown = sorted(set(form) - {"file", "title", "metadata", "url"})
         if unknown:
@@ -153,11 +152,12 @@ async def _from_form(document_id: str, request: Request) -> NewDocument:
             raise InvalidRequestError("the form has no file in its field 'file'", param="file")
         fields = {name: form[name] for name in ("title", "url") if name in form}
         raw = {**fields, "text": "", "metadata": _form_metadata(form.get("metadata"))}
-        loaded = await asyncio.to_thread(load_file, file.filename or document_id, await file.read())
-    try:
-        body = DocumentBody.model_validate(raw)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
+        try:
+            body = DocumentBody.model_validate(raw)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from None
+        async with services.spool.kept(file.file) as path:
+            loaded = await services.parsers.parse(file.filename or document_id, path)
     return NewDocument(
         document_id, loaded.text, body.title or loaded.title, body.metadata, body.url, format=loaded.format
     )

@@ -42,6 +42,7 @@ async def status(services: ServicesOf) -> dict[str, Any]:
         "generators": {name: generator.describe() for name, generator in services.generators.items()},
         "default_llm": services.settings.default_llm,
         "degraded": await _degraded(services),
+        "parsing": services.parsers.describe(),
         "supervision": services.supervised.describe(),
         "maintenance_running": services.maintenance.is_running,
         "collections": await _collections(services),

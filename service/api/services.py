@@ -10,6 +10,8 @@ from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
+from service.ingest.parsing.child_parsers import ChildParsers
+from service.ingest.spool import Spool
 from service.library import Library
 from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger
@@ -35,6 +37,8 @@ class Services:
     generators: Mapping[str, Generator]
     rag: Rag
     ingestor: Ingestor
+    parsers: ChildParsers
+    spool: Spool
     maintenance: Maintenance
     reembedder: Reembedder
     operator: Operator
