@@ -27,6 +27,7 @@ Metric = Literal["cosine", "ip", "l2"]
 
 # How a text is read: "paged" is plain text whose pages are separated by form feeds, as pdftotext writes them.
 TextFormat = Literal["text", "markdown", "paged"]
+PAGE_BREAK = "\f"
 
 
 @dataclass(frozen=True, slots=True)

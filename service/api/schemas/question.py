@@ -103,6 +103,8 @@ class CitationReply(BaseModel):
     answer_start: int
     answer_end: int
     quote: str
+    page: int | None = Field(description="Of a document that has pages, counted from 1.")
+    heading_path: list[str] = Field(description="Headings above it, the outermost first.")
 
     @classmethod
     def of(cls, citation: Citation) -> Self:

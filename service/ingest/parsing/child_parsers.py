@@ -21,7 +21,7 @@ from service.ingest.parsing.kept_fork_server import KeptForkServer
 from service.ingest.parsing.limits import ParseLimits
 from service.ingest.parsing.messages import BrokenMessageError, Conversation, Refused, Request, Text
 from service.ingest.parsing.running_parse import RunningParse
-from service.settings import ParsingSettings
+from service.parsing_settings import ParsingSettings
 from service.telemetry.parsing import ParsingMetrics
 
 _FREE_WITHIN_S = 120.0

@@ -118,7 +118,7 @@ def address_space_bytes() -> int:
 
 
 def _every_right(version: int) -> bytes:
-    """struct landlock_ruleset_attr with all that this version of Landlock can deny."""
+    """All that this version of Landlock can deny, as a struct landlock_ruleset_attr."""
     file_rights = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)
     attributes = [(1 << file_rights) - 1, 0b11, 0b11]  # files; TCP bind and connect; abstract sockets and signals
     known = 1 if version < 4 else 2 if version < 6 else 3  # noqa: PLR2004  versions that added one
