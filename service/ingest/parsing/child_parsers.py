@@ -102,7 +102,7 @@ class ChildParsers:
 
     async def _parsed(self, name: str, raw: Path) -> LoadedText:
         server = await self._server.running()
-        file = await asyncio.to_thread(os.open, raw, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        file = os.open(raw, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # at once; of a thread, a cancel would lose it
         try:
             with RunningParse(server, Request(name, self._limits), file) as parse:
                 conversation = await parse.conversation(self._seconds)

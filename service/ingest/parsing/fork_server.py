@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Sequence
+import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
@@ -50,6 +50,7 @@ class ForkServer:
         self._read = read
         self._selector = selectors.PollSelector()
         self._address_space = 0
+        self._children: set[_Child] = set()
 
     def run(self) -> None:
         """Load, confine, say hello, serve; returns when the server has gone."""
@@ -76,7 +77,7 @@ class ForkServer:
             return self._take()
         if ready == child.end:
             self._bury(child)
-        elif self._selector.get_map().get(child.stream):
+        elif child in self._children:  # it may have been buried a moment ago
             self._hang_up(child)
         return True
 
@@ -87,7 +88,8 @@ class ForkServer:
         stream, file = descriptors
         try:
             self._fork(Request.decoded(data), stream, file)
-        except OSError:  # no process or no memory for one: the stream closes without a word, which says so
+        except OSError as error:  # the stream closes without a word, which says so to the server
+            sys.stderr.write(f"the parsers' fork server cannot start a process: {error}\n")
             os.close(stream)
         finally:
             os.close(file)
@@ -99,6 +101,7 @@ class ForkServer:
         if pid == 0:
             live(Birth(parent, stream, file, self._address_space), request, self._read)
         child = _Child(pid, os.pidfd_open(pid), socket.socket(fileno=stream))
+        self._children.add(child)
         self._selector.register(child.end, selectors.EVENT_READ, child)
         self._selector.register(child.stream, selectors.EVENT_READ, child)
 
@@ -109,6 +112,7 @@ class ForkServer:
 
     def _bury(self, child: _Child) -> None:
         _, status = os.waitpid(child.pid, 0)
+        self._children.remove(child)
         self._selector.unregister(child.end)
         os.close(child.end)
         with suppress(KeyError):
@@ -119,12 +123,8 @@ class ForkServer:
         child.stream.close()
 
     def _kill_all(self) -> None:
-        for child in _running(list(self._selector.get_map().values())):
+        for child in self._children:
             _kill(child)
-
-
-def _running(keys: Sequence[selectors.SelectorKey]) -> list[_Child]:
-    return [key.data for key in keys if key.data and key.fileobj == key.data.end]
 
 
 def _kill(child: _Child) -> None:

@@ -77,9 +77,9 @@ class RunningParse:
             data, descriptors, _, _ = socket.recv_fds(self._stream, _PIECE, 1)
         except (TimeoutError, OSError) as error:
             raise ParserUnavailableError(f"no parser process was started: {error}") from None
-        if not descriptors:
+        if not data:
             raise ParserUnavailableError("no parser process could be started")
-        self._child = descriptors[0]
+        self._child = descriptors[0] if descriptors else None  # without one it died before it could say a word
         self._said += data
 
     async def _listen(self) -> None:

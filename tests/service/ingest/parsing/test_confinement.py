@@ -1,5 +1,6 @@
 """A parser that was taken over reaches nothing and nobody."""
 
+import asyncio
 import os
 import re
 import socket
@@ -76,16 +77,13 @@ def test_limits_are_not_raised(hostile: Any) -> None:  # noqa: ANN401
 
 def test_limits_and_privileges_of_a_child(hostile: Any) -> None:  # noqa: ANN401
     async def looked() -> tuple[str, str]:
-        import asyncio  # noqa: PLC0415
-
         task = asyncio.create_task(hostile.parsers().parse("a.txt", hostile.raw(b"hang")))
         while not (children := hostile_children(server.pid)):  # noqa: ASYNC110  nobody says so
             await asyncio.sleep(0.01)
         limits, status = "", ""
         while "Max file size             0 " not in limits:  # until it has confined itself
             await asyncio.sleep(0.01)
-            limits = Path(f"/proc/{children[0]}/limits").read_text()
-            status = Path(f"/proc/{children[0]}/status").read_text()
+            limits, status = (process_file(children[0], name) for name in ("limits", "status"))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return limits, status
@@ -96,6 +94,10 @@ def test_limits_and_privileges_of_a_child(hostile: Any) -> None:  # noqa: ANN401
         assert re.search(rf"^Max {name}\s+{value} ", limits, re.M), name
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.M)
     assert re.search(r"^CapEff:\s+0+$", status, re.M)
+
+
+def process_file(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
 
 
 def hostile_children(pid: int) -> list[int]:

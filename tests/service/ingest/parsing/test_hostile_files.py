@@ -62,11 +62,9 @@ def test_an_archive_whose_directory_lies(parsing: Any, docx: Callable[..., bytes
 
 
 def test_what_expands_within_the_limit_but_not_within_memory(parsing: Any, docx: Callable[..., bytes]) -> None:  # noqa: ANN401
-    body = "<w:p><w:r><w:t>x</w:t></w:r></w:p>" * 400_000
-    with pytest.raises(
-        DocumentTooLargeError, match=r"takes more than 134217728 bytes to read \(parsing.memory_bytes\)"
-    ):
-        parsing.parse("a.docx", docx(body), memory_bytes=128 * MIB)
+    body = "<w:p><w:r><w:t>x</w:t></w:r></w:p>" * 200_000
+    with pytest.raises(DocumentTooLargeError, match=r"takes more than \d+ bytes to read \(parsing.memory_bytes\)"):
+        parsing.parse("a.docx", docx(body), memory_bytes=64 * MIB)
 
 
 def test_too_many_members(parsing: Any, docx: Callable[..., bytes]) -> None:  # noqa: ANN401
@@ -153,7 +151,7 @@ def test_a_pdf_of_many_pages(parsing: Any, pdf: Callable[..., bytes]) -> None:  
 def test_text_beyond_the_limit(parsing: Any, pdf: Callable[..., bytes], docx: Callable[..., bytes], name: str) -> None:  # noqa: ANN401
     words = "some words " * 20
     data = {
-        "a.pdf": pdf([words] * 10),
+        "a.pdf": pdf(["\n".join(["some words"] * 20)] * 10),
         "a.docx": docx(f"<w:p><w:r><w:t>{words * 10}</w:t></w:r></w:p>"),
     }.get(name, words.encode() * 10)
     with pytest.raises(DocumentTooLargeError, match="more than 1000 characters of text"):
@@ -180,7 +178,9 @@ LOOPS: dict[str, list[bytes]] = {
         b"<</Type/ObjStm/N 1/First 4/Extends 5 0 R/Length 5 0 R>>stream\n5 0 5 0 R\nendstream",
     ],
     "arrays within arrays": [ROOT, PAGES, PAGE, b"<<>>", b"[" * 300_000],
-    "operators within operators": [ROOT, PAGES, PAGE, b"<<>>", b"<</Length 600000>>stream\n" + b"q " * 300_000 + b"\nendstream"],
+    "states within states": [
+        ROOT, PAGES, PAGE, b"<<>>", b"<</Length 600000>>stream\n%b\nendstream" % (b"q " * 300_000),
+    ],
 }  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def test_damaged_files_are_read_or_refused(
 ) -> None:
     good = {"pdf": pdf(["one", "two"], "A title"), "docx": docx("<w:p><w:r><w:t>text</w:t></w:r></w:p>", "A title")}
     data = good.get(suffix, b"<title>t</title>\n# Heading\n\ntext & more\n")
-    rng = random.Random(SEED)
+    rng = random.Random(SEED)  # noqa: S311  for damage that can be made again
     descriptors = len(os.listdir("/proc/self/fd"))
     for _ in range(25):
         outcome(parsing, f"a.{suffix}", mutated(rng, data), cpu_seconds=5)
