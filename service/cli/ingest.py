@@ -25,7 +25,7 @@ Source = FileSource | BatchSource
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: text, Markdown, HTML, JSONL.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: PDF, DOCX, text, Markdown, HTML, JSONL.")],
     collection: CollectionOption = "default",
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
