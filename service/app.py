@@ -24,9 +24,11 @@ from service.api import (
     admin,
     aliases,
     batch,
+    chat,
     collections,
     documents,
     embeddings,
+    model_list,
     operations,
     problems,
     question,
@@ -130,7 +132,8 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
+    openai = (chat, embeddings, model_list)
+    for module in (question, *openai, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
         app.include_router(module.router)
     return app
 

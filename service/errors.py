@@ -60,6 +60,8 @@ class ParserUnavailableError(QuarryError):
 class ModelNotServedError(QuarryError):
     """A model that this server does not serve."""
 
+    param = "model"
+
 
 class TooManyInputsError(QuarryError):
     """A request with more inputs than are taken at a time."""

@@ -13,15 +13,30 @@ from service.api.schemas.explanation import Explanation
 MAX_TOP_K = 1000
 
 
-class RetrievalBody(StrictBody):
-    """Where to look, and for how much."""
+class RetrievalOptions(StrictBody):
+    """How much to look for, and how."""
 
-    collection: str = Field("default", description="Name of the collection.")
     top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
     filters: dict[str, Any] | None = Field(None, description=FILTERS)
     deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
     explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
+
+
+class AnswerOptions(StrictBody):
+    """Who answers, and what becomes of what fails."""
+
+    rewrite: bool | None = Field(
+        None, description="Search for what the last message means in the conversation; null takes the server's default."
+    )
+    llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
+    on_failure: Literal["degrade", "fail"] = "degrade"
+
+
+class RetrievalBody(RetrievalOptions):
+    """Where to look, and for how much."""
+
+    collection: str = Field("default", description="Name of the collection.")
 
 
 class SearchBody(RetrievalBody):
@@ -30,22 +45,17 @@ class SearchBody(RetrievalBody):
     query: str = Field(min_length=1, description="The question or search text.")
 
 
-class QueryBody(RetrievalBody):
+class QueryBody(AnswerOptions, RetrievalBody):
     """A question to answer, alone or as the last message of a conversation."""
 
     query: str | None = Field(None, min_length=1, description="The question, if not `messages`.")
     messages: list[MessageBody] | None = Field(
         None, min_length=1, description="The conversation, oldest first; its last message is the user's question."
     )
-    rewrite: bool | None = Field(
-        None, description="Search for what the last message means in the conversation; null takes the server's default."
-    )
     generate: bool = Field(True, description="False returns the chunks without an answer.")
-    llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
     max_tokens: int | None = Field(None, ge=1, le=32_768)
     temperature: Finite | None = Field(None, ge=0, le=2)
     stream: bool = Field(False, description="Server-sent events instead of one JSON object.")
-    on_failure: Literal["degrade", "fail"] = "degrade"
 
     @model_validator(mode="after")
     def _asks_once(self) -> Self:
@@ -122,20 +132,25 @@ class SearchReply(BaseModel):
     explain: Explanation | None
 
 
-class QueryReply(BaseModel):
-    """An answer with what it rests on."""
+class AnswerReply(BaseModel):
+    """What an answer rests on, and how it was made."""
 
-    id: str
-    answer: str | None
     status: Literal["ok", "partial", "no_answer"]
     no_answer_reason: str | None
-    finish_reason: str | None = Field(description="`stop`, or `length` of an answer that was ended by max_tokens.")
     citations: list[CitationReply]
     chunks: list[ChunkReply]
     searched: str = Field(description="The text that was searched for.")
-    usage: dict[str, int]
     llm_timings_ms: dict[str, float] = Field(description="As the language model's server has them, where it says.")
     timings_ms: dict[str, float]
     degraded: list[str]
     index_version: int
     explain: Explanation | None
+
+
+class QueryReply(AnswerReply):
+    """An answer with what it rests on."""
+
+    id: str
+    answer: str | None
+    finish_reason: str | None = Field(description="`stop`, or `length` of an answer that was ended by max_tokens.")
+    usage: dict[str, int]
