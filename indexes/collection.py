@@ -291,6 +291,7 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
             generation = read_store(store, spec, saved.ids)
             return View(generation.rows, generation.attributes, saved.sealed, version), damage
         except (SnapshotError, UnknownRowError) as error:
+            snapshots.distrust(loaded.name)
             damage.append(str(error))
     generation = read_store(store, spec)
     return View(generation.rows, generation.attributes, None, version), damage

@@ -23,8 +23,8 @@ def list_(url: UrlOption = DEFAULT_URL, key: KeyOption = None, json: JsonOption 
         return
     for entry in reply["data"]:
         out.print(f"{entry['name']}: {entry['documents']} documents, {entry['chunks']} chunks", markup=False)
-    for said in reply["unavailable"]:
-        err.print(f"cannot be read: {said}", style="yellow", markup=False)
+    for name, reason in reply["unavailable"].items():
+        err.print(f"{name} cannot be read: {reason}", style="yellow", markup=False)
 
 
 @app.command()

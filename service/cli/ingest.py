@@ -41,9 +41,7 @@ def ingest(
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
     wait_ready: Annotated[float, typer.Option(help="Seconds to wait for the server to be ready.")] = 0.0,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print what became of the documents as one JSON object.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what became of them as one JSON object.")] = False,
 ) -> None:
     """Put documents into a collection; returns when every one of them is searchable."""
     try:

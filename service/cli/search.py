@@ -28,9 +28,7 @@ def search(
     top_k: TopKOption = 10,
     filters: FiltersOption = None,
     boost: BoostOption = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Have the reply say how it was found; for --json.")
-    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="With --json: also how it was found.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")] = False,
 ) -> None:
     """Find the chunks nearest to a text, without an answer."""
