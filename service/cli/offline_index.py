@@ -68,8 +68,8 @@ class OfflineIndex:
         if was_sealed and len(state.segments) == 1:
             err.print(
                 f"{self._name}: IVF-PQ no longer covers any row: {state.chunks} chunks are fewer than the "
-                f"{state.seal_rows} from where on these settings seal (index.seal_rows). Searches are exact until a server "
-                "seals them; give the server's --config to keep to its settings.",
+                f"{state.seal_rows} from where on these settings seal (index.seal_rows). Searches are exact until a "
+                "server seals them; give the server's --config to keep to its settings.",
                 style="yellow",
                 markup=False,
             )

@@ -1,4 +1,4 @@
-"""The page of the command line, made from the commands' own help: ``python -m service.cli.reference > docs/cli.md``."""
+"""The page of the command line, made from the commands' own help: ``make docs`` writes it."""
 
 import typer
 from typer.cli import get_docs_for_click
@@ -19,7 +19,8 @@ errors go to stderr, so `quarry ask --json ... | jq` sees the reply alone. `quar
 {"collection": "mine", "outcomes": {"created": 2, "failed": 1}, "failures": ["a.txt: ..."], "not_read": ["a.bin"]}
 ```
 
-An error is one line: `quarry: ` with the status and the detail of the API's problem, and what to do where that helps.
+An error is one line: `quarry: ` with the status and the detail of the API's problem, and what to do where that
+helps.
 
 | exit code | |
 |---|---|

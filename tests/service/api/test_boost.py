@@ -28,7 +28,7 @@ def api(open_api: OpenApi) -> Any:  # noqa: ANN401  an iterator
     """Sixty near documents from a forum, and one far from a handbook."""
     with open_api() as client:
         documents = [(f"f{i}", f"Bees honey hive {i}.", "forum") for i in range(ROWS)]
-        documents.append(("h", "Bees sleep through every winter night.", "handbook"))
+        documents.append(("h", "Bees rest in winter.", "handbook"))
         lines = [f'{{"id": "{i}", "text": "{t}", "metadata": {{"source": "{s}"}}}}' for i, t, s in documents]
         headers = {"content-type": "application/x-ndjson"}
         sent = client.post("/v1/collections/docs/documents:batch", content="\n".join(lines), headers=headers)
