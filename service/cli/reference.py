@@ -9,8 +9,8 @@ _PREFACE = """\
 # The command line
 
 Made from the commands' own help by `make docs`. A command is a thin client of the [HTTP API](api.md) of the server at
-`--url`. `quarry index` and `quarry backup` work without one too, on the directory given by `--data-dir`, which no server
-may be using; `quarry restore` works only so.
+`--url`. `quarry index` and `quarry backup` work without one too, on the directory given by `--data-dir`, which no
+server may be using; `quarry restore` works only so.
 
 With `--json` a command prints one JSON object on stdout, that of the API where there is one. Progress, warnings and
 errors go to stderr, so `quarry ask --json ... | jq` sees the reply alone. `quarry ingest --json` prints
@@ -25,11 +25,11 @@ helps.
 | exit code | |
 |---|---|
 | 0 | done; of `ask` also where the documents have no answer |
-| 1 | refused, failed or not reachable; a document of `ingest` failed, `index verify` or `doctor` found something wrong |
+| 1 | refused, failed or not reachable; a document of `ingest` failed; `index verify` or `doctor` found a fault |
 | 2 | the command line is wrong; of `plan`, it does not fit |
 
-`ask` prints the answer as it is written, then its sources with title, headings and page. If the stream breaks off, what
-came of the answer stays on stdout and the exit code is 1.
+`ask` prints the answer as it is written, then its sources with title, headings and page. If the stream breaks off,
+what came of the answer stays on stdout and the exit code is 1.
 
 """
 
