@@ -72,6 +72,8 @@ def made(clustered: Callable[[int, int, int], Vectors], metric: Metric, sealed: 
     ordinals = np.array([attributes.append(metadata(row)) for row in range(ROWS)])
     rows.append(np.arange(1, ROWS + 1), ordinals, vectors, version=1)
     rows.kill(range(1, ROWS + 1, 4), version=2)
+    # A write that a search at this version does not see, however near and boosted it is.
+    rows.append(np.arange(ROWS + 1, ROWS + 51), ordinals[:50], vectors[:50], version=VERSION + 1)
     index = Sealed(*train_for(vectors[:sealed], metric, 0.99)) if sealed else None
     return Made(View(rows, attributes, index, version=VERSION), vectors, metric)
 
