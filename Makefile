@@ -16,7 +16,7 @@ EXAMPLES ?= 10000
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test leak-test check fmt peers bench-gpu clean
+.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test leak-test check fmt docs peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ check: $(VENV)/dev.stamp ## Format, lint, types and the directions of the archit
 fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/dev.stamp ## Write the pages that are made from the program
+	$(BIN)/python -m service.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load; ARGS=--help lists its options
 	$(BIN)/python -m loadtests.peers $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL)) $(ARGS)

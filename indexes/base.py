@@ -78,7 +78,8 @@ class Hit:
 
     Attributes:
         score: what the hits are ordered by.
-        scores: by retriever; ``vector`` is the cosine, whatever the metric.
+        scores: by retriever; ``vector`` is the cosine, whatever the metric; ``boost``, where the search had boosts, the
+            weight that ``score`` has in it.
         score_per_cosine: what a cosine higher by one adds to ``score`` at the same lengths of chunk and query.
     """
 
@@ -88,6 +89,19 @@ class Hit:
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
     score_per_cosine: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """Documents that are to come earlier.
+
+    Attributes:
+        filter: what their metadata passes.
+        weight: cosine that each of their chunks is given in the order of the hits, above 0.
+    """
+
+    filter: Filter
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,7 @@ class SearchParams:
         refine: candidates rescored exactly for each hit wanted; None takes what the recall curve chose.
         filter: what the metadata of a hit's document must match.
         explain: also say which candidates are no hits, and why.
+        boosts: of those whose filter a document passes, the greatest weight counts.
     """
 
     top_k: int = 10
@@ -109,3 +124,4 @@ class SearchParams:
     refine: int | None = None
     filter: Filter | None = None
     explain: bool = False
+    boosts: tuple[Boost, ...] = ()

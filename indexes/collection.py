@@ -1,14 +1,16 @@
 """Collection: a store and what is derived from it. Upsert, delete, search."""
 
 import itertools
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
+from indexes.boosting import boosted
 from indexes.erasure import Proof, needles_in
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, SnapshotError, UnknownRowError
 from indexes.filters import Filter
@@ -59,6 +61,7 @@ class Searched:
         dropped: the best candidates that are no hits, if the search asked to be explained.
         deleted: candidates that were deleted, likewise.
         filtered: candidates of documents that fail the filter, likewise.
+        boost_s: seconds that the searches of boosts took, beside the plain one.
     """
 
     hits: Sequence[Hit]
@@ -69,6 +72,7 @@ class Searched:
     dropped: Sequence[DroppedChunk] = ()
     deleted: int = 0
     filtered: int = 0
+    boost_s: float = 0.0
 
 
 class Collection:
@@ -183,11 +187,15 @@ class Collection:
         query = self._checked(query[None], "query")[0]
         # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
         with pinned(self._store, self._live) as (snapshot, view):
-            found = nearest(view, snapshot.version, query, params)
+            found = plain = nearest(view, snapshot.version, query, params)
+            start = time.perf_counter()
+            if params.boosts:
+                found = boosted(view, snapshot.version, query, params, plain)
+            boost_s = time.perf_counter() - start
             wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.omissions.dropped)]
             stored = snapshot.chunks(wanted)
-        self.upkeep.shadow.offer(view, snapshot.version, query, params, found.rows)
-        return _searched(found, stored, snapshot.version)
+        self.upkeep.shadow.offer(view, snapshot.version, query, params, plain.rows)
+        return replace(_searched(found, stored, snapshot.version), boost_s=boost_s)
 
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""
@@ -283,6 +291,7 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
             generation = read_store(store, spec, saved.ids)
             return View(generation.rows, generation.attributes, saved.sealed, version), damage
         except (SnapshotError, UnknownRowError) as error:
+            snapshots.distrust(loaded.name)
             damage.append(str(error))
     generation = read_store(store, spec)
     return View(generation.rows, generation.attributes, None, version), damage
@@ -290,8 +299,7 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
 
 def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> Searched:
     """Whatever an index claims, text that the store no longer has is never returned."""
-    columns = (found.rows.tolist(), found.scores.tolist(), found.cosines.tolist(), found.per_cosine.tolist())
-    hits = [_hit(stored[row], *numbers) for row, *numbers in zip(*columns, strict=True) if row in stored]
+    hits = [_hit(found, place, stored[row]) for place, row in enumerate(found.rows.tolist()) if row in stored]
     omissions = found.omissions
     return Searched(
         hits=hits,
@@ -305,8 +313,12 @@ def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> 
     )
 
 
-def _hit(stored: StoredChunk, score: float, cosine: float, per_cosine: float) -> Hit:
-    return Hit(stored.chunk, stored.title, stored.url, score, {"vector": cosine}, per_cosine)
+def _hit(found: Found, place: int, stored: StoredChunk) -> Hit:
+    scores = {"vector": float(found.cosines[place])}
+    if len(found.weights):
+        scores["boost"] = float(found.weights[place])
+    score, per_cosine = float(found.scores[place]), float(found.per_cosine[place])
+    return Hit(stored.chunk, stored.title, stored.url, score, scores, per_cosine)
 
 
 def _dropped(lost: Dropped, stored: StoredChunk) -> DroppedChunk:

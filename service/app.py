@@ -161,7 +161,7 @@ class _Construction:
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
         embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
         library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
-        maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold))
+        maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
         document_embedder, mirror = self.stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
         ingestor = self.stack.enter_context(
             Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
@@ -263,6 +263,5 @@ def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
         _log.error("%s", error)
         return
     for collection in collections:
-        for trouble in collection.upkeep.trouble:
-            _log.warning("collection %s: %s", name, trouble)
+        maintenance.report_damage(name, collection)
         maintenance.notify(collection)

@@ -11,7 +11,15 @@ from service.api.context import timings_of
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas.explanation import Explanation
-from service.api.schemas.question import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
+from service.api.schemas.question import (
+    ChunkReply,
+    CitationReply,
+    QueryBody,
+    QueryReply,
+    SearchBody,
+    SearchReply,
+    WarningReply,
+)
 from service.api.services import ServicesOf
 from service.api.sse import EventStream, event
 from service.errors import InvalidRequestError
@@ -28,6 +36,7 @@ async def search(body: SearchBody, request: Request, services: ServicesOf) -> Se
     return SearchReply(
         id=_id(),
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
+        warnings=WarningReply.all_of(retrieval.query),
         timings_ms=timings_of(request).milliseconds(),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
@@ -63,6 +72,7 @@ def reply_of(question: Question, retrieval: Retrieval, answer: Answer | None) ->
         llm_timings_ms=dict(answer.llm_timings_ms) if answer else {},
         timings_ms=question.timings.milliseconds(),
         degraded=list(degraded),
+        warnings=WarningReply.all_of(retrieval.query),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
     )
@@ -99,6 +109,7 @@ def opening_of(question: Question, retrieval: Retrieval) -> dict[str, object]:
         "id": _id(),
         "chunks": [ChunkReply.of(hit).model_dump() for hit in retrieval.hits],
         "searched": retrieval.text,
+        "warnings": [warning.model_dump() for warning in WarningReply.all_of(retrieval.query)],
         "timings_ms": question.timings.milliseconds(),
         "index_version": retrieval.index_version,
         "explain": explained and explained.model_dump(),
@@ -120,7 +131,7 @@ def closing_of(answer: Answer, question: Question) -> dict[str, object]:
 
 
 def _explained(question: Question, retrieval: Retrieval) -> Explanation | None:
-    return Explanation.of(retrieval) if question.params.explain else None
+    return Explanation.of(retrieval, len(question.params.boosts)) if question.params.explain else None
 
 
 def _id() -> str:

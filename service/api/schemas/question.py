@@ -1,16 +1,36 @@
 """Questions and searches, and what they find."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from indexes.base import Hit
+from indexes.errors import InvalidFilterError
+from indexes.filters import parse_filter
 from service.answer import Citation
 from service.api.schemas.base import FILTERS, Finite, StrictBody
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.explanation import Explanation
+from service.question import ReadQuery
 
 MAX_TOP_K = 1000
+# Each is a search of its own.
+MAX_BOOSTS = 8
+
+
+def _filter(raw: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parse_filter(raw)
+    except InvalidFilterError as error:
+        raise ValueError(str(error)) from None
+    return raw
+
+
+class BoostBody(StrictBody):
+    """Documents that are to come earlier."""
+
+    filter: Annotated[dict[str, Any], AfterValidator(_filter)] = Field(description=FILTERS)
+    weight: Finite = Field(gt=0, le=1, description="Cosine that their chunks are given in the order of the hits.")
 
 
 class RetrievalOptions(StrictBody):
@@ -19,6 +39,9 @@ class RetrievalOptions(StrictBody):
     top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
     filters: dict[str, Any] | None = Field(None, description=FILTERS)
+    boost: list[BoostBody] = Field(
+        [], max_length=MAX_BOOSTS, description="Of those whose filter a document passes, the greatest weight counts."
+    )
     deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
     explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
 
@@ -81,7 +104,9 @@ class ChunkReply(BaseModel):
     page: int | None
     heading_path: list[str]
     score: float
-    scores: dict[str, float]
+    scores: dict[str, float] = Field(
+        description="`vector`: the cosine; `boost`: the weight that `score` has in it, where the request has boosts."
+    )
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
@@ -122,11 +147,27 @@ class CitationReply(BaseModel):
         return cls.model_validate(citation, from_attributes=True)
 
 
+class WarningReply(BaseModel):
+    """What the caller should know of a reply that is whole all the same."""
+
+    code: Literal["query_truncated"]
+    message: str
+
+    @classmethod
+    def all_of(cls, query: ReadQuery) -> list[Self]:
+        """About a query."""
+        if not query.is_truncated:
+            return []
+        said = f"the query has {query.tokens} tokens; the embedding model read the first {query.limit}"
+        return [cls(code="query_truncated", message=said)]
+
+
 class SearchReply(BaseModel):
     """Chunks, best first."""
 
     id: str
     chunks: list[ChunkReply]
+    warnings: list[WarningReply]
     timings_ms: dict[str, float]
     index_version: int
     explain: Explanation | None
@@ -139,10 +180,11 @@ class AnswerReply(BaseModel):
     no_answer_reason: str | None
     citations: list[CitationReply]
     chunks: list[ChunkReply]
-    searched: str = Field(description="The text that was searched for.")
+    searched: str = Field(description="The text that was searched for, as the embedding model was given it.")
     llm_timings_ms: dict[str, float] = Field(description="As the language model's server has them, where it says.")
     timings_ms: dict[str, float]
     degraded: list[str]
+    warnings: list[WarningReply]
     index_version: int
     explain: Explanation | None
 
