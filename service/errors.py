@@ -4,6 +4,9 @@ QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
 ├── EmptyDocumentError         a document without a single word
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
+├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
+├── DocumentTooLargeError      a file that expands to more, or takes more, than a limit
+├── ParserUnavailableError     nothing could be started to read a file
 ├── ModelNotServedError        a model that this server does not serve
 ├── TooManyInputsError         more inputs than are taken at a time
 ├── OverloadedError            this server's queue is full
@@ -40,6 +43,18 @@ class EmptyDocumentError(QuarryError):
 
 class UnsupportedMediaTypeError(QuarryError):
     """A file of a kind, or with bytes, that cannot be read as text."""
+
+
+class UnreadableDocumentError(QuarryError):
+    """A file of a known kind that is damaged or encrypted, or whose text cannot be read."""
+
+
+class DocumentTooLargeError(QuarryError):
+    """A file that expands to more, or takes more to read, than the limit that the message names."""
+
+
+class ParserUnavailableError(QuarryError):
+    """Nothing could be started to read a file; it says nothing about the file, and may be tried again."""
 
 
 class ModelNotServedError(QuarryError):
