@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.settings_group import Group
 
@@ -197,6 +198,7 @@ class Settings(BaseSettings):
     llm: dict[str, LlmSettings] = {}
     budgets: BudgetSettings = BudgetSettings()
     limits: LimitSettings = LimitSettings()
+    jobs: JobSettings = JobSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

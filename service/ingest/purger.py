@@ -11,7 +11,8 @@ from indexes.errors import StoreUnavailableError
 from indexes.filters import Filter
 from indexes.names import check_document_id
 from indexes.reembeddings import Route
-from service.ingest.mirror import Mirror, MovedError, Place
+from service.ingest.mirror import Mirror, MovedError
+from service.ingest.place import Place
 
 # Commits that wait for the same fsync.
 _CONCURRENT_DELETES = 8
