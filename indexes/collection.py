@@ -141,9 +141,7 @@ class Collection:
         if self._store.content_hash(document_id) != content_hash:
             return False
         confirm = self._store.confirm
-        work = partial(
-            confirm, document_id=document_id, content_hash=content_hash, seq=seq, source_hash=source_hash
-        )
+        work = partial(confirm, document_id=document_id, content_hash=content_hash, seq=seq, source_hash=source_hash)
         return self._writer.write(self._store.database, work).outcome == "unchanged"
 
     def confirm_source(self, document_id: str, source_hash: bytes, seq: int) -> bool:

@@ -27,6 +27,7 @@ from service.api import (
     collections,
     documents,
     embeddings,
+    jobs,
     operations,
     problems,
     question,
@@ -51,7 +52,15 @@ from service.generators import Generators
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
+from service.ingest.jobs.board import JobBoard
+from service.ingest.jobs.intake import Intake
+from service.ingest.jobs.job_purge import LiveJobPurge
+from service.ingest.jobs.runner import JobRunner
+from service.ingest.jobs.store import FOLDER, JobStore, open_or_set_aside
+from service.ingest.jobs.taking_up import has_its_collection, take_up
+from service.ingest.jobs.work import JobWork
 from service.ingest.mirror import Mirror
+from service.ingest.parser import InProcessParser
 from service.ingest.purger import Purger
 from service.ladder import Ladder
 from service.library import Library
@@ -124,7 +133,19 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, embeddings, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
+    for module in (
+        question,
+        embeddings,
+        rerank,
+        documents,
+        batch,
+        jobs,
+        collections,
+        aliases,
+        upkeep,
+        operations,
+        admin,
+    ):
         app.include_router(module.router)
     return app
 
@@ -156,11 +177,13 @@ class _Construction:
         ingestor = self.stack.enter_context(
             Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
         )
+        store, board, runner = await self._jobs(ingestor, mirror, hold)
         generators = await self._generators(supervisions)
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
         reembedder = Reembedder(library, mirror, document_embedder, maintenance.notify)
-        operator = Operator(library, Purger(mirror), metrics, maintenance.notify, hold)
+        job_purge = LiveJobPurge(board, runner, store, mirror, asyncio.get_running_loop())
+        operator = Operator(library, Purger(mirror, job_purge), metrics, maintenance.notify, hold)
         gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, models.infos(), policy)))
         return Services(
             settings=settings,
@@ -172,6 +195,9 @@ class _Construction:
             generators=generators,
             rag=self._rag(library, embedders, generators, maintenance),
             ingestor=ingestor,
+            intake=Intake(ingestor, board),
+            jobs=board,
+            job_runner=runner,
             maintenance=maintenance,
             reembedder=await self.stack.enter_async_context(reembedder),
             operator=self.stack.enter_context(operator),
@@ -180,6 +206,20 @@ class _Construction:
                 models.infos(), library, Placed(policy.device, policy.memory_there), cache, settings.llm, gpus
             ),
         )
+
+    async def _jobs(self, ingestor: Ingestor, mirror: Mirror, hold: BulkHold) -> tuple[JobStore, JobBoard, JobRunner]:
+        """What the last process left is taken up before anything new is accepted."""
+        settings = self.settings.jobs
+        store, left, trouble = await run_sync(open_or_set_aside, self.settings.data_dir / FOLDER)
+        self.stack.callback(store.close)
+        if trouble:
+            _log.error("jobs: %s", trouble)
+        board = self.stack.enter_context(JobBoard(store, settings))
+        take_up(board, mirror, left)
+        work = JobWork(ingestor, InProcessParser(), store.raw, batch.read_line, problems.verdict_on)
+        is_there = partial(has_its_collection, mirror)
+        runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
+        return store, board, await self.stack.enter_async_context(runner)
 
     async def _models(self) -> tuple[LoadedModels, Engine]:
         """Loaded on the device thread, which stays theirs."""

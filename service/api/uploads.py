@@ -74,7 +74,9 @@ class Uploads:
         except BaseException:
             await self.intake.discard(incoming)
             raise
-        return await self.intake.submit(self.collection, NewJob("batch", caller_of(self.request), Ask(), count), incoming)
+        return await self.intake.submit(
+            self.collection, NewJob("batch", caller_of(self.request), Ask(), count), incoming
+        )
 
     async def _stream(self, incoming: Incoming) -> None:
         waiting = bytearray()

@@ -1,7 +1,7 @@
 """The index of a collection in a data directory that no server is using."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from indexes.upkeep import IndexPolicy
 from service.api.collections import described
 from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import fail
+from service.ingest.jobs.job_purge import OfflineJobPurge
+from service.ingest.jobs.store import FOLDER, open_or_set_aside
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
 from service.library import LLM_PREFERENCE
@@ -55,7 +57,10 @@ class OfflineIndex:
     def purge(self, ids: list[str], filters: dict[str, Any] | None) -> dict[str, Any]:
         """As POST :purge."""
         filter_ = None if filters is None else parse_filter(filters)
-        return PurgeReply.of(Purger(Mirror(self._catalog)).purge(self._name, ids, filter_)).model_dump()
+        store, waiting, _ = open_or_set_aside(self._catalog.data_dir / FOLDER)
+        with closing(store):
+            purger = Purger(Mirror(self._catalog), OfflineJobPurge(store, waiting))
+            return PurgeReply.of(purger.purge(self._name, ids, filter_)).model_dump()
 
     def working_on(self) -> dict[str, Any] | None:
         """What is being done now, and how far it is."""

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from indexes.base import Document
 from indexes.catalog import Catalog
 from indexes.collection import Collection
-from indexes.errors import DocumentNotFoundError, IndexesError
+from indexes.errors import CollectionNotFoundError, DocumentNotFoundError, IndexesError
 from indexes.filters import Filter
 from indexes.reembeddings import Route, State
 from indexes.spec import CollectionSpec
@@ -76,27 +76,39 @@ class Mirror:
             self._places.add(place)
         return place
 
-    def accept_again(self, name: str, identity: str, seq: int) -> Place | None:
-        """The place of a write that was accepted before a restart; for older writes first, and before all new ones.
+    def hold_back(self, name: str, identity: str, seq: int) -> None:
+        """Let no other write have this number, which belongs to one that was accepted before a restart.
 
         Args:
             identity: of the collection in whose order ``seq`` is.
 
-        Returns:
-            None where that collection is no more.
-
         Raises:
             CollectionNotFoundError, StoreUnavailableError: as ``route``.
         """
-        route, place = self._catalog.route(name), Place(name, next(self._tickets))
-        for collection in route.collections:
+        for collection in self._catalog.route(name).collections:
             if collection.identity == identity:
-                place.keep(collection, seq)
-                if collection is not route.primary:  # the name moved, and the process ended before that was noted
-                    place.take(route.primary)
+                collection.go_on_above(seq)
+
+    def accept_again(self, name: str, identity: str, seq: int) -> Place:
+        """The place of a write that was accepted before a restart, whose number is held back; older writes first.
+
+        Returns:
+            A place in no order, where that collection is no more.
+
+        Raises:
+            StoreUnavailableError: as ``route``.
+        """
+        place = Place(name, next(self._tickets))
+        with suppress(CollectionNotFoundError):
+            route = self._catalog.route(name)
+            for collection in route.collections:
+                if collection.identity == identity:
+                    place.keep(collection, seq)
+            if place.collection not in {None, route.primary}:  # the name moved, and nobody had the time to note it
+                place.take(route.primary)
+            if place.collection is not None:
                 self._places.add(place)
-                return place
-        return None
+        return place
 
     def is_overtaken(self, route: Route, document_id: str, metadata: Mapping[str, Any], place: Place) -> bool:
         """Whether a write at ``place`` would change nothing, as one that was accepted after it has been applied."""

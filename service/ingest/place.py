@@ -33,7 +33,6 @@ class Place:
 
     def keep(self, collection: Collection, seq: int) -> None:
         """Have the number again that it had before a restart."""
-        collection.go_on_above(seq)
         self.collection, self.seq = collection, seq
 
     def in_order_of(self, collection: Collection) -> int:

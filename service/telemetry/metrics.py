@@ -6,6 +6,7 @@ from service.telemetry.buckets import SECONDS
 from service.telemetry.device import DeviceMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
 from service.telemetry.index import IndexMetrics
+from service.telemetry.jobs import JobMetrics
 from service.telemetry.ledger import LedgerMetrics
 from service.telemetry.llm import LlmMetrics
 
@@ -25,6 +26,7 @@ class Metrics:
         self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.index = IndexMetrics(self.registry)
+        self.jobs = JobMetrics(self.registry)
         self.llm = LlmMetrics(self.registry)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)

@@ -147,12 +147,24 @@ class JobStore:
     def erase(self, needles: Sequence[bytes]) -> Proof:
         """Remove from the files what was deleted, and look for ``needles`` in them.
 
+        Returns:
+            Needles that open jobs contain are not counted as found: those jobs are to be carried out.
+
         Raises:
             ErasureError: it cannot be removed or looked for.
             StoreUnavailableError: the file cannot be rewritten.
         """
         erase(self._writer, self._database)
-        return search_files(self._folder, needles)
+        proof = search_files(self._folder, needles)
+        in_raw = {place.needle for place in proof.found if Path(place.file).parent.name == _RAW}
+        in_rows = {place.needle for place in proof.found if self._is_asked_for(needles[place.needle])}
+        shared = in_raw | in_rows
+        return replace(proof, found=tuple(p for p in proof.found if p.needle not in shared), shared=len(shared))
+
+    def _is_asked_for(self, needle: bytes) -> bool:
+        with self._database.reading() as connection:
+            query = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE {_OPEN} AND instr(CAST(ask AS BLOB), ?))"  # noqa: S608
+            return bool(connection.execute(query, (needle,)).fetchone()[0])
 
     def _read(self, where: str, values: Sequence[Any]) -> list[Job]:
         with self._database.reading() as connection:

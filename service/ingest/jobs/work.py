@@ -139,7 +139,7 @@ class JobWork:
         try:
             new = self.read_line(data)
         except QuarryError as error:
-            return _Line(number, error, _readable_id(data))
+            return _Line(number, error, readable_id(data))
         try:
             return _Line(number, self.ingestor.prepare(new), new.id)
         except (QuarryError, IndexesError) as error:
@@ -162,7 +162,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
         yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
 
 
-def _readable_id(line: bytes) -> str | None:
+def readable_id(line: bytes) -> str | None:
     """Of a line that is refused for something else in it."""
     try:
         body = orjson.loads(line)
