@@ -8,6 +8,7 @@ from service.cli.bench.command import bench
 from service.cli.doctor import doctor
 from service.cli.index import app as index
 from service.cli.ingest import ingest
+from service.cli.jobs import app as jobs
 from service.cli.plan import plan
 from service.cli.serve import serve
 from service.cli.up import up
@@ -26,6 +27,7 @@ app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
 app.command()(plan)
+app.add_typer(jobs, name="jobs")
 app.add_typer(index, name="index")
 app.add_typer(bench, name="bench")
 
