@@ -19,7 +19,7 @@ from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, STORE
 from indexes.durable import Checksum, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError, IndexesError, NewerDataError
 from indexes.sqlite_copy import copy_database, fixed_view
-from indexes.store import SCHEMA_VERSION as STORE_VERSION
+from indexes.store_schema import SCHEMA_VERSION as STORE_VERSION
 
 Progress = Callable[[int, int], None]  # bytes done, bytes expected; what is written meanwhile can make it more
 

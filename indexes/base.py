@@ -38,6 +38,7 @@ class Document:
         text: what chunks and citations index, in Unicode code points.
         format: how ``text`` is read when it is cut into chunks.
         content_hash: SHA-256 over everything that decides the chunks and the reply; equal hashes mean ``unchanged``.
+        source_hash: SHA-256 of the file that was read to it, with all that decides how; None where there was none.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Document:
     url: str | None
     format: TextFormat
     content_hash: bytes
+    source_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

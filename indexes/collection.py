@@ -1,11 +1,12 @@
 """Collection: a store and what is derived from it. Upsert, delete, search."""
 
-import itertools
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,8 @@ class Collection:
         view, damage = _opened(spec, store, snapshots)
         self._live = LiveView(view)
         self.upkeep = Upkeep(spec, store, self._live, snapshots, policy, damage)
-        self._seq = itertools.count(store.last_seq() + 1)
+        self._last_seq = store.last_seq()
+        self._numbering = threading.Lock()
         self._verifying: Work | None = None
 
     @property
@@ -104,9 +106,21 @@ class Collection:
         """Version a search that starts now is answered at."""
         return self._live.now.version
 
+    @property
+    def identity(self) -> str:
+        """Unlike a name never given to another collection; the same after a restart."""
+        return self._store.database.path.parent.name
+
     def accept(self) -> int:
         """A sequence number for a write that is accepted now; of two writes to one id the later accepted one wins."""
-        return next(self._seq)
+        with self._numbering:
+            self._last_seq += 1
+            return self._last_seq
+
+    def go_on_above(self, seq: int) -> None:
+        """Give out no number up to ``seq`` any more: it belongs to a write that was accepted before a restart."""
+        with self._numbering:
+            self._last_seq = max(self._last_seq, seq)
 
     def put(self, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int) -> Change:
         """Insert or replace a document; durable and visible to the next search when this returns.
@@ -126,12 +140,24 @@ class Collection:
         work = partial(self._store.put, document=document, chunks=chunks, vectors=vectors, seq=seq)
         return self._writer.write(self._store.database, work, self._live.apply)
 
-    def confirm(self, document_id: str, content_hash: bytes, seq: int) -> bool:
-        """True when the document already has this content; it then counts as written at ``seq``."""
+    def confirm(self, document_id: str, content_hash: bytes, seq: int, source_hash: bytes | None = None) -> bool:
+        """True when the document already has this content; it then counts as written at ``seq``, from that source."""
         if self._store.content_hash(document_id) != content_hash:
             return False
-        work = partial(self._store.confirm, document_id=document_id, content_hash=content_hash, seq=seq)
+        confirm = self._store.confirm
+        work = partial(confirm, document_id=document_id, content_hash=content_hash, seq=seq, source_hash=source_hash)
         return self._writer.write(self._store.database, work).outcome == "unchanged"
+
+    def confirm_source(self, document_id: str, source_hash: bytes, seq: int) -> bool:
+        """True when the document was made of this very file; it then counts as written at ``seq``."""
+        if self._store.source_hash(document_id) != source_hash:
+            return False
+        work = partial(self._store.confirm_source, document_id=document_id, source_hash=source_hash, seq=seq)
+        return self._writer.write(self._store.database, work).outcome == "unchanged"
+
+    def is_overtaken(self, document_id: str, metadata: Mapping[str, Any] | None, seq: int) -> bool:
+        """As ``Store.is_overtaken``."""
+        return self._store.is_overtaken(document_id, metadata, seq)
 
     def delete(self, document_id: str, seq: int) -> Change:
         """Remove a document; invisible to every search that starts after this returns."""

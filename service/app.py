@@ -28,6 +28,7 @@ from service.api import (
     collections,
     documents,
     embeddings,
+    jobs,
     model_list,
     operations,
     problems,
@@ -53,12 +54,19 @@ from service.generators import Generators
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
+from service.ingest.jobs.board import JobBoard
+from service.ingest.jobs.intake import Intake
+from service.ingest.jobs.job_purge import LiveJobPurge
+from service.ingest.jobs.runner import JobRunner
+from service.ingest.jobs.store import FOLDER, JobStore, open_or_set_aside
+from service.ingest.jobs.taking_up import has_its_collection, take_up
+from service.ingest.jobs.work import JobWork
 from service.ingest.mirror import Mirror
+from service.ingest.parser import Parser
 from service.ingest.parsing.child_parsers import ChildParsers
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.ingest.parsing.kept_fork_server import KeptForkServer
 from service.ingest.purger import Purger
-from service.ingest.spool import Spool
 from service.ladder import Ladder
 from service.library import Library
 from service.llm_settings import LlmSettings
@@ -133,7 +141,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
     openai = (chat, embeddings, model_list)
-    for module in (question, *openai, rerank, documents, batch, collections, aliases, upkeep, operations, admin):
+    for module in (question, *openai, rerank, documents, batch, jobs, collections, aliases, upkeep, operations, admin):
         app.include_router(module.router)
     return app
 
@@ -166,11 +174,13 @@ class _Construction:
         ingestor = self.stack.enter_context(
             Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
         )
+        store, board, runner = await self._jobs(ingestor, mirror, hold, parsers)
         generators = await self._generators(supervisions)
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
         reembedder = Reembedder(library, mirror, document_embedder, maintenance.notify)
-        operator = Operator(library, Purger(mirror), metrics, maintenance.notify, hold)
+        job_purge = LiveJobPurge(board, runner, store, mirror, asyncio.get_running_loop())
+        operator = Operator(library, Purger(mirror, job_purge), metrics, maintenance.notify, hold)
         gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, models.infos(), policy)))
         return Services(
             settings=settings,
@@ -182,8 +192,10 @@ class _Construction:
             generators=generators,
             rag=self._rag(library, embedders, generators, maintenance),
             ingestor=ingestor,
+            intake=Intake(ingestor, board),
+            jobs=board,
+            job_runner=runner,
             parsers=parsers,
-            spool=await run_sync(Spool, settings.data_dir),
             maintenance=maintenance,
             reembedder=await self.stack.enter_async_context(reembedder),
             operator=self.stack.enter_context(operator),
@@ -198,6 +210,22 @@ class _Construction:
         server = KeptForkServer(self.outside.fork_server, on_start=metrics.starts.inc)
         await self.stack.enter_async_context(server)
         return ChildParsers(server, settings.parsing, settings.limits.document_characters, metrics)
+
+    async def _jobs(
+        self, ingestor: Ingestor, mirror: Mirror, hold: BulkHold, parser: Parser
+    ) -> tuple[JobStore, JobBoard, JobRunner]:
+        """What the last process left is taken up before anything new is accepted."""
+        settings = self.settings.jobs
+        store, left, trouble = await run_sync(open_or_set_aside, self.settings.data_dir / FOLDER)
+        self.stack.callback(store.close)
+        if trouble:
+            _log.error("jobs: %s", trouble)
+        board = self.stack.enter_context(JobBoard(store, settings))
+        take_up(board, mirror, left)
+        work = JobWork(ingestor, parser, store.raw, batch.read_line, problems.verdict_on)
+        is_there = partial(has_its_collection, mirror)
+        runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
+        return store, board, await self.stack.enter_async_context(runner)
 
     async def _models(self) -> tuple[LoadedModels, Engine]:
         """Loaded on the device thread, which stays theirs."""

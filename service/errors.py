@@ -7,6 +7,9 @@ QuarryError
 ├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
 ├── DocumentTooLargeError      a file that expands to more, or takes more, than a limit
 ├── ParserUnavailableError     nothing could be started to read a file
+├── JobNotFoundError           no job of that id, or none any more
+├── JobCancelledError          the job was cancelled while its caller waited for it
+├── JobInputError              the raw input of a job is damaged, or killed the process too often
 ├── ModelNotServedError        a model that this server does not serve
 ├── TooManyInputsError         more inputs than are taken at a time
 ├── OverloadedError            this server's queue is full
@@ -55,6 +58,24 @@ class DocumentTooLargeError(QuarryError):
 
 class ParserUnavailableError(QuarryError):
     """Nothing could be started to read a file; it says nothing about the file, and may be tried again."""
+
+
+class JobNotFoundError(QuarryError):
+    """No job of that id, or none that is still remembered."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id!r}; jobs that have ended are remembered for a while only")
+
+
+class JobCancelledError(QuarryError):
+    """The job was cancelled while its caller waited for it."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id!r} was cancelled")
+
+
+class JobInputError(QuarryError):
+    """The raw input of a job is not what was received, or the process died as often as is tried while reading it."""
 
 
 class ModelNotServedError(QuarryError):

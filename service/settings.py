@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
@@ -203,6 +204,7 @@ class Settings(BaseSettings):
     budgets: BudgetSettings = BudgetSettings()
     parsing: ParsingSettings = ParsingSettings()
     limits: LimitSettings = LimitSettings()
+    jobs: JobSettings = JobSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -4,16 +4,16 @@ import asyncio
 from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
 
+from indexes.base import Document
 from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.caller import caller_of
+from service.api.jobs import WaitMs
 from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
@@ -23,9 +23,11 @@ from service.api.schemas.documents import (
     DocumentReply,
     StoredDocument,
 )
-from service.api.services import Services, ServicesOf
+from service.api.services import ServicesOf
+from service.api.uploads import Uploads, reply_to
 from service.errors import InvalidRequestError
-from service.ingest.ingestor import NewDocument
+from service.ingest.ingestor import Ingestor, NewDocument, Written
+from service.ingest.jobs.open_job import OpenJob
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
@@ -70,16 +72,45 @@ _PUT_BODY: dict[str, Any] = {
 }
 
 
-@router.put(_ID_PATH, openapi_extra=_PUT_BODY, responses={201: {"model": DocumentReply}})
+@router.put(
+    _ID_PATH,
+    openapi_extra=_PUT_BODY,
+    responses={201: {"model": DocumentReply}, 202: {"model": DocumentReply}},
+    response_model_exclude_none=True,
+)
 async def put_document(
-    collection: str, document_id: DocumentId, request: Request, response: Response, services: ServicesOf
+    collection: str,
+    document_id: DocumentId,
+    request: Request,
+    response: Response,
+    services: ServicesOf,
+    wait_ms: WaitMs | None = None,
 ) -> DocumentReply:
-    """Insert or replace a document. When this replies it is durable and searchable."""
-    ingestor = services.ingestor
-    document = await asyncio.to_thread(ingestor.prepare, await _read_document(document_id, request, services))
-    written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller_of(request)))
-    response.status_code = 201 if written.status == "created" else 200
-    return DocumentReply(id=written.id, status=written.status, index_version=written.index_version)
+    """Insert or replace a document.
+
+    200 and 201 mean that it is durable and searchable. A file, or any document with `wait_ms`, is written by a job:
+    where that takes longer, a 202 says that job and upload are durable, and are carried out also after a crash.
+    """
+    uploads = Uploads(request, services.intake, collection)
+    default_ms = services.settings.jobs.default_wait_ms
+    match media_type.media_type_of(request):
+        case media_type.FORM:
+            put: OpenJob | Written = await uploads.put_file(document_id)
+        case media_type.JSON:
+            body = await asyncio.to_thread(_body, await request.body())
+            new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)
+            document = await asyncio.to_thread(services.ingestor.prepare, new)
+            if wait_ms is None:
+                put = await _put(services.ingestor, collection, document, caller_of(request))
+            else:
+                put = await uploads.put_text(document_id, body)
+        case other:
+            raise media_type.unsupported(other, media_type.JSON, media_type.FORM)
+    return await reply_to(put, default_ms if wait_ms is None else wait_ms, request, response)
+
+
+async def _put(ingestor: Ingestor, collection: str, document: Document, caller: str) -> Written:
+    return await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller))
 
 
 @router.get("/documents")
@@ -124,49 +155,8 @@ async def delete_documents(collection: str, body: DeleteBody, services: Services
     return DeletedDocument(deleted=deleted, index_version=version)
 
 
-async def _read_document(document_id: str, request: Request, services: Services) -> NewDocument:
-    match media_type.media_type_of(request):
-        case media_type.JSON:
-            return await asyncio.to_thread(_from_json, document_id, await request.body())
-        case media_type.FORM:
-            return await _from_form(document_id, request, services)
-        case other:
-            raise media_type.unsupported(other, media_type.JSON, media_type.FORM)
-
-
-def _from_json(document_id: str, raw: bytes) -> NewDocument:
+def _body(raw: bytes) -> DocumentBody:
     try:
-        body = DocumentBody.model_validate_json(raw)
+        return DocumentBody.model_validate_json(raw)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return NewDocument(document_id, body.text, body.title, body.metadata, body.url)
-
-
-async def _from_form(document_id: str, request: Request, services: Services) -> NewDocument:
-    async with request.form(max_files=1, max_fields=8) as form:
-        unknown = sorted(set(form) - {"file", "title", "metadata", "url"})
-        if unknown:
-            raise InvalidRequestError(f"unknown form fields: {', '.join(unknown)}", param=unknown[0])
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise InvalidRequestError("the form has no file in its field 'file'", param="file")
-        fields = {name: form[name] for name in ("title", "url") if name in form}
-        raw = {**fields, "text": "", "metadata": _form_metadata(form.get("metadata"))}
-        try:
-            body = DocumentBody.model_validate(raw)
-        except ValidationError as error:
-            raise RequestValidationError(error.errors()) from None
-        async with services.spool.kept(file.file) as path:
-            loaded = await services.parsers.parse(file.filename or document_id, path)
-    return NewDocument(
-        document_id, loaded.text, body.title or loaded.title, body.metadata, body.url, format=loaded.format
-    )
-
-
-def _form_metadata(value: object) -> object:
-    if value is None:
-        return {}
-    try:
-        return orjson.loads(str(value))
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"metadata is not JSON: {error}", param="metadata") from None

@@ -18,6 +18,7 @@ from indexes import errors as indexes
 from models.base import ModelError
 from service import errors as service
 from service.api.schemas.problem import Problem, ProblemError
+from service.ingest.jobs.work import Verdict
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import server_timing
 
@@ -65,6 +66,9 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.UnreadableDocumentError, INVALID_SCHEMA),
     (service.DocumentTooLargeError, Kind("payload_too_large", 413)),
     (service.ParserUnavailableError, Kind("parser_unavailable", 503, retryable=True)),
+    (service.JobNotFoundError, NOT_FOUND),
+    (service.JobCancelledError, Kind("conflict", 409)),
+    (service.JobInputError, Kind("job_input_damaged", 422)),
     (service.ModelNotServedError, NOT_FOUND),
     (service.TooManyInputsError, Kind("payload_too_large", 413)),
     (service.OverloadedError, Kind("overloaded", 503, retryable=True)),
@@ -89,6 +93,15 @@ _HTTP_CODES = {
 def kind_of(error: Exception) -> Kind:
     """The row of the table for an error."""
     return next(kind for type_, kind in TABLE if isinstance(error, type_))
+
+
+def verdict_on(error: Exception) -> Verdict:
+    """What a job says of an error that it met. What an unforeseen one says stays in the log."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        _log.error("unforeseen error in a job", exc_info=error)
+        return Verdict(kind.code, "the server failed in a way it did not foresee; its log says more", is_passing=False)
+    return Verdict(kind.code, str(error), kind.retryable)
 
 
 def problem(request: Request, kind: Kind, detail: str, error: Exception | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from service.cli.doctor import doctor
 from service.cli.documents import app as documents
 from service.cli.index import app as index
 from service.cli.ingest import ingest
+from service.cli.jobs import app as jobs
 from service.cli.plan import plan
 from service.cli.search import search
 from service.cli.serve import serve
@@ -32,6 +33,7 @@ app.command()(restore)
 app.command()(plan)
 app.add_typer(collections, name="collections")
 app.add_typer(documents, name="documents")
+app.add_typer(jobs, name="jobs")
 app.add_typer(index, name="index")
 app.add_typer(bench, name="bench")
 

@@ -1,7 +1,7 @@
 """The index of a collection in a data directory that no server is using."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from indexes.upkeep import IndexPolicy
 from service.api.collections import described
 from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import err, fail
+from service.ingest.jobs.job_purge import OfflineJobPurge
+from service.ingest.jobs.store import FOLDER, open_or_set_aside
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
 from service.library import LLM_PREFERENCE
@@ -57,7 +59,10 @@ class OfflineIndex:
         """As POST :purge."""
         filter_ = None if filters is None else parse_filter(filters)
         with self._telling_of_unsealed():
-            return PurgeReply.of(Purger(Mirror(self._catalog)).purge(self._name, ids, filter_)).model_dump()
+            store, waiting, _ = open_or_set_aside(self._catalog.data_dir / FOLDER)
+            with closing(store):
+                purger = Purger(Mirror(self._catalog), OfflineJobPurge(store, waiting))
+                return PurgeReply.of(purger.purge(self._name, ids, filter_)).model_dump()
 
     @contextmanager
     def _telling_of_unsealed(self) -> Iterator[None]:
