@@ -31,7 +31,8 @@ PIECES = st.sampled_from(
     ["word ", "Sentence ends. ", "# Heading\n", "## Sub *heading*\r\n", "\n\n", "\r\n\r\n", "\r", "- item\n",
      "> quote\n", "🎉 ", "\U0001f469\u200d\U0001f467 ", "e\u0301", "日本語のテキスト。", "```\ncode here\n```\n",
      "| a | b |\n|---|---|\n| 1 | 2 |\n",
-     "\t", "\u00a0", "\u2028", "Setext\n===\n", "<b>html</b> ", "[link](http://x) ", "\u200b", "a-b_c ", "1. one\n", "\f"]
+     "\t", "\u00a0", "\u2028", "Setext\n===\n", "<b>html</b> ", "[link](http://x) ", "\u200b", "a-b_c ", "1. one\n",
+     "\f"]
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=80).map("".join)
 ANY_TEXTS = st.one_of(TEXTS, st.text(max_size=300))
