@@ -35,13 +35,17 @@ class ForkServerProcess:
         inherited = environment()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  nothing of it comes from outside
-                _command(module, theirs.fileno()),
-                env={name: inherited[name] for name in _VARIABLES if name in inherited},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603  nothing of it comes from outside
+                    _command(module, theirs.fileno()),
+                    env={name: inherited[name] for name in _VARIABLES if name in inherited},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                )
+            except OSError:
+                self._control.close()
+                raise
         self._control.setblocking(False)
         self._hello: Hello | None = None
 
