@@ -43,13 +43,20 @@ class TokenCost:
         self._questions = questions
 
     def measured(self) -> dict[str, float]:
-        """Milliseconds for each event with text; of the JSON reply, which has none, for each that a stream has."""
+        """Milliseconds for each event with text; of the JSON reply, which has none, for each that a stream has.
+
+        What streaming adds is the difference to the JSON reply, whose tokens are read from the model's server too.
+        """
         query, chat = self._difference(self._query, _query_texts), self._difference(self._chat, _chat_texts)
         whole = self._difference(self._whole, lambda _: 0)
+        json_ms = _milliseconds(whole.cpu_s, query.events)
+        query_ms, chat_ms = (_milliseconds(way.cpu_s, way.events) for way in (query, chat))
         return {
-            "query_cpu_ms": _milliseconds(query.cpu_s, query.events),
-            "chat_cpu_ms": _milliseconds(chat.cpu_s, chat.events),
-            "json_cpu_ms": _milliseconds(whole.cpu_s, query.events),
+            "json_cpu_ms": json_ms,
+            "query_cpu_ms": query_ms,
+            "chat_cpu_ms": chat_ms,
+            "query_added_cpu_ms": round(query_ms - json_ms, 4),
+            "chat_added_cpu_ms": round(chat_ms - json_ms, 4),
             "events_each": query.events / len(self._questions),
         }
 
