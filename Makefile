@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CUDA_VENV ?= .venv-cuda
 VLLM_VENV ?= .venv-vllm
+LLAMA_INDEX_VENV ?= .venv-llama-index
 export HF_HUB_OFFLINE ?= 1
 KILLS ?= 1000
 CUTS ?= 1000
@@ -16,7 +17,7 @@ schema-test: EXAMPLES := $(if $(filter command line environment,$(origin EXAMPLE
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test api-page check fmt peers bench-gpu clean
+.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test api-page check fmt docs peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +36,8 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
 	echo; wait $$server
 
-test: $(VENV)/dev.stamp ## Run the test suite
-	$(BIN)/python -m pytest -m 'not vllm'
+test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite
+	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -m 'not vllm'
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
@@ -75,6 +76,9 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/dev.stamp ## Write the pages that are made from the program
+	$(BIN)/python -m service.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+
 peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load; ARGS=--help lists its options
 	$(BIN)/python -m loadtests.peers $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL)) $(ARGS)
 
@@ -86,7 +90,7 @@ bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cu
 	$(PYTHON) -m service bench gpu-search --device cuda:0 --out docs/benchmarks/gpu-search.md
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
-	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-llama-index .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -109,6 +113,12 @@ $(CUDA_VENV)/dev.stamp: pyproject.toml
 	$(PYTHON) -m venv $(CUDA_VENV)
 	$(CUDA_VENV)/bin/pip install --quiet --upgrade pip
 	$(CUDA_VENV)/bin/pip install --quiet --editable '.[cuda,dev]'
+	@touch $@
+
+# LlamaIndex asks for an older openai than the one that our tests use.
+$(LLAMA_INDEX_VENV)/dev.stamp: constraints/llama-index.txt
+	$(PYTHON) -m venv $(LLAMA_INDEX_VENV)
+	$(LLAMA_INDEX_VENV)/bin/pip install --quiet --requirement $<
 	@touch $@
 
 # vLLM pins its own torch and fastapi. Its CPU build asks for audio and video packages that no text model uses, hence

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 from indexes.backup_manifest import BackupManifest, CollectionEntry, LeftOut
+from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
 from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, STORE
 from indexes.durable import Checksum, discard, make_folder, move, sync
-from indexes.errors import BackupConflictError, BackupError, IndexesError
+from indexes.errors import BackupConflictError, BackupError, IndexesError, NewerDataError
 from indexes.sqlite_copy import copy_database, fixed_view
+from indexes.store_schema import SCHEMA_VERSION as STORE_VERSION
 
 Progress = Callable[[int, int], None]  # bytes done, bytes expected; what is written meanwhile can make it more
 
@@ -82,6 +84,7 @@ def back_up(
 
     Raises:
         BackupConflictError: ``folder`` has something in it, or another backup is being written to it.
+        NewerDataError: the catalogue is of a newer program.
         BackupError: ``folder`` is among the data, a database cannot be read, or ``folder`` not be written; no trace of
             it is left.
     """
@@ -172,6 +175,7 @@ def _looked_at(catalog: CatalogFiles, temporary: Path, opened: ExitStack, *, ski
     view = _View(taken_at, temporary / CATALOG, skip_damaged=skip_damaged)
     with catalog.unchanging():
         with closing(_connected(catalog.data_dir / CATALOG)) as live:
+            _refuse_newer(live, CATALOG_VERSION)
             copy_database(live, view.catalog)
         view.names = _without_deletions(view.catalog)
         for uid in list(view.names):
@@ -179,7 +183,8 @@ def _looked_at(catalog: CatalogFiles, temporary: Path, opened: ExitStack, *, ski
             try:
                 connection = opened.enter_context(closing(_connected(path)))
                 opened.enter_context(fixed_view(connection))
-            except sqlite3.Error as error:
+                _refuse_newer(connection, STORE_VERSION)
+            except (sqlite3.Error, NewerDataError) as error:
                 view.leave_out(uid, f"cannot be read: {error}")
                 continue
             view.stores[uid] = connection
@@ -196,6 +201,13 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _refuse_newer(connection: sqlite3.Connection, known: int) -> None:
+    """What this program cannot read it cannot vouch for either, and no program would restore the copy as its own."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > known:
+        raise NewerDataError(f"it has schema version {found}, written by a newer program; this one knows {known}")
 
 
 def _without_deletions(catalog: Path) -> dict[str, str | None]:

@@ -25,7 +25,9 @@ Mask = NDArray[np.bool_]
 # or the squared distance, negated.
 Metric = Literal["cosine", "ip", "l2"]
 
-TextFormat = Literal["text", "markdown"]
+# How a text is read: "paged" is plain text whose pages are separated by form feeds, as pdftotext writes them.
+TextFormat = Literal["text", "markdown", "paged"]
+PAGE_BREAK = "\f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Document:
         text: what chunks and citations index, in Unicode code points.
         format: how ``text`` is read when it is cut into chunks.
         content_hash: SHA-256 over everything that decides the chunks and the reply; equal hashes mean ``unchanged``.
+        source_hash: SHA-256 of the file that was read to it, with all that decides how; None where there was none.
     """
 
     id: str
@@ -45,11 +48,17 @@ class Document:
     url: str | None
     format: TextFormat
     content_hash: bytes
+    source_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage of a document: ``text == document.text[start:end]``."""
+    """A passage of a document: ``text == document.text[start:end]``.
+
+    Attributes:
+        heading_path: headings above it, the outermost first.
+        page: of a paged text, counted from 1.
+    """
 
     document_id: str
     ordinal: int
@@ -71,7 +80,8 @@ class Hit:
 
     Attributes:
         score: what the hits are ordered by.
-        scores: by retriever; ``vector`` is the cosine, whatever the metric.
+        scores: by retriever; ``vector`` is the cosine, whatever the metric; ``boost``, where the search had boosts, the
+            weight that ``score`` has in it.
         score_per_cosine: what a cosine higher by one adds to ``score`` at the same lengths of chunk and query.
     """
 
@@ -81,6 +91,19 @@ class Hit:
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
     score_per_cosine: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """Documents that are to come earlier.
+
+    Attributes:
+        filter: what their metadata passes.
+        weight: cosine that each of their chunks is given in the order of the hits, above 0.
+    """
+
+    filter: Filter
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +117,7 @@ class SearchParams:
         refine: candidates rescored exactly for each hit wanted; None takes what the recall curve chose.
         filter: what the metadata of a hit's document must match.
         explain: also say which candidates are no hits, and why.
+        boosts: of those whose filter a document passes, the greatest weight counts.
     """
 
     top_k: int = 10
@@ -102,3 +126,4 @@ class SearchParams:
     refine: int | None = None
     filter: Filter | None = None
     explain: bool = False
+    boosts: tuple[Boost, ...] = ()

@@ -105,6 +105,11 @@ class Catalog:
         name = self._aliases.resolved(name)
         return name in self._routes or name in self._damaged
 
+    def name_of(self, collection: Collection) -> str:
+        """The name that leads to a collection, or whose mirror it is; empty where none does any more."""
+        routes = list(self._routes.items())
+        return next((name for name, route in routes if any(each is collection for each in route.collections)), "")
+
     def names(self) -> list[str]:
         """The name of every collection, sorted."""
         return sorted([*self._routes, *self._damaged])

@@ -1,14 +1,17 @@
 """Collection: a store and what is derived from it. Upsert, delete, search."""
 
-import itertools
+import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
+from indexes.boosting import boosted
 from indexes.erasure import Proof, needles_in
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, SnapshotError, UnknownRowError
 from indexes.filters import Filter
@@ -59,6 +62,7 @@ class Searched:
         dropped: the best candidates that are no hits, if the search asked to be explained.
         deleted: candidates that were deleted, likewise.
         filtered: candidates of documents that fail the filter, likewise.
+        boost_s: seconds that the searches of boosts took, beside the plain one.
     """
 
     hits: Sequence[Hit]
@@ -69,6 +73,7 @@ class Searched:
     dropped: Sequence[DroppedChunk] = ()
     deleted: int = 0
     filtered: int = 0
+    boost_s: float = 0.0
 
 
 class Collection:
@@ -92,7 +97,8 @@ class Collection:
         view, damage = _opened(spec, store, snapshots)
         self._live = LiveView(view)
         self.upkeep = Upkeep(spec, store, self._live, snapshots, policy, damage)
-        self._seq = itertools.count(store.last_seq() + 1)
+        self._last_seq = store.last_seq()
+        self._numbering = threading.Lock()
         self._verifying: Work | None = None
 
     @property
@@ -100,9 +106,21 @@ class Collection:
         """Version a search that starts now is answered at."""
         return self._live.now.version
 
+    @property
+    def identity(self) -> str:
+        """Unlike a name never given to another collection; the same after a restart."""
+        return self._store.database.path.parent.name
+
     def accept(self) -> int:
         """A sequence number for a write that is accepted now; of two writes to one id the later accepted one wins."""
-        return next(self._seq)
+        with self._numbering:
+            self._last_seq += 1
+            return self._last_seq
+
+    def go_on_above(self, seq: int) -> None:
+        """Give out no number up to ``seq`` any more: it belongs to a write that was accepted before a restart."""
+        with self._numbering:
+            self._last_seq = max(self._last_seq, seq)
 
     def put(self, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int) -> Change:
         """Insert or replace a document; durable and visible to the next search when this returns.
@@ -122,12 +140,24 @@ class Collection:
         work = partial(self._store.put, document=document, chunks=chunks, vectors=vectors, seq=seq)
         return self._writer.write(self._store.database, work, self._live.apply)
 
-    def confirm(self, document_id: str, content_hash: bytes, seq: int) -> bool:
-        """True when the document already has this content; it then counts as written at ``seq``."""
+    def confirm(self, document_id: str, content_hash: bytes, seq: int, source_hash: bytes | None = None) -> bool:
+        """True when the document already has this content; it then counts as written at ``seq``, from that source."""
         if self._store.content_hash(document_id) != content_hash:
             return False
-        work = partial(self._store.confirm, document_id=document_id, content_hash=content_hash, seq=seq)
+        confirm = self._store.confirm
+        work = partial(confirm, document_id=document_id, content_hash=content_hash, seq=seq, source_hash=source_hash)
         return self._writer.write(self._store.database, work).outcome == "unchanged"
+
+    def confirm_source(self, document_id: str, source_hash: bytes, seq: int) -> bool:
+        """True when the document was made of this very file; it then counts as written at ``seq``."""
+        if self._store.source_hash(document_id) != source_hash:
+            return False
+        work = partial(self._store.confirm_source, document_id=document_id, source_hash=source_hash, seq=seq)
+        return self._writer.write(self._store.database, work).outcome == "unchanged"
+
+    def is_overtaken(self, document_id: str, metadata: Mapping[str, Any] | None, seq: int) -> bool:
+        """As ``Store.is_overtaken``."""
+        return self._store.is_overtaken(document_id, metadata, seq)
 
     def delete(self, document_id: str, seq: int) -> Change:
         """Remove a document; invisible to every search that starts after this returns."""
@@ -183,11 +213,15 @@ class Collection:
         query = self._checked(query[None], "query")[0]
         # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
         with pinned(self._store, self._live) as (snapshot, view):
-            found = nearest(view, snapshot.version, query, params)
+            found = plain = nearest(view, snapshot.version, query, params)
+            start = time.perf_counter()
+            if params.boosts:
+                found = boosted(view, snapshot.version, query, params, plain)
+            boost_s = time.perf_counter() - start
             wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.omissions.dropped)]
             stored = snapshot.chunks(wanted)
-        self.upkeep.shadow.offer(view, snapshot.version, query, params, found.rows)
-        return _searched(found, stored, snapshot.version)
+        self.upkeep.shadow.offer(view, snapshot.version, query, params, plain.rows)
+        return replace(_searched(found, stored, snapshot.version), boost_s=boost_s)
 
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""
@@ -283,6 +317,7 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
             generation = read_store(store, spec, saved.ids)
             return View(generation.rows, generation.attributes, saved.sealed, version), damage
         except (SnapshotError, UnknownRowError) as error:
+            snapshots.distrust(loaded.name)
             damage.append(str(error))
     generation = read_store(store, spec)
     return View(generation.rows, generation.attributes, None, version), damage
@@ -290,8 +325,7 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
 
 def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> Searched:
     """Whatever an index claims, text that the store no longer has is never returned."""
-    columns = (found.rows.tolist(), found.scores.tolist(), found.cosines.tolist(), found.per_cosine.tolist())
-    hits = [_hit(stored[row], *numbers) for row, *numbers in zip(*columns, strict=True) if row in stored]
+    hits = [_hit(found, place, stored[row]) for place, row in enumerate(found.rows.tolist()) if row in stored]
     omissions = found.omissions
     return Searched(
         hits=hits,
@@ -305,8 +339,12 @@ def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> 
     )
 
 
-def _hit(stored: StoredChunk, score: float, cosine: float, per_cosine: float) -> Hit:
-    return Hit(stored.chunk, stored.title, stored.url, score, {"vector": cosine}, per_cosine)
+def _hit(found: Found, place: int, stored: StoredChunk) -> Hit:
+    scores = {"vector": float(found.cosines[place])}
+    if len(found.weights):
+        scores["boost"] = float(found.weights[place])
+    score, per_cosine = float(found.scores[place]), float(found.per_cosine[place])
+    return Hit(stored.chunk, stored.title, stored.url, score, scores, per_cosine)
 
 
 def _dropped(lost: Dropped, stored: StoredChunk) -> DroppedChunk:

@@ -98,13 +98,13 @@ def insert(
 
 
 def _insert_document(connection: sqlite3.Connection, row: int, document: Document, seq: int) -> None:
-    """Its sequence is not in the checksum: a confirmation raises it."""
+    """Its sequence is not in the checksum, nor is the hash of its source: a confirmation changes both."""
     metadata = orjson.dumps(document.metadata).decode()
     given = (document.id, document.title, document.text, metadata, document.url, document.format, document.content_hash)
     connection.execute(
-        "INSERT INTO documents (row, id, title, text, metadata, url, format, content_hash, seq, checksum) "
-        "VALUES (?,?,?,?,?,?,?,?,?,?)",
-        (row, *given, seq, checksum(row, *given)),
+        "INSERT INTO documents (row, id, title, text, metadata, url, format, content_hash, seq, checksum, source_hash) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        (row, *given, seq, checksum(row, *given), document.source_hash),
     )
 
 

@@ -16,7 +16,8 @@ IndexesError
 │   └── DataDirectoryInUseError  another process has its lock
 ├── SnapshotError            a snapshot could not be written or removed
 ├── BackupError              a backup could not be made, verified or restored
-│   └── BackupConflictError  the place it should go to is taken
+│   ├── BackupConflictError  the place it should go to is taken
+│   └── NewerDataError       what should be copied was written by a newer program
 ├── ErasureError             what was deleted could not be removed from the files
 ├── IndexFileError           the bytes of an index are damaged, or those of another index
 ├── SelfTestError            FAISS answers otherwise than NumPy
@@ -150,6 +151,10 @@ class BackupError(IndexesError):
 
 class BackupConflictError(BackupError):
     """The folder for a backup, or the data directory for a restore, has something in it."""
+
+
+class NewerDataError(BackupError):
+    """What should be copied was written by a newer program: only that one can say that it is whole."""
 
 
 class ErasureError(IndexesError):

@@ -108,6 +108,30 @@ def scores_at(vectors: Vectors, queries: Vectors, positions: Positions, metric: 
     return np.negative(scores, out=scores) if metric == "l2" else scores
 
 
+def lengths_at(vectors: Vectors, query: Vectors, positions: Positions) -> Scores:
+    """``(k,)``: the norm of each row at ``positions``, times that of the ``(dimension,)`` query."""
+    lengths: Scores = np.linalg.norm(vectors[positions], axis=1) * np.linalg.norm(query)
+    return lengths
+
+
+def cosines_at(vectors: Vectors, query: Vectors, positions: Positions) -> Scores:
+    """``(k,)``: cosines between the ``(dimension,)`` query and the rows at ``positions``."""
+    lengths: Scores = np.maximum(lengths_at(vectors, query, positions), np.finfo(np.float32).tiny)
+    cosines: Scores = (vectors[positions] @ query) / lengths
+    return cosines
+
+
+def per_cosine_at(vectors: Vectors, query: Vectors, positions: Positions, metric: Metric) -> Scores:
+    """``(k,)``: what a cosine higher by one adds to the score of each row at the same lengths.
+
+    The inner product of lengths r and q is r q cos, the negative squared distance 2 r q cos - r r - q q.
+    """
+    if metric == "cosine":
+        return np.ones(len(positions), dtype=np.float32)
+    lengths = lengths_at(vectors, query, positions)
+    return 2 * lengths if metric == "l2" else lengths
+
+
 def range_top_k(rows: ExactRows, queries: Vectors, start: int, mask: Mask, top_k: int) -> tuple[Scores, Positions]:
     """The best rows of a contiguous range among those that ``mask`` lets through, equal scores by position.
 

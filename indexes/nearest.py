@@ -5,13 +5,13 @@ over-fetched and masked here, in one place for every backend. A search makes two
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from indexes.base import Positions, RowIds, Scores, SearchParams, Vectors
-from indexes.exact import range_top_k, scores_at
+from indexes.exact import cosines_at, per_cosine_at, range_top_k, scores_at
 from indexes.generation import NO_ROWS
 from indexes.plan import Plan, plan
 from indexes.ranking import best
@@ -19,7 +19,7 @@ from indexes.rows import VisibleAt
 from indexes.view import Sealed, View
 
 NO_SCORES: Scores = np.empty(0, dtype=np.float32)
-_SHOWN_DROPPED = 100
+SHOWN_DROPPED = 100
 # Rows taken from a device's scan beyond four for each hit: it may keep its vectors in half precision.
 _SCAN_SPARE = 64
 
@@ -74,6 +74,7 @@ class Found:
         sealed_rows: rows that IVF-PQ covers.
         tail_rows: rows that were searched exactly.
         omissions: candidates that are no hits, if the search asked to be explained.
+        weights: ``(n,)`` boost that each score has in it, as a cosine; empty without boosts.
     """
 
     rows: RowIds
@@ -84,10 +85,11 @@ class Found:
     sealed_rows: int
     tail_rows: int
     omissions: Omissions = NO_OMISSIONS
+    weights: Scores = field(default_factory=NO_SCORES.copy)
 
 
 def nearest(view: View, version: int, query: Vectors, params: SearchParams) -> Found:
-    """The ``top_k`` best rows for a ``(dimension,)`` query that are visible at ``version``."""
+    """The ``top_k`` best rows for a ``(dimension,)`` query that are visible at ``version``; without the boosts."""
     search = _Search(view, version, query, params)
     return search.found()
 
@@ -190,27 +192,16 @@ class _Search:
     def _cosines(self, positions: Positions, scores: Scores) -> Scores:
         if self._rows.metric == "cosine":
             return scores
-        lengths: Scores = np.maximum(self._lengths(positions), np.finfo(np.float32).tiny)
-        cosines: Scores = (self._rows.vectors[positions] @ self._query) / lengths
-        return cosines
+        return cosines_at(self._rows.vectors, self._query, positions)
 
     def _per_cosine(self, positions: Positions) -> Scores:
-        """The inner product of lengths r and q is r q cos, the negative squared distance 2 r q cos - r r - q q."""
-        if self._rows.metric == "cosine":
-            return np.ones(len(positions), dtype=np.float32)
-        lengths = self._lengths(positions)
-        return 2 * lengths if self._rows.metric == "l2" else lengths
-
-    def _lengths(self, positions: Positions) -> Scores:
-        """``(n,)``: of each row, times that of the query."""
-        lengths: Scores = np.linalg.norm(self._rows.vectors[positions], axis=1) * np.linalg.norm(self._query)
-        return lengths
+        return per_cosine_at(self._rows.vectors, self._query, positions, self._rows.metric)
 
     def _omissions(self, candidates: Positions, exact: Scores, hits: Positions) -> Omissions:
         alive, visible = self._visible.alive(candidates), self._visible.at(candidates)
         is_named = visible & ~np.isin(candidates, hits)
         lost, scores = candidates[is_named], exact[is_named]
-        order = np.lexsort((lost, -scores))[:_SHOWN_DROPPED]
+        order = np.lexsort((lost, -scores))[:SHOWN_DROPPED]
         return Omissions(
             dropped=self._dropped(lost[order], scores[order]),
             deleted=int(np.count_nonzero(~alive)),

@@ -9,7 +9,7 @@ from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
 from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, LOCK, owned
 from indexes.durable import copy_synced, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError
-from indexes.store import SCHEMA_VERSION as STORE_VERSION
+from indexes.store_schema import SCHEMA_VERSION as STORE_VERSION
 
 _RESTORING = ".restoring"
 # What a data directory may have without having data. A backup may lie in the directory it is restored to.

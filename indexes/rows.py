@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.base import Mask, Metric, Positions, RowIds, Vectors
+from indexes.base import Mask, Metric, Positions, RowIds, Scores, Vectors
 from indexes.errors import UnknownRowError
 from indexes.exact import ExactRows, norms_of
 from indexes.growable import GrowableArray
@@ -20,6 +20,8 @@ from indexes.growable import GrowableArray
 Versions = NDArray[np.int64]
 Ordinals = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).max
+# Norms of unit vectors differ by rounding, relative to the longest; scores that differ by so little are equal.
+_ONE_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,12 @@ class Rows:
         self._norms: GrowableArray[np.float32] = GrowableArray(np.float32, capacity=capacity)
         self._vectors: GrowableArray[np.float32] = GrowableArray(np.float32, dimension, capacity)
         self.dead = 0
+        self._shortest, self._longest = np.inf, 0.0  # norms of vectors by ip and l2
+
+    @property
+    def has_one_length(self) -> bool:
+        """Every vector has about the same norm, so that every metric orders rows as the cosine does."""
+        return self._longest - self._shortest <= _ONE_LENGTH * self._longest
 
     @property
     def size(self) -> int:
@@ -108,6 +116,10 @@ class Rows:
         """``(stop,)``: the store's ids of the first rows."""
         return self._ids.view(stop)
 
+    def documents(self, stop: int | None = None) -> Ordinals:
+        """``(stop,)``: ordinals of the documents of the first rows."""
+        return self._documents.view(stop)
+
     def vectors(self, stop: int | None = None) -> Vectors:
         """``(stop, dimension)``."""
         return self._vectors.view(stop)
@@ -124,12 +136,12 @@ class Rows:
         """
         for column in self._columns():  # one that failed behind others would no longer be in step with them
             column.reserve(len(ids))
-        norms = norms_of(vectors) if self.metric == "l2" else None
+        norms = self._measured(vectors)
         self._ids.append(ids)
         self._documents.append(documents)
         self._born.append(np.full(len(ids), version, dtype=np.int64))
         self._died.append(np.full(len(ids), NEVER, dtype=np.int64))
-        if norms is not None:
+        if self.metric == "l2":
             self._norms.append(norms)
         # The vectors last: their number is what a search goes by, so every row it counts has its other columns.
         self._vectors.append(vectors)
@@ -155,8 +167,9 @@ class Rows:
         self._documents.view()[positions] = documents
         self._died.view()[positions] = NEVER
         self._vectors.view()[positions] = vectors
+        norms = self._measured(vectors)
         if self.metric == "l2":
-            self._norms.view()[positions] = norms_of(vectors)
+            self._norms.view()[positions] = norms
         self.dead -= len(ids)
 
     def found(self, ids: RowIds) -> tuple[Positions, Mask]:
@@ -188,6 +201,16 @@ class Rows:
         return VisibleAt(
             self._born.view(size), self._died.view(size), self._documents.view(size), version=version, kept=kept
         )
+
+    def _measured(self, vectors: Vectors) -> Scores:
+        """``(n,)`` norms, none for cosine; the bounds know them before a search sees the vectors."""
+        if self.metric == "cosine":
+            return np.empty(0, dtype=np.float32)
+        norms = norms_of(vectors)
+        lengths = norms[norms > 0]  # the others stand for rows that are dead
+        self._shortest = min(self._shortest, float(lengths.min(initial=np.inf)))
+        self._longest = max(self._longest, float(lengths.max(initial=0)))
+        return norms
 
     def _columns(self) -> tuple[GrowableArray[Any], ...]:
         return self._ids, self._documents, self._born, self._died, self._norms, self._vectors

@@ -86,6 +86,7 @@ class Snapshots:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()  # one process owns a data directory, so nobody else writes here
+        self._distrusted: set[str] = set()
 
     def write(self, files: "Mapping[str, Buffer]", facts: Mapping[str, JSON]) -> str:
         """Write a snapshot, which counts from the moment this returns; the one before it is kept.
@@ -129,15 +130,23 @@ class Snapshots:
                     manifest, files = self._open(name, report)
                     return Loaded(name, manifest.facts, dict(files))
                 except (SnapshotError, OSError) as error:
+                    self.distrust(name)
                     report(_said(name, error))
         return None
 
-    def newest(self) -> tuple[str, float] | None:
-        """Name of the snapshot that counts, and when it was written, in seconds since the epoch. Nothing is verified.
+    def distrust(self, name: str) -> None:
+        """A snapshot has been found to be of no use; it stays where it is, and is ``newest`` no longer."""
+        self._distrusted.add(name)
 
-        Not under the lock, which is held while others are written or verified.
+    def newest(self) -> tuple[str, float] | None:
+        """Name of the snapshot that counts, and when it was written, in seconds since the epoch.
+
+        Nothing is verified here, and what did not verify before is passed over. Not under the lock, which is held while
+        others are written or verified.
         """
         for name in self._by_preference(lambda _: None):
+            if name in self._distrusted:
+                continue
             with suppress(OSError):  # replaced just now
                 return name, (self._folder / name / _MANIFEST).stat().st_mtime
         return None
@@ -185,6 +194,7 @@ class Snapshots:
                 for _ in self._open(name, report)[1]:
                     pass  # one file in memory at a time
             except (SnapshotError, OSError) as error:
+                self.distrust(name)
                 report(_said(name, error))
                 damaged.append(name)
         return damaged

@@ -15,52 +15,13 @@ import orjson
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.blocks import Block, VectorBlock, block_behind, vectors_behind
-from indexes.checksums import OF_CHUNK, OF_DOCUMENT, OF_VECTOR
+from indexes.checksums import OF_CHUNK, OF_DOCUMENT
 from indexes.database import SqliteDatabase
 from indexes.document_rows import ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
 from indexes.sqlite_copy import fixed_view
-
-SCHEMA_VERSION = 3
-# Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
-# A document's row is the version of its put, never reused either: documents and their chunks ascend together.
-_SCHEMA = """
-CREATE TABLE documents (
-    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
-    metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL,
-    checksum INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
-CREATE TABLE chunks (
-    row INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents(row),
-    ordinal INTEGER NOT NULL, text TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
-    heading_path TEXT NOT NULL, page INTEGER, checksum INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX chunks_by_document ON chunks(document);
-CREATE TABLE vectors (
-    chunk INTEGER PRIMARY KEY REFERENCES chunks(row), vector BLOB NOT NULL, checksum INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE operations (
-    version INTEGER PRIMARY KEY AUTOINCREMENT, seq INTEGER NOT NULL, kind TEXT NOT NULL, document_id TEXT NOT NULL,
-    filter TEXT);
-CREATE INDEX operations_by_document ON operations(document_id, seq);
-CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
-"""
-# By the version they lead to.
-_MIGRATIONS = {
-    2: """
-ALTER TABLE operations ADD COLUMN filter TEXT;
-CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
-CREATE INDEX documents_by_metadata ON documents(metadata) WHERE metadata <> '{}';
-""",
-    # What is there is taken for what was stored: nobody can tell any more.
-    3: f"""
-ALTER TABLE documents ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE chunks ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE vectors ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
-UPDATE documents SET checksum = {OF_DOCUMENT};
-UPDATE chunks SET checksum = {OF_CHUNK};
-UPDATE vectors SET checksum = {OF_VECTOR};
-""",  # noqa: S608
-}
+from indexes.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
 
@@ -137,7 +98,7 @@ class Store:
     """One collection's SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        self.database = SqliteDatabase(path, _SCHEMA, SCHEMA_VERSION, _MIGRATIONS)
+        self.database = SqliteDatabase(path, SCHEMA, SCHEMA_VERSION, MIGRATIONS)
 
     @property
     def is_closed(self) -> bool:
@@ -163,13 +124,32 @@ class Store:
         outcome: Outcome = "created" if removed is None else "updated"
         return Change(outcome, version, removed or (), added, vectors, document.metadata)
 
-    def confirm(self, connection: sqlite3.Connection, document_id: str, content_hash: bytes, seq: int) -> Change:
+    def confirm(
+        self,
+        connection: sqlite3.Connection,
+        document_id: str,
+        content_hash: bytes,
+        seq: int,
+        source_hash: bytes | None = None,
+    ) -> Change:
         """Note at ``seq`` that the document is already what a write wanted, so that older writes cannot undo it.
 
         The outcome is ``absent`` when by now it is not.
+
+        Args:
+            source_hash: of the file that led to this content; None leaves what is known of that.
         """
         changed = connection.execute(
-            "UPDATE documents SET seq = max(seq, ?) WHERE id = ? AND content_hash = ?", (seq, document_id, content_hash)
+            "UPDATE documents SET seq = max(seq, ?), source_hash = coalesce(?, source_hash) "
+            "WHERE id = ? AND content_hash = ?",
+            (seq, source_hash, document_id, content_hash),
+        ).rowcount
+        return Change("unchanged" if changed else "absent", version_of(connection))
+
+    def confirm_source(self, connection: sqlite3.Connection, document_id: str, source_hash: bytes, seq: int) -> Change:
+        """As ``confirm``, for a document that was made of this very file."""
+        changed = connection.execute(
+            "UPDATE documents SET seq = max(seq, ?) WHERE id = ? AND source_hash = ?", (seq, document_id, source_hash)
         ).rowcount
         return Change("unchanged" if changed else "absent", version_of(connection))
 
@@ -214,6 +194,17 @@ class Store:
         version = log(connection, seq, "delete_matching", filter=filter)
         return Change("deleted" if count else "absent", version, removed, deleted=count)
 
+    def is_overtaken(self, document_id: str, metadata: Mapping[str, Any] | None, seq: int) -> bool:
+        """Whether a write of the document at ``seq`` would change nothing: one accepted after it has been applied.
+
+        Args:
+            metadata: that the write brings, for deletions by filter; None leaves these out.
+        """
+        with self.database.reading() as connection:
+            if superseded(connection, document_id, seq):
+                return True
+            return metadata is not None and deleted_since(connection, metadata, seq)
+
     def version(self) -> int:
         """Version of the last applied operation."""
         with self.database.reading() as connection:
@@ -230,19 +221,27 @@ class Store:
         """The document, or None."""
         with self.database.reading() as connection:
             row = connection.execute(
-                "SELECT id, title, text, metadata, url, format, content_hash FROM documents WHERE id = ?",
+                "SELECT id, title, text, metadata, url, format, content_hash, source_hash FROM documents WHERE id = ?",
                 (document_id,),
             ).fetchone()
         if row is None:
             return None
-        id_, title, text, metadata, url, format_, content_hash = row
-        return Document(id_, title, text, orjson.loads(metadata), url, format_, content_hash)
+        id_, title, text, metadata, *others = row
+        return Document(id_, title, text, orjson.loads(metadata), *others)
 
     def content_hash(self, document_id: str) -> bytes | None:
         """The stored hash, or None for an absent document."""
+        return self._hash("content_hash", document_id)
+
+    def source_hash(self, document_id: str) -> bytes | None:
+        """Of the file that the document was made of, or None."""
+        return self._hash("source_hash", document_id)
+
+    def _hash(self, column: str, document_id: str) -> bytes | None:
         with self.database.reading() as connection:
-            row = connection.execute("SELECT content_hash FROM documents WHERE id = ?", (document_id,)).fetchone()
-        return None if row is None else bytes(row[0])
+            query = f"SELECT {column} FROM documents WHERE id = ?"  # noqa: S608  one of the two above
+            row = connection.execute(query, (document_id,)).fetchone()
+        return None if row is None or row[0] is None else bytes(row[0])
 
     def documents(self, after: str, limit: int) -> list[tuple[str, str, str | None, dict[str, object]]]:
         """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""

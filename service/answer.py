@@ -13,7 +13,12 @@ Status = Literal["ok", "partial", "no_answer"]
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A place in the answer and the place in a document it rests on; ``quote`` is the document's slice."""
+    """A place in the answer and the place in a document it rests on; ``quote`` is the document's slice.
+
+    Attributes:
+        page: of a document that has pages, counted from 1.
+        heading_path: headings above the place, the outermost first.
+    """
 
     marker: int
     chunk_id: str
@@ -23,6 +28,8 @@ class Citation:
     answer_start: int
     answer_end: int
     quote: str
+    page: int | None
+    heading_path: Sequence[str]
 
     @classmethod
     def of(cls, cited: Cited, hit: Hit) -> "Citation":
@@ -37,6 +44,8 @@ class Citation:
             answer_start=cited.answer_start,
             answer_end=cited.answer_end,
             quote=chunk.text[cited.document_start - chunk.start : cited.document_end - chunk.start],
+            page=chunk.page,
+            heading_path=chunk.heading_path,
         )
 
 

@@ -25,9 +25,12 @@ from service.api import (
     admin,
     aliases,
     batch,
+    chat,
     collections,
     documents,
     embeddings,
+    jobs,
+    model_list,
     operations,
     problems,
     question,
@@ -55,7 +58,18 @@ from service.generators import Generators
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
+from service.ingest.jobs.board import JobBoard
+from service.ingest.jobs.intake import Intake
+from service.ingest.jobs.job_purge import LiveJobPurge
+from service.ingest.jobs.runner import JobRunner
+from service.ingest.jobs.store import FOLDER, JobStore, open_or_set_aside
+from service.ingest.jobs.taking_up import has_its_collection, take_up
+from service.ingest.jobs.work import JobWork
 from service.ingest.mirror import Mirror
+from service.ingest.parser import Parser
+from service.ingest.parsing.child_parsers import ChildParsers
+from service.ingest.parsing.fork_server_process import ForkServerProcess
+from service.ingest.parsing.kept_fork_server import KeptForkServer
 from service.ingest.purger import Purger
 from service.ladder import Ladder
 from service.library import Library
@@ -93,12 +107,14 @@ class Outside:
         embedder: the default one; None loads what the settings name, when the application starts.
         on_lost: called when the device is lost and the process should be started again.
         link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
+        fork_server: of the parsers, started already; None starts one when the first file comes.
         open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
     """
 
     embedder: Embedder | None = None
     on_lost: Callable[[], None] = lambda: None
     link: int | None = None
+    fork_server: ForkServerProcess | None = None
     open_gpus: OpenGpus = open_gpus
 
 
@@ -128,9 +144,10 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    for module in (question, documents, batch, collections, aliases, upkeep, operations, admin, reference):
+    own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, reference)
+    for module in own:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)], responses=REFUSED_QUERY)
-    for module in (embeddings, rerank):  # in others' shapes
+    for module in (chat, model_list, embeddings, rerank):  # in others' shapes
         app.include_router(module.router)
     app.state.reference = Reference(app, settings)
     return app
@@ -155,6 +172,7 @@ class _Construction:
         policy = await run_sync(index_policy, settings.index)
         catalog = await run_sync(Catalog, settings.data_dir, policy)
         self.stack.callback(catalog.close)
+        parsers = await self._parsers()
         models, engine = await self._models()
         hold, supervisions = BulkHold(), {name: Supervision() for name in settings.llm}
         managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
@@ -162,16 +180,18 @@ class _Construction:
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
         embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
         library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
-        maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold))
+        maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
         document_embedder, mirror = self.stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
         ingestor = self.stack.enter_context(
             Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
         )
+        store, board, runner = await self._jobs(ingestor, mirror, hold, parsers)
         generators = await self._generators(supervisions)
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
         reembedder = Reembedder(library, mirror, document_embedder, maintenance.notify)
-        operator = Operator(library, Purger(mirror), metrics, maintenance.notify, hold)
+        job_purge = LiveJobPurge(board, runner, store, mirror, asyncio.get_running_loop())
+        operator = Operator(library, Purger(mirror, job_purge), metrics, maintenance.notify, hold)
         gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, models.infos(), policy)))
         return Services(
             settings=settings,
@@ -183,6 +203,10 @@ class _Construction:
             generators=generators,
             rag=self._rag(library, embedders, generators, maintenance),
             ingestor=ingestor,
+            intake=Intake(ingestor, board),
+            jobs=board,
+            job_runner=runner,
+            parsers=parsers,
             maintenance=maintenance,
             reembedder=await self.stack.enter_async_context(reembedder),
             operator=self.stack.enter_context(operator),
@@ -191,6 +215,28 @@ class _Construction:
                 models.infos(), library, Placed(policy.device, policy.memory_there), cache, settings.llm, gpus
             ),
         )
+
+    async def _parsers(self) -> ChildParsers:
+        settings, metrics = self.settings, self.metrics.parsing
+        server = KeptForkServer(self.outside.fork_server, on_start=metrics.starts.inc)
+        await self.stack.enter_async_context(server)
+        return ChildParsers(server, settings.parsing, settings.limits.document_characters, metrics)
+
+    async def _jobs(
+        self, ingestor: Ingestor, mirror: Mirror, hold: BulkHold, parser: Parser
+    ) -> tuple[JobStore, JobBoard, JobRunner]:
+        """What the last process left is taken up before anything new is accepted."""
+        settings = self.settings.jobs
+        store, left, trouble = await run_sync(open_or_set_aside, self.settings.data_dir / FOLDER)
+        self.stack.callback(store.close)
+        if trouble:
+            _log.error("jobs: %s", trouble)
+        board = self.stack.enter_context(JobBoard(store, settings))
+        take_up(board, mirror, left)
+        work = JobWork(ingestor, parser, store.raw, batch.read_line, problems.verdict_on)
+        is_there = partial(has_its_collection, mirror)
+        runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
+        return store, board, await self.stack.enter_async_context(runner)
 
     async def _models(self) -> tuple[LoadedModels, Engine]:
         """Loaded on the device thread, which stays theirs."""
@@ -256,6 +302,5 @@ def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
         _log.error("%s", error)
         return
     for collection in collections:
-        for trouble in collection.upkeep.trouble:
-            _log.warning("collection %s: %s", name, trouble)
+        maintenance.report_damage(name, collection)
         maintenance.notify(collection)

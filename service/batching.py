@@ -84,6 +84,12 @@ class EmbeddingBatcher:
         tokens = estimated_tokens(len(text), self.info.max_tokens)
         return capacity.seconds(self._engine.queued_tokens(Lane.QUERY)), capacity.cost.seconds(tokens)
 
+    def query_tokens(self, text: str) -> int:
+        """Tokens of a query with its prompt and special tokens, those that are not read counted. Thread-safe."""
+        prompt = self.info.prompts[TextKind.QUERY]
+        (empty,) = self._embedder.tokenize([""], TextKind.QUERY)
+        return len(empty) - self._embedder.count_tokens(prompt) + self._embedder.count_tokens(prompt + text)
+
     async def embed(self, texts: Sequence[str], kind: TextKind, lane: Lane, asker: Asker = NOBODY) -> Embedded:
         """Vectors of ``texts``, all or nothing.
 

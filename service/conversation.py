@@ -6,6 +6,7 @@ from service.errors import LlmBadResponseError, QuarryError
 from service.generation.base import LlmCall, Priority
 from service.generators import Generators
 from service.plan import Plan
+from service.preprocessing import prepared
 from service.question import Question
 from service.settings import Settings
 
@@ -19,6 +20,7 @@ class Conversation:
         self._generators = generators
         self._budget_ms = settings.budgets.rewrite_ms
         self._longest = settings.limits.query_characters
+        self._unicode_form = settings.retrieval.unicode_form
 
     async def search_text(self, question: Question, plan: Plan) -> tuple[str, Plan]:
         """The text to search for, and the plan as it is after that: a rewrite that fails or is late is a lost rung."""
@@ -38,4 +40,6 @@ class Conversation:
         text = (await self._generators[rewriter].standalone(question.text, question.turns, call)).strip()
         if not 0 < len(text) <= self._longest:
             raise LlmBadResponseError(f"a rewritten question of {len(text)} characters; the limit is {self._longest}")
+        if not prepared(text, self._unicode_form).text:
+            raise LlmBadResponseError(f"a rewritten question of {len(text)} characters, none of which can be seen")
         return text

@@ -4,6 +4,12 @@ QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
 ├── EmptyDocumentError         a document without a single word
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
+├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
+├── DocumentTooLargeError      a file that expands to more, or takes more, than a limit
+├── ParserUnavailableError     nothing could be started to read a file
+├── JobNotFoundError           no job of that id, or none any more
+├── JobCancelledError          the job was cancelled while its caller waited for it
+├── JobInputError              the raw input of a job is damaged, or killed the process too often
 ├── ModelNotServedError        a model that this server does not serve
 ├── TooManyInputsError         more inputs than are taken at a time
 ├── OverloadedError            this server's queue is full
@@ -42,8 +48,40 @@ class UnsupportedMediaTypeError(QuarryError):
     """A file of a kind, or with bytes, that cannot be read as text."""
 
 
+class UnreadableDocumentError(QuarryError):
+    """A file of a known kind that is damaged or encrypted, or whose text cannot be read."""
+
+
+class DocumentTooLargeError(QuarryError):
+    """A file that expands to more, or takes more to read, than the limit that the message names."""
+
+
+class ParserUnavailableError(QuarryError):
+    """Nothing could be started to read a file; it says nothing about the file, and may be tried again."""
+
+
+class JobNotFoundError(QuarryError):
+    """No job of that id, or none that is still remembered."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id!r}; jobs that have ended are remembered for a while only")
+
+
+class JobCancelledError(QuarryError):
+    """The job was cancelled while its caller waited for it."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id!r} was cancelled")
+
+
+class JobInputError(QuarryError):
+    """The raw input of a job is not what was received, or the process died as often as is tried while reading it."""
+
+
 class ModelNotServedError(QuarryError):
     """A model that this server does not serve."""
+
+    param = "model"
 
 
 class TooManyInputsError(QuarryError):

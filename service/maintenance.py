@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
@@ -21,11 +22,15 @@ class Maintenance:
     Args:
         metrics: of the steps.
         hold: what each step passes before it begins.
+        name_of: of a collection, for the log; empty where it has none any more.
     """
 
-    def __init__(self, metrics: IndexMetrics, hold: BulkHold) -> None:
+    def __init__(
+        self, metrics: IndexMetrics, hold: BulkHold, name_of: Callable[[Collection], str] = lambda _: ""
+    ) -> None:
         self._metrics = metrics
         self._hold = hold
+        self._name_of = name_of
         self._waiting: dict[int, Collection] = {}
         self._work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "quarry-maintenance", initializer=work_in_the_background)
@@ -58,11 +63,25 @@ class Maintenance:
                 _, collection = self._waiting.popitem()
                 try:
                     while done := await self._step(collection):
-                        _log.info(f"index {done}", extra={"index_version": collection.version})
+                        self._say(done, collection)
                 except Exception:  # a loop edge: whatever went wrong in one collection, the others are still to come
                     self._metrics.failures.inc()
                     # What is there stays, which may be slower and is never wrong; upkeep says when it tries again.
-                    _log.exception("an index could not be kept in shape")
+                    _log.exception(
+                        "an index could not be kept in shape", extra={"collection": self._name_of(collection)}
+                    )
+
+    def _say(self, done: str, collection: Collection) -> None:
+        name = self._name_of(collection)
+        _log.info(f"index {done}", extra={"collection": name, "index_version": collection.version})
+        if done == "checked":
+            self.report_damage(name, collection)
+
+    def report_damage(self, name: str, collection: Collection) -> None:
+        """Log and count what of the collection was found damaged, and what is not done that is due."""
+        for trouble in collection.upkeep.trouble:
+            self._metrics.damage.labels(name).inc()
+            _log.warning("collection %s: %s", name, trouble)
 
     async def _step(self, collection: Collection) -> str | None:
         async with self._hold.step(math.inf):

@@ -9,6 +9,7 @@ from indexes.collection import Collection, Searched
 from service.budget import Deadline
 from service.generation.base import Turn
 from service.plan import Plan
+from service.preprocessing import Prepared
 from service.telemetry.timings import Timings
 
 OnFailure = Literal["degrade", "fail"]
@@ -45,21 +46,47 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadQuery:
+    """A query as the embedder read it.
+
+    Attributes:
+        prompt: that the embedder puts before it.
+        tokens: of prompt and text, special ones counted.
+        limit: tokens that the embedder reads; what is behind them it did not.
+    """
+
+    prepared: Prepared
+    prompt: str
+    tokens: int
+    limit: int
+
+    @property
+    def is_truncated(self) -> bool:
+        """Its end was not read."""
+        return self.tokens > self.limit
+
+
+@dataclass(frozen=True, slots=True)
 class Retrieval:
     """What the collection knows about a question, and what is to be made of it.
 
     Attributes:
-        text: that was searched for: the question, or the one it was rewritten to.
-        vector: ``(dimension,)``, of that text.
+        query: that was searched for: the question, or the one it was rewritten to.
+        vector: ``(dimension,)``, of its text.
         fetched: hits that were asked of the index, to choose from.
     """
 
     plan: Plan
     collection: Collection
     searched: Searched
-    text: str
+    query: ReadQuery
     vector: Vectors
     fetched: int
+
+    @property
+    def text(self) -> str:
+        """What was searched for, as the embedder was given it."""
+        return self.query.prepared.text
 
     @property
     def hits(self) -> Sequence[Hit]:

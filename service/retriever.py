@@ -11,14 +11,15 @@ from indexes.base import SearchParams, Vectors
 from indexes.collection import Collection, Searched
 from indexes.errors import StoreUnavailableError
 from models.base import TextKind
-from service.batching import Asker
+from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.diversity import OVERFETCH, diversified, left_out
 from service.embedders import Embedders
 from service.errors import QuarryError
 from service.library import Library
 from service.pace import Pace
 from service.plan import Plan
-from service.question import Question, Retrieval
+from service.preprocessing import Prepared, prepared
+from service.question import Question, ReadQuery, Retrieval
 from service.scheduling.job import Lane
 from service.settings import Settings
 
@@ -71,27 +72,29 @@ class Retriever:
 
     def expect(self, collection: Collection, text: str) -> RetrievalTime:
         """By the fitted costs of forwards and the searches so far."""
-        queue_s, embed_s = self._embedders.that_made(collection.spec.fingerprint).expect_query(text)
+        query = self._prepared(text).text
+        queue_s, embed_s = self._embedders.that_made(collection.spec.fingerprint).expect_query(query)
         search = self._pace.search(collection)
         return RetrievalTime(queue_s, embed_s, search.usual, search.least)
 
     async def retrieve(self, question: Question, text: str, plan: Plan) -> Retrieval:
-        """Embed the text, search the question's collection for it.
+        """Prepare the text, embed it, search the question's collection for it.
 
         Raises:
             CollectionNotFoundError, CollectionConflictError, OverloadedError, EmbedderUnavailableError,
             DeadlineExceededError: naming the stage.
         """
+        query = self._prepared(text)
         while True:
             collection = self._library.get(question.collection)
             try:
-                vector = await self._embedded(question, text, collection)
+                vector, read = await self._embedded(question, query, collection)
                 searched = await self._searched(question, vector, collection)
             except StoreUnavailableError:
                 if self._library.find(question.collection) is collection:
                     raise  # else the name moved, and what it led to is gone
             else:
-                return Retrieval(plan, collection, searched, text, vector, self._fetched(question.params.top_k))
+                return Retrieval(plan, collection, searched, read, vector, self._fetched(question.params.top_k))
 
     async def embed_passages(self, question: Question, collection: Collection, texts: Sequence[str]) -> Vectors:
         """In the query lane: somebody waits for the answer."""
@@ -99,8 +102,11 @@ class Retriever:
         asker = Asker(question.caller, question.deadline)
         return (await embedder.embed(texts, TextKind.DOCUMENT, Lane.QUERY, asker)).vectors
 
-    async def _embedded(self, question: Question, text: str, collection: Collection) -> Vectors:
-        """The ``(dimension,)`` vector of the text."""
+    def _prepared(self, text: str) -> Prepared:
+        return prepared(text, self._settings.retrieval.unicode_form)
+
+    async def _embedded(self, question: Question, query: Prepared, collection: Collection) -> tuple[Vectors, ReadQuery]:
+        """The ``(dimension,)`` vector of the query, and how much of it was read."""
         deadline = question.deadline.within(self._settings.budgets.embed_ms, "budgets.embed_ms")
         if not deadline.remaining():  # the queue, which else would refuse it, is not the cause
             raise deadline.exceeded("embed")
@@ -108,14 +114,22 @@ class Retriever:
         start = time.perf_counter()
         try:
             async with deadline.enforced("embed"):
-                embedded = await embedder.embed_query(text, Asker(question.caller, deadline))
+                embedded = await embedder.embed_query(query.text, Asker(question.caller, deadline))
+                read = await self._read(query, embedded, embedder)
         except QuarryError:
             question.timings.add("embed", time.perf_counter() - start)
             raise
         question.timings.add("queue", embedded.queue_s)
         question.timings.add("embed", embedded.forward_s)
-        vector: Vectors = embedded.vectors[0]
-        return vector
+        return embedded.vectors[0], read
+
+    async def _read(self, query: Prepared, embedded: Embedded, embedder: EmbeddingBatcher) -> ReadQuery:
+        """Only a query that fills the model is counted: it may have been longer."""
+        info, tokens = embedder.info, embedded.tokens
+        if tokens >= info.max_tokens:
+            loop = asyncio.get_running_loop()
+            tokens = await loop.run_in_executor(self._readers, embedder.query_tokens, query.text)
+        return ReadQuery(query, info.prompts[TextKind.QUERY], tokens, info.max_tokens)
 
     async def _searched(self, question: Question, vector: Vectors, collection: Collection) -> Searched:
         deadline = question.deadline.within(self._settings.budgets.search_ms, "budgets.search_ms")
@@ -123,7 +137,9 @@ class Retriever:
         with question.timings.stage("search"):
             async with deadline.enforced("search"):
                 searched, seconds = await asyncio.get_running_loop().run_in_executor(self._readers, search)
-        self._pace.search(collection).observe(seconds)
+        if question.params.boosts:
+            question.timings.move(searched.boost_s, "search", "boost")
+        self._pace.search(collection).observe(seconds - searched.boost_s)
         self._on_search(collection)
         return searched
 

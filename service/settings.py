@@ -19,7 +19,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
+from service.parsing_settings import ParsingSettings
+from service.preprocessing import UnicodeForm
 from service.settings_group import Group
 
 _PREFIX = "QUARRY_"
@@ -114,13 +117,16 @@ class ChunkingSettings(Group):
 
 
 class RetrievalSettings(Group):
-    """How hits are ordered.
+    """What is searched for, and how hits are ordered.
 
     Attributes:
+        unicode_form: of queries before they are embedded; NFKC also makes full-width letters, ligatures and the like
+            into plain ones, which helps only where the documents have plain ones.
         repeat_penalty: cosine that every chunk of a document but its best loses in the order of the hits, by whatever
             metric they are ordered; 0 turns it off.
     """
 
+    unicode_form: UnicodeForm = "NFC"
     repeat_penalty: float = Field(0.1, ge=0, le=2, allow_inf_nan=False)
 
 
@@ -196,7 +202,9 @@ class Settings(BaseSettings):
     answer: AnswerSettings = AnswerSettings()
     llm: dict[str, LlmSettings] = {}
     budgets: BudgetSettings = BudgetSettings()
+    parsing: ParsingSettings = ParsingSettings()
     limits: LimitSettings = LimitSettings()
+    jobs: JobSettings = JobSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fastapi import Request
 
-from indexes.base import SearchParams
+from indexes.base import Boost, SearchParams
 from indexes.filters import parse_filter
 from service.api.caller import caller_of
 from service.api.context import timings_of
@@ -14,6 +14,7 @@ from service.api.schemas.question import QueryBody, RetrievalBody, SearchBody
 from service.budget import Deadline
 from service.errors import InvalidRequestError
 from service.generation.base import Turn
+from service.preprocessing import prepared
 from service.question import Question
 from service.settings import LimitSettings, Settings
 
@@ -24,7 +25,7 @@ def search_of(body: SearchBody, request: Request, settings: Settings) -> Questio
     Raises:
         InvalidRequestError: the query is blank or too long.
     """
-    _check_text(body.query, "query", settings.limits)
+    _check_text(body.query, "query", settings)
     return _question(body, request, settings, body.query)
 
 
@@ -39,7 +40,7 @@ def question_of(body: QueryBody, request: Request, settings: Settings) -> Questi
     else:
         _check_conversation(body.messages, settings.limits)
         param, text, before = "messages", body.messages[-1].content, body.messages[:-1]
-    _check_text(text, param, settings.limits)
+    _check_text(text, param, settings)
     asked = body.model_dump(include={"rewrite", "generate", "llm", "max_tokens", "temperature", "on_failure"})
     turns = [Turn(message.role, message.content) for message in before]
     return replace(_question(body, request, settings, text), turns=turns, **asked)
@@ -48,11 +49,13 @@ def question_of(body: QueryBody, request: Request, settings: Settings) -> Questi
 def _question(body: RetrievalBody, request: Request, settings: Settings, text: str) -> Question:
     index, timings = settings.index, timings_of(request)
     filter_ = None if body.filters is None else parse_filter(body.filters)
+    boosts = tuple(Boost(parse_filter(boost.filter), boost.weight) for boost in body.boost)
+    params = SearchParams(body.top_k, body.score_threshold, index.nprobe, index.refine, filter_, body.explain, boosts)
     deadline = Deadline.after(body.deadline_ms or settings.budgets.total_ms)
     return Question(
         text=text,
         collection=body.collection,
-        params=SearchParams(body.top_k, body.score_threshold, index.nprobe, index.refine, filter_, body.explain),
+        params=params,
         deadline=deadline.earlier(timings.elapsed()),  # it began with the request
         caller=caller_of(request),
         request_id=request.state.request_id,
@@ -60,11 +63,12 @@ def _question(body: RetrievalBody, request: Request, settings: Settings, text: s
     )
 
 
-def _check_text(text: str, param: str, limits: LimitSettings) -> None:
-    if len(text) > limits.query_characters:
-        said = f"{param} has {len(text)} characters; the limit is {limits.query_characters}"
+def _check_text(text: str, param: str, settings: Settings) -> None:
+    limit = settings.limits.query_characters
+    if len(text) > limit:
+        said = f"{param} has {len(text)} characters; the limit is {limit}"
         raise InvalidRequestError(f"the question in {said}" if param == "messages" else said, param=param)
-    if not text.strip():
+    if not prepared(text, settings.retrieval.unicode_form).text:
         raise InvalidRequestError("query is blank" if param == "query" else "the last message is blank", param=param)
 
 

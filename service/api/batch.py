@@ -9,17 +9,23 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from indexes.base import Document
 from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
 from service.api.caller import caller_of
 from service.api.description.failing import fails_with
+from service.api.hang_up import unless_hung_up
+from service.api.jobs import WaitOrNot
+from service.api.media_type import JSON
 from service.api.problems import kind_of, validation_detail
 from service.api.schemas.documents import BatchError, BatchLine, BatchLineReply
-from service.api.services import ServicesOf
-from service.errors import EmptyDocumentError, InvalidRequestError, QuarryError
+from service.api.schemas.jobs import BatchJobReply
+from service.api.services import Services, ServicesOf
+from service.api.uploads import Uploads
+from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError, QuarryError
 from service.ingest.ingestor import AcceptedWrite, Ingestor, NewDocument
+from service.ingest.jobs.work import readable_id
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
@@ -48,20 +54,27 @@ _REPLY = _lines(
 @router.post(
     "/documents:batch",
     response_class=StreamingResponse,
-    responses={200: {"description": "A result line for each line.", **_REPLY}},
+    responses={
+        200: {"description": "A result line for each line.", **_REPLY},
+        202: {"model": BatchJobReply, "description": "With `wait_ms`: the batch is a job, and durable."},
+    },
     openapi_extra=fails_with(
         InvalidNameError,
         CollectionConflictError,
         InvalidRequestError,
         StoreUnavailableError,
+        OverloadedError,
         requestBody={"required": True, **_BODY},
     ),
 )
-async def put_batch(collection: str, request: Request, services: ServicesOf) -> StreamingResponse:
+async def put_batch(collection: str, request: Request, services: ServicesOf, wait_ms: WaitOrNot = None) -> Response:
     """Insert or replace many documents.
 
-    A line that is refused costs the others nothing; of two lines with one id the later one wins.
+    A line that is refused costs the others nothing; of two lines with one id the later one wins. With `wait_ms` the
+    batch is one job, which waits for nobody and is carried out also after a crash.
     """
+    if wait_ms is not None:
+        return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
     numbers, prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
     if any(isinstance(item, Document) for item in prepared):
@@ -70,6 +83,26 @@ async def put_batch(collection: str, request: Request, services: ServicesOf) -> 
     else:
         replies = _refused(prepared)
     return StreamingResponse(_numbered(replies, numbers), media_type=_MEDIA_TYPE)
+
+
+async def _as_job(uploads: Uploads, services: Services, wait_ms: int) -> Response:
+    job = await uploads.put_lines(services.settings.limits.batch_documents)
+    await unless_hung_up(uploads.request, job.wait(wait_ms / 1000))
+    reply = BatchJobReply(job_id=job.job.id, total=job.job.total, status=job.job.status)
+    return Response(reply.model_dump_json(), 202, media_type=JSON)
+
+
+def read_line(line: bytes) -> NewDocument:
+    """The document on a line.
+
+    Raises:
+        InvalidRequestError: there is none, naming every field that is wrong.
+    """
+    try:
+        body = BatchLine.model_validate_json(line)
+    except ValidationError as error:
+        raise InvalidRequestError(validation_detail(error.errors())) from None
+    return NewDocument(body.id, body.text, body.title, body.metadata, body.url)
 
 
 async def _numbered(replies: AsyncIterator[BatchLineReply], numbers: Sequence[int]) -> AsyncIterator[bytes]:
@@ -96,25 +129,13 @@ def _prepared_lines(ingestor: Ingestor, body: bytes, limit: int) -> tuple[list[i
 def _prepared(ingestor: Ingestor, line: bytes) -> Document | BatchLineReply:
     """The document on a line, or why there is none."""
     try:
-        body = BatchLine.model_validate_json(line)
-    except ValidationError as error:
-        message = validation_detail(error.errors())
-        said = BatchError(code="invalid_request", message=message)
-        return BatchLineReply(id=_readable_id(line), status="error", error=said)
+        document = read_line(line)
+    except InvalidRequestError as error:
+        return _failed(readable_id(line), error)
     try:
-        return ingestor.prepare(NewDocument(body.id, body.text, body.title, body.metadata, body.url))
+        return ingestor.prepare(document)
     except (QuarryError, IndexesError) as error:
-        return _failed(body.id, error)
-
-
-def _readable_id(line: bytes) -> str | None:
-    """Of a line that is refused for something else in it."""
-    try:
-        body = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    document_id = body.get("id") if isinstance(body, dict) else None
-    return document_id if isinstance(document_id, str) else None
+        return _failed(document.id, error)
 
 
 async def _refused(prepared: Sequence[Document | BatchLineReply]) -> AsyncIterator[BatchLineReply]:
@@ -171,7 +192,7 @@ async def _put(
     return BatchLineReply(id=written.id, status=written.status)
 
 
-def _failed(document_id: str, error: QuarryError | IndexesError) -> BatchLineReply:
+def _failed(document_id: str | None, error: QuarryError | IndexesError) -> BatchLineReply:
     reason = BatchError(code=kind_of(error).code, message=str(error))
     status = "skipped" if isinstance(error, EmptyDocumentError) else "error"
     return BatchLineReply.model_validate({"id": document_id, "status": status, "error": reason})

@@ -24,13 +24,13 @@ def caller_of(request: Request) -> str:
 
 def asker_of(request: Request, default_ms: int | None) -> Asker:
     """The caller with its deadline: ``default_ms``, or the read timeout that OpenAI's clients tell of if it is less."""
-    said = _read_timeout_ms(request)
+    said = read_timeout_ms(request)
     limits = [limit for limit in (said, default_ms) if limit is not None]
     return Asker(caller_of(request), Deadline.after(min(limits)) if limits else None)
 
 
-def _read_timeout_ms(request: Request) -> int | None:
-    """From a header that nobody has to send rightly: nonsense counts as nothing."""
+def read_timeout_ms(request: Request) -> int | None:
+    """How long OpenAI's clients wait for a byte, as a header says that nobody has to send rightly: nonsense is None."""
     try:
         milliseconds = float(request.headers.get("x-stainless-read-timeout", "")) * _SECONDS_IN_MS
     except ValueError:

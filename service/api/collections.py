@@ -77,8 +77,9 @@ async def get_collection(collection: str, services: ServicesOf) -> CollectionRep
 
 @router.delete("/{collection}", openapi_extra=fails_with(*READING, CollectionConflictError))
 async def delete_collection(collection: str, services: ServicesOf) -> DeletedCollection:
-    """Delete a collection and every file of it."""
+    """Delete a collection and every file of it. Its jobs fail."""
     await asyncio.to_thread(services.library.drop, collection)
+    await services.job_runner.drop(collection)
     return DeletedCollection(deleted=collection)
 
 

@@ -4,12 +4,11 @@ import asyncio
 from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
 
+from indexes.base import Document
 from indexes.errors import (
     CollectionConflictError,
     DocumentNotFoundError,
@@ -22,6 +21,7 @@ from indexes.names import check_document_id
 from service.api import media_type
 from service.api.caller import caller_of
 from service.api.description.failing import READING, fails_with
+from service.api.jobs import WaitOrNot
 from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
@@ -32,9 +32,21 @@ from service.api.schemas.documents import (
     StoredDocument,
 )
 from service.api.services import ServicesOf
-from service.errors import EmbedderUnavailableError, EmptyDocumentError, InvalidRequestError, OverloadedError
-from service.ingest.ingestor import NewDocument
-from service.ingest.loaders import load_file
+from service.api.uploads import Uploads, reply_to
+from service.errors import (
+    DocumentTooLargeError,
+    EmbedderUnavailableError,
+    EmptyDocumentError,
+    InvalidRequestError,
+    JobCancelledError,
+    JobInputError,
+    OverloadedError,
+    ParserUnavailableError,
+    UnreadableDocumentError,
+    UnsupportedMediaTypeError,
+)
+from service.ingest.ingestor import Ingestor, NewDocument, Written
+from service.ingest.jobs.open_job import OpenJob
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
@@ -57,6 +69,8 @@ async def _document_id(request: Request, id_: Annotated[str, Path(alias="id")]) 
 
 DocumentId = Annotated[str, Depends(_document_id)]
 _ID_PATH = "/documents/{id:path}"
+_READING_A_FILE = (UnsupportedMediaTypeError, UnreadableDocumentError, DocumentTooLargeError, ParserUnavailableError)
+_OF_A_JOB = (JobCancelledError, JobInputError)
 _PUT_BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -68,7 +82,8 @@ _PUT_BODY: dict[str, Any] = {
 
 @router.put(
     _ID_PATH,
-    responses={201: {"model": DocumentReply}},
+    responses={201: {"model": DocumentReply}, 202: {"model": DocumentReply}},
+    response_model_exclude_none=True,
     openapi_extra=fails_with(
         InvalidNameError,
         EmptyDocumentError,
@@ -76,22 +91,45 @@ _PUT_BODY: dict[str, Any] = {
         StoreUnavailableError,
         OverloadedError,
         EmbedderUnavailableError,
+        *_READING_A_FILE,
+        *_OF_A_JOB,
         requestBody=_PUT_BODY,
     ),
 )
 async def put_document(
-    collection: str, document_id: DocumentId, request: Request, response: Response, services: ServicesOf
+    collection: str,
+    document_id: DocumentId,
+    request: Request,
+    response: Response,
+    services: ServicesOf,
+    wait_ms: WaitOrNot = None,
 ) -> DocumentReply:
     """Insert or replace a document.
 
-    When this replies the document is durable and searchable. The same content again is `unchanged`, and costs nothing.
-    The collection is created if there is none.
+    200 and 201 mean that it is durable and searchable; the same content again is `unchanged`, and costs nothing. The
+    collection is created if there is none. A file, or any document with `wait_ms`, is written by a job:
+    where that takes longer, a 202 says that job and upload are durable, and are carried out also after a crash.
     """
-    ingestor = services.ingestor
-    document = await asyncio.to_thread(ingestor.prepare, await _read_document(document_id, request))
-    written = await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller_of(request)))
-    response.status_code = 201 if written.status == "created" else 200
-    return DocumentReply(id=written.id, status=written.status, index_version=written.index_version)
+    uploads = Uploads(request, services.intake, collection)
+    default_ms = services.settings.jobs.default_wait_ms
+    match media_type.media_type_of(request):
+        case media_type.FORM:
+            put: OpenJob | Written = await uploads.put_file(document_id)
+        case media_type.JSON:
+            body = await asyncio.to_thread(_body, await request.body())
+            new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)
+            document = await asyncio.to_thread(services.ingestor.prepare, new)
+            if wait_ms is None:
+                put = await _put(services.ingestor, collection, document, caller_of(request))
+            else:
+                put = await uploads.put_text(document_id, body)
+        case other:
+            raise media_type.unsupported(other, media_type.JSON, media_type.FORM)
+    return await reply_to(put, default_ms if wait_ms is None else wait_ms, request, response)
+
+
+async def _put(ingestor: Ingestor, collection: str, document: Document, caller: str) -> Written:
+    return await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller))
 
 
 @router.get("/documents", openapi_extra=fails_with(*READING))
@@ -149,48 +187,8 @@ async def delete_documents(collection: str, body: DeleteBody, services: Services
     return DeletedDocument(deleted=deleted, index_version=version)
 
 
-async def _read_document(document_id: str, request: Request) -> NewDocument:
-    match media_type.media_type_of(request):
-        case media_type.JSON:
-            return await asyncio.to_thread(_from_json, document_id, await request.body())
-        case media_type.FORM:
-            return await _from_form(document_id, request)
-        case other:
-            raise media_type.unsupported(other, media_type.JSON, media_type.FORM)
-
-
-def _from_json(document_id: str, raw: bytes) -> NewDocument:
+def _body(raw: bytes) -> DocumentBody:
     try:
-        body = DocumentBody.model_validate_json(raw)
+        return DocumentBody.model_validate_json(raw)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return NewDocument(document_id, body.text, body.title, body.metadata, body.url)
-
-
-async def _from_form(document_id: str, request: Request) -> NewDocument:
-    async with request.form(max_files=1, max_fields=8) as form:
-        unknown = sorted(set(form) - {"file", "title", "metadata", "url"})
-        if unknown:
-            raise InvalidRequestError(f"unknown form fields: {', '.join(unknown)}", param=unknown[0])
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise InvalidRequestError("the form has no file in its field 'file'", param="file")
-        fields = {name: form[name] for name in ("title", "url") if name in form}
-        raw = {**fields, "text": "", "metadata": _form_metadata(form.get("metadata"))}
-        loaded = await asyncio.to_thread(load_file, file.filename or document_id, await file.read())
-    try:
-        body = DocumentBody.model_validate(raw)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
-    return NewDocument(
-        document_id, loaded.text, body.title or loaded.title, body.metadata, body.url, format=loaded.format
-    )
-
-
-def _form_metadata(value: object) -> object:
-    if value is None:
-        return {}
-    try:
-        return orjson.loads(str(value))
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"metadata is not JSON: {error}", param="metadata") from None

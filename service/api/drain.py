@@ -109,5 +109,5 @@ class DrainGate:
         if media_type is None:
             await problems.response(request, error)(scope, receive, send)
         elif media_type.startswith(sse.EventStream.media_type):
-            body = sse.event("error", problems.describe(request, error))
+            body = sse.failure(request, problems.describe(request, error))
             await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -15,6 +15,7 @@ from indexes.state import CollectionState
 from service.api.description.failing import fails_with
 from service.api.schemas.status import HealthReply, ReadinessReply, StatusReply
 from service.api.services import Services, ServicesOf
+from service.ingest.jobs.board import BoardState
 
 router = APIRouter(tags=["operations"])
 
@@ -58,7 +59,9 @@ async def status(services: ServicesOf) -> dict[str, Any]:
         "generators": {name: generator.describe() for name, generator in services.generators.items()},
         "default_llm": services.settings.default_llm,
         "degraded": await _degraded(services),
+        "parsing": services.parsers.describe(),
         "supervision": services.supervised.describe(),
+        "jobs": asdict(_jobs(services)),
         "maintenance_running": services.maintenance.is_running,
         "collections": await _collections(services),
         "aliases": services.library.aliases(),
@@ -79,7 +82,15 @@ async def metrics(services: ServicesOf) -> Response:
     services.metrics.gpu.follow(measured.gpus)
     services.metrics.ledger.follow(measured.ledger)
     await _collections(services)
+    _jobs(services)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _jobs(services: Services) -> BoardState:
+    """The open jobs; the gauges follow them."""
+    state = services.jobs.describe()
+    services.metrics.jobs.follow(state.queued, state.running, state.oldest_s, state.raw_bytes)
+    return state
 
 
 async def _degraded(services: Services) -> list[str]:

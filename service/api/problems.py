@@ -19,6 +19,7 @@ from models.base import ModelError
 from service import errors as service
 from service.api.methods import methods_of
 from service.api.schemas.problem import Problem, ProblemError
+from service.ingest.jobs.work import Verdict
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import server_timing
 
@@ -63,6 +64,12 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.EmptyDocumentError, Kind("empty_document", 400)),
     (service.InvalidRequestError, INVALID),
     (service.UnsupportedMediaTypeError, Kind("unsupported_media_type", 415)),
+    (service.UnreadableDocumentError, INVALID_SCHEMA),
+    (service.DocumentTooLargeError, Kind("payload_too_large", 413)),
+    (service.ParserUnavailableError, Kind("parser_unavailable", 503, retryable=True)),
+    (service.JobNotFoundError, NOT_FOUND),
+    (service.JobCancelledError, Kind("conflict", 409)),
+    (service.JobInputError, Kind("job_input_damaged", 422)),
     (service.ModelNotServedError, NOT_FOUND),
     (service.TooManyInputsError, Kind("payload_too_large", 413)),
     (service.OverloadedError, Kind("overloaded", 503, retryable=True)),
@@ -104,6 +111,15 @@ def retry_headers(status: int, *, retryable: bool, after_s: float) -> dict[str, 
     if status in {HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT}:
         return {"x-should-retry": "false"}
     return {}
+
+
+def verdict_on(error: Exception) -> Verdict:
+    """What a job says of an error that it met. What an unforeseen one says stays in the log."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        _log.error("unforeseen error in a job", exc_info=error)
+        return Verdict(kind.code, "the server failed in a way it did not foresee; its log says more", is_passing=False)
+    return Verdict(kind.code, str(error), kind.retryable)
 
 
 def problem(request: Request, kind: Kind, detail: str, error: Exception | None = None) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """POST /v1/query and POST /v1/search."""
 
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from fastapi import APIRouter, Depends, Request
 
 from service.answer import Answer, Citation
-from service.api import problems
+from service.api.answering import answered, streamed
 from service.api.asked import question_of, search_of
 from service.api.context import timings_of
 from service.api.description.failing import SEARCHING, fails_with
@@ -16,8 +14,16 @@ from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas.events import DoneEvent, RetrievalEvent
 from service.api.schemas.explanation import Explanation
-from service.api.schemas.question import ChunkReply, CitationReply, QueryBody, QueryReply, SearchBody, SearchReply
-from service.api.services import Services, ServicesOf
+from service.api.schemas.question import (
+    ChunkReply,
+    CitationReply,
+    QueryBody,
+    QueryReply,
+    SearchBody,
+    SearchReply,
+    WarningReply,
+)
+from service.api.services import ServicesOf
 from service.api.sse import EventStream, event
 from service.errors import (
     InvalidRequestError,
@@ -26,7 +32,6 @@ from service.errors import (
     LlmUnavailableError,
     QuestionTooLongError,
 )
-from service.generation.base import Delta
 from service.question import Question, Retrieval
 
 router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
@@ -40,6 +45,7 @@ async def search(body: SearchBody, request: Request, services: ServicesOf) -> Se
     return SearchReply(
         id=_id(),
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
+        warnings=WarningReply.all_of(retrieval.query),
         timings_ms=timings_of(request).milliseconds(),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
@@ -65,14 +71,13 @@ async def query(body: QueryBody, request: Request, services: ServicesOf) -> Quer
     question = question_of(body, request, services.settings)
     retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     if body.stream:
-        return EventStream(_frames(request, services, question, retrieval), question.deadline)
-    answer = await unless_hung_up(request, services.rag.answer(question, retrieval)) if body.generate else None
-    if answer:
-        _count(answer, services)
-    return _reply(question, retrieval, answer)
+        return streamed(request, services, QueryEvents(question, retrieval), question, retrieval)
+    answer = await answered(request, services, question, retrieval) if body.generate else None
+    return reply_of(question, retrieval, answer)
 
 
-def _reply(question: Question, retrieval: Retrieval, answer: Answer | None) -> QueryReply:
+def reply_of(question: Question, retrieval: Retrieval, answer: Answer | None) -> QueryReply:
+    """All that is known of a question and its answer."""
     degraded = answer.degraded if answer else retrieval.degraded
     return QueryReply(
         id=_id(),
@@ -87,45 +92,51 @@ def _reply(question: Question, retrieval: Retrieval, answer: Answer | None) -> Q
         llm_timings_ms=dict(answer.llm_timings_ms) if answer else {},
         timings_ms=question.timings.milliseconds(),
         degraded=list(degraded),
+        warnings=WarningReply.all_of(retrieval.query),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
     )
 
 
-async def _frames(
-    request: Request, services: Services, question: Question, retrieval: Retrieval
-) -> AsyncGenerator[bytes, None]:
+class QueryEvents:
     """retrieval, then token and citation as they come, then done or error."""
-    yield event("retrieval", _opening(question, retrieval).model_dump())
-    try:
-        async with aclosing(services.rag.stream(question, retrieval)) as items:
-            async for item in items:
-                match item:
-                    case Delta(text):
-                        yield event("token", {"text": text})
-                    case Citation():
-                        yield event("citation", CitationReply.of(item).model_dump())
-                    case Answer():
-                        _count(item, services)
-                        yield event("done", _done(item, question).model_dump())
-    except Exception as error:  # the edge of a stream: its status is sent, so the failure travels as an event
-        body = problems.describe(request, error)
-        services.metrics.problems.labels(body["error"]["code"]).inc()
-        yield event("error", body)
+
+    def __init__(self, question: Question, retrieval: Retrieval) -> None:
+        self._question = question
+        self._retrieval = retrieval
+
+    def opening(self) -> bytes:
+        """What was found."""
+        return event("retrieval", opening_of(self._question, self._retrieval).model_dump())
+
+    def text(self, text: str) -> bytes:
+        """The next piece of the answer."""
+        return event("token", {"text": text})
+
+    def citation(self, citation: Citation) -> bytes:
+        """A marker in the text so far."""
+        return event("citation", CitationReply.of(citation).model_dump())
+
+    def closing(self, answer: Answer) -> bytes:
+        """The end, and the whole."""
+        return event("done", closing_of(answer, self._question).model_dump())
 
 
-def _opening(question: Question, retrieval: Retrieval) -> RetrievalEvent:
+def opening_of(question: Question, retrieval: Retrieval) -> RetrievalEvent:
+    """What a stream begins with."""
     return RetrievalEvent(
         id=_id(),
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
         searched=retrieval.text,
+        warnings=WarningReply.all_of(retrieval.query),
         timings_ms=question.timings.milliseconds(),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
     )
 
 
-def _done(answer: Answer, question: Question) -> DoneEvent:
+def closing_of(answer: Answer, question: Question) -> DoneEvent:
+    """What a stream ends with."""
     return DoneEvent(
         status=answer.status,
         no_answer_reason=answer.no_answer_reason,
@@ -139,14 +150,7 @@ def _done(answer: Answer, question: Question) -> DoneEvent:
 
 
 def _explained(question: Question, retrieval: Retrieval) -> Explanation | None:
-    return Explanation.of(retrieval) if question.params.explain else None
-
-
-def _count(answer: Answer, services: Services) -> None:
-    services.metrics.answers.labels(answer.status).inc()
-    services.metrics.citations_invalid.inc(answer.invalid_markers)
-    for rung in answer.degraded:
-        services.metrics.degraded.labels(rung).inc()
+    return Explanation.of(retrieval, len(question.params.boosts)) if question.params.explain else None
 
 
 def _id() -> str:

@@ -10,6 +10,10 @@ from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
 from service.ingest.ingestor import Ingestor
+from service.ingest.jobs.board import JobBoard
+from service.ingest.jobs.intake import Intake
+from service.ingest.jobs.runner import JobRunner
+from service.ingest.parsing.child_parsers import ChildParsers
 from service.library import Library
 from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger
@@ -35,6 +39,10 @@ class Services:
     generators: Mapping[str, Generator]
     rag: Rag
     ingestor: Ingestor
+    intake: Intake
+    jobs: JobBoard
+    job_runner: JobRunner
+    parsers: ChildParsers
     maintenance: Maintenance
     reembedder: Reembedder
     operator: Operator

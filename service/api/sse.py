@@ -1,11 +1,14 @@
 """Server-sent events: framing, a heartbeat, and an end in order when the client is gone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
+from typing import Any
 
 import anyio
 import orjson
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from service.budget import Deadline
@@ -20,6 +23,17 @@ _TAKEN_S = 5.0
 def event(name: str, data: object) -> bytes:
     """One frame."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))
+
+
+def unnamed(data: object) -> bytes:
+    """One frame as OpenAI's clients read it."""
+    return b"data: %s\n\n" % orjson.dumps(data)
+
+
+def failure(request: Request, problem: dict[str, Any]) -> bytes:
+    """The last frame of a stream that failed: ``error``, or what the route has put into its state."""
+    frame: Callable[[dict[str, Any]], bytes] = getattr(request.state, "failure_frame", partial(event, "error"))
+    return frame(problem)
 
 
 class EventStream(StreamingResponse):

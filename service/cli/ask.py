@@ -1,12 +1,24 @@
 """quarry ask."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import httpx
 import orjson
 import typer
 
-from service.cli.console import DEFAULT_URL, CollectionOption, KeyOption, UrlOption, checked, client, fail, out
+from service.cli.asking import BoostOption, FiltersOption, TopKOption, body_of, place_of
+from service.cli.console import (
+    DEFAULT_URL,
+    CollectionOption,
+    KeyOption,
+    UrlOption,
+    checked,
+    fail,
+    out,
+    say_json,
+    served,
+)
 
 _SHOWN_STAGES = ("queue", "embed", "search", "prompt", "llm_total", "total")
 
@@ -16,38 +28,78 @@ def ask(
     collection: CollectionOption = "default",
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
-    top_k: Annotated[int, typer.Option(help="Chunks to retrieve.")] = 10,
+    top_k: TopKOption = 10,
     llm: Annotated[str | None, typer.Option(help="Generator; `extractive` quotes without a language model.")] = None,
+    filters: FiltersOption = None,
+    boost: BoostOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")] = False,
+    no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is whole.")] = False,
 ) -> None:
-    """Ask a question of a collection."""
-    body: dict[str, Any] = {"query": question, "collection": collection, "top_k": top_k}
+    """Ask a question of a collection; the answer is printed as it is written."""
+    body = body_of(question, collection, top_k, filters, boost)
     if llm is not None:
         body["llm"] = llm
-    with client(url, key) as http:
-        try:
-            reply = checked(http.post("/v1/query", json=body)).json()
-        except httpx.TransportError as error:
-            fail(f"{url} cannot be reached: {error}")
+    with served(url, key) as http:
+        if json or no_stream:
+            reply: dict[str, Any] = checked(http.post("/v1/query", json=body)).json()
+        else:
+            reply = _streamed(http, body)
     if json:
-        typer.echo(orjson.dumps(reply).decode())
-    else:
-        _print(reply)
+        say_json(reply)
+        return
+    if no_stream:
+        out.print(reply["answer"] or "(no answer)", markup=False)
+    _print_sources(reply)
 
 
-def _print(reply: dict[str, Any]) -> None:
-    out.print(reply["answer"] or "(no answer)", markup=False)
+def _streamed(http: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    """The reply, its answer printed already."""
+    reply: dict[str, Any] = {"citations": []}
+    is_begun = False
+    with http.stream("POST", "/v1/query", json=body | {"stream": True}) as response:
+        if not response.is_success:
+            response.read()
+        for name, data in _events(checked(response)):
+            match name:
+                case "token":
+                    is_begun = True
+                    typer.echo(data["text"], nl=False)
+                case "citation":
+                    reply["citations"].append(data)
+                case "error":
+                    if is_begun:
+                        typer.echo()
+                    fail(f"{data['status']}: {data['detail']}")
+                case _:
+                    reply |= data
+    if "status" not in reply:
+        fail("the stream ended before the answer did")
+    typer.echo("" if is_begun else reply["answer"] or "(no answer)")
+    return reply
+
+
+def _events(response: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and data of each event; the server sends one line of data for each."""
+    name = ""
+    for line in response.iter_lines():
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, orjson.loads(value)
+
+
+def _print_sources(reply: dict[str, Any]) -> None:
     if reply["degraded"]:
         out.print(f"\npartial: lost {', '.join(reply['degraded'])}", style="yellow")
+    for warning in reply["warnings"]:
+        out.print(f"\n{warning['message']}", style="yellow", markup=False)
     cited = {citation["marker"]: citation["chunk_id"] for citation in reply["citations"]}
     chunks = {chunk["id"]: chunk for chunk in reply["chunks"]}
     if cited:
         out.print("\nSources", style="bold")
     for marker, chunk_id in sorted(cited.items()):
-        chunk = chunks[chunk_id]
-        place = " > ".join(dict.fromkeys([chunk["title"], *chunk["heading_path"]])) or chunk["document_id"]
-        cosine = chunk["scores"]["vector"]
-        out.print(f"  [{marker}] {place}  ({chunk['document_id']}, cosine {cosine:.3f})", markup=False)
+        out.print(f"  [{marker}] {place_of(chunks[chunk_id])}", markup=False)
     timings = reply["timings_ms"]
     stages = "  ".join(f"{stage} {timings[stage]:.1f} ms" for stage in _SHOWN_STAGES if stage in timings)
     out.print(f"\n{stages}", style="dim")

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import orjson
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -15,7 +14,7 @@ from indexes.backup import back_up
 from indexes.backup_manifest import BackupManifest
 from indexes.data_directory import CATALOG, owned
 from indexes.errors import DataDirectoryInUseError, IndexesError
-from service.cli.console import DEFAULT_URL, KeyOption, checked, client, err, fail, out
+from service.cli.console import DEFAULT_URL, KeyOption, checked, err, fail, out, served
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON object.")]
 
@@ -71,11 +70,8 @@ def _offline(data_dir: Path, dest: Path, *, skip_damaged: bool) -> dict[str, Any
 
 
 def _online(url: str, key: str | None, body: dict[str, Any]) -> dict[str, Any]:
-    with client(url, key) as http, err.status("the server is copying ..."):
-        try:
-            made: dict[str, Any] = checked(http.post("/v1/admin/backup", json=body, timeout=None)).json()
-        except httpx.TransportError as error:
-            fail(f"{url} cannot be reached: {error}")
+    with served(url, key) as http, err.status("the server is copying ..."):
+        made: dict[str, Any] = checked(http.post("/v1/admin/backup", json=body, timeout=None)).json()
     return made
 
 

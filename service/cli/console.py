@@ -1,8 +1,11 @@
 """What every command shares: where it writes, how it fails."""
 
-from typing import Annotated, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
 
 import httpx
+import orjson
 import typer
 from rich.console import Console
 
@@ -14,6 +17,15 @@ UrlOption = Annotated[str, typer.Option(help="The server.")]
 KeyOption = Annotated[str | None, typer.Option(help="API key.")]
 CollectionOption = Annotated[str, typer.Option(help="Name of the collection.")]
 _TIMEOUT_S = 600.0
+# What to do about it, by the code of a problem, where its own words do not say.
+_FIXES = {
+    "unauthenticated": "give the server's key with --key",
+    "overloaded": "try again in a moment",
+    "embedder_unavailable": "quarry doctor looks for the cause",
+    "vector_store_unavailable": "quarry doctor looks for the cause",
+    "llm_unavailable": "--llm extractive quotes without a language model",
+    "internal_error": "the server's log has it",
+}
 
 
 def fail(message: str) -> NoReturn:
@@ -37,7 +49,31 @@ def checked(response: httpx.Response) -> httpx.Response:
     """The response, if it is a success; else fail with what the server said."""
     if response.is_success:
         return response
-    fail(f"{response.status_code}: {problem_detail(response)}")
+    fix = _FIXES.get(problem_code(response) or "")
+    fail(f"{response.status_code}: {problem_detail(response)}" + (f" ({fix})" if fix else ""))
+
+
+@contextmanager
+def served(url: str, key: str | None) -> Iterator[httpx.Client]:
+    """A client of the server at ``url``; when that cannot be reached, or is lost, it is said, and that is all."""
+    with client(url, key) as http:
+        try:
+            yield http
+        except httpx.TransportError as error:
+            fail(f"{url} cannot be reached: {error} (does quarry serve run there?)")
+
+
+def say_json(reply: Any) -> None:  # noqa: ANN401
+    """One JSON object on stdout."""
+    typer.echo(orjson.dumps(reply).decode())
+
+
+def problem_code(response: httpx.Response) -> str | None:
+    """The code of a problem+json; None where there is none."""
+    try:
+        return str(response.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def problem_detail(response: httpx.Response) -> str:

@@ -14,7 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
-from service.cli.console import DEFAULT_URL, CollectionOption, KeyOption, UrlOption, checked, client, err, fail, out
+from service.cli.console import (
+    DEFAULT_URL,
+    CollectionOption,
+    KeyOption,
+    UrlOption,
+    checked,
+    client,
+    err,
+    fail,
+    out,
+    say_json,
+)
 from service.cli.sources import BatchSource, FileSource, Found, SameIdError, find
 from service.cli.upload import Tally, Uploader
 
@@ -25,11 +36,12 @@ Source = FileSource | BatchSource
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: text, Markdown, HTML, JSONL.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: PDF, DOCX, text, Markdown, HTML, JSONL.")],
     collection: CollectionOption = "default",
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
     wait_ready: Annotated[float, typer.Option(help="Seconds to wait for the server to be ready.")] = 0.0,
+    json: Annotated[bool, typer.Option("--json", help="Print what became of them as one JSON object.")] = False,
 ) -> None:
     """Put documents into a collection; returns when every one of them is searchable."""
     try:
@@ -47,7 +59,12 @@ def ingest(
                 _send_all(uploader, found, advance)
         except httpx.TransportError as error:
             fail(f"{url} cannot be reached: {error}")
-    _report(found, uploader.tally, collection)
+    if json:
+        say_json(_as_json(found, uploader.tally, collection))
+    else:
+        _report(found, uploader.tally, collection)
+    if uploader.tally.failures:
+        raise typer.Exit(1)
 
 
 def _wait_ready(http: httpx.Client, seconds: float) -> None:
@@ -110,5 +127,12 @@ def _report(found: Found, tally: Tally, collection: str) -> None:
     )
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     out.print(f"{collection}: {counts or 'no documents'}", markup=False)
-    if tally.failures:
-        raise typer.Exit(1)
+
+
+def _as_json(found: Found, tally: Tally, collection: str) -> dict[str, object]:
+    return {
+        "collection": collection,
+        "outcomes": dict(sorted(tally.outcomes.items())),
+        "failures": tally.failures,
+        "not_read": [str(path) for path in found.passed_over],
+    }

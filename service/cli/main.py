@@ -5,10 +5,14 @@ import typer
 from service.cli.ask import ask
 from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
+from service.cli.collections import app as collections
 from service.cli.doctor import doctor
+from service.cli.documents import app as documents
 from service.cli.index import app as index
 from service.cli.ingest import ingest
+from service.cli.jobs import app as jobs
 from service.cli.plan import plan
+from service.cli.search import search
 from service.cli.serve import serve
 from service.cli.up import up
 
@@ -22,10 +26,14 @@ app.command()(serve)
 app.command()(up)
 app.command()(ingest)
 app.command()(ask)
+app.command()(search)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
 app.command()(plan)
+app.add_typer(collections, name="collections")
+app.add_typer(documents, name="documents")
+app.add_typer(jobs, name="jobs")
 app.add_typer(index, name="index")
 app.add_typer(bench, name="bench")
 

@@ -1,7 +1,7 @@
 """The index of a collection in a data directory that no server is using."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from indexes.filters import parse_filter
 from indexes.upkeep import IndexPolicy
 from service.api.collections import described
 from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
-from service.cli.console import fail
+from service.cli.console import err, fail
+from service.ingest.jobs.job_purge import OfflineJobPurge
+from service.ingest.jobs.store import FOLDER, open_or_set_aside
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
 from service.library import LLM_PREFERENCE
@@ -41,7 +43,8 @@ class OfflineIndex:
 
     def rebuild(self) -> dict[str, Any]:
         """As POST :rebuild."""
-        self._collection.rebuild()
+        with self._telling_of_unsealed():
+            self._collection.rebuild()
         return self.stats()
 
     def verify(self) -> dict[str, Any]:
@@ -55,7 +58,26 @@ class OfflineIndex:
     def purge(self, ids: list[str], filters: dict[str, Any] | None) -> dict[str, Any]:
         """As POST :purge."""
         filter_ = None if filters is None else parse_filter(filters)
-        return PurgeReply.of(Purger(Mirror(self._catalog)).purge(self._name, ids, filter_)).model_dump()
+        with self._telling_of_unsealed():
+            store, waiting, _ = open_or_set_aside(self._catalog.data_dir / FOLDER)
+            with closing(store):
+                purger = Purger(Mirror(self._catalog), OfflineJobPurge(store, waiting))
+                return PurgeReply.of(purger.purge(self._name, ids, filter_)).model_dump()
+
+    @contextmanager
+    def _telling_of_unsealed(self) -> Iterator[None]:
+        """A new index follows the settings given here, which may not be those that the server seals by."""
+        was_sealed = len(self._collection.describe().segments) > 1
+        yield
+        state = self._collection.describe()
+        if was_sealed and len(state.segments) == 1:
+            err.print(
+                f"{self._name}: IVF-PQ no longer covers any row: {state.chunks} chunks are fewer than the "
+                f"{state.seal_rows} from where on these settings seal (index.seal_rows). Searches are exact until a "
+                "server seals them; give the server's --config to keep to its settings.",
+                style="yellow",
+                markup=False,
+            )
 
     def working_on(self) -> dict[str, Any] | None:
         """What is being done now, and how far it is."""

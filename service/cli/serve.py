@@ -19,6 +19,7 @@ from models.base import ModelError
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
+from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API."""
     share_the_cores()
+    fork_server = _fork_server()
     from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
     flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
@@ -47,7 +49,8 @@ def serve(
     settings, link = settings_or_fail(config, flags), link_or_fail()
     configure_logging(settings.server.log_level)
     share_the_interpreter()
-    app = create_app(settings, Outside(on_lost=lambda: server.lose_device(), link=link))  # noqa: PLW0108  made below
+    outside = Outside(on_lost=lambda: server.lose_device(), link=link, fork_server=fork_server)  # noqa: PLW0108  made below
+    app = create_app(settings, outside)
     uvicorn_config = uvicorn.Config(
         app,
         host=settings.server.host,
@@ -69,6 +72,14 @@ def serve(
         os._exit(1)  # the interpreter would wait for its thread
     if server.has_lost_device:
         fail("the device is lost; its last words are in the log")
+
+
+def _fork_server() -> ForkServerProcess | None:
+    """Started before torch, while this process is small; None where it cannot be, which parsing a file then says."""
+    try:
+        return ForkServerProcess()
+    except OSError:
+        return None
 
 
 async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from service.cli.console import checked, client, fail
+from service.cli.console import checked, served
 
 
 class ServedIndex:
@@ -53,8 +53,5 @@ class ServedIndex:
 @contextmanager
 def asked(url: str, key: str | None, name: str) -> Iterator[ServedIndex]:
     """The index of a collection of the server at ``url``; when that cannot be reached, it is said, and that is all."""
-    with client(url, key) as http:
-        try:
-            yield ServedIndex(http, name)
-        except httpx.TransportError as error:
-            fail(f"{url} cannot be reached: {error}")
+    with served(url, key) as http:
+        yield ServedIndex(http, name)

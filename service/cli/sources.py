@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.ingest.loaders import SUFFIXES
+from service.ingest.file_types import SUFFIXES
 
 _JSONL = (".jsonl", ".ndjson")
 _BATCH_LINES = 64

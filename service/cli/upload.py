@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,8 +16,9 @@ from service.cli.console import problem_detail
 from service.cli.sources import BatchSource, FileSource, Line
 
 _GIVE_UP_S = 120.0
+_WAIT_MS = 30_000
 _SKIPPED = "skipped, empty"
-_RETRYABLE = {"overloaded", "embedder_unavailable", "vector_store_unavailable"}
+_RETRYABLE = {"overloaded", "embedder_unavailable", "vector_store_unavailable", "parser_unavailable"}
 
 
 @dataclass(slots=True)
@@ -60,22 +62,45 @@ class Uploader:
 
     def _send_file(self, source: FileSource) -> None:
         try:
-            data = source.path.read_bytes()
-        except OSError as error:
-            self.tally.fail(str(source.path), str(error.strerror))
-            return
-        try:
             url = f"{self._documents}/{quote(source.id, safe='')}"
         except UnicodeEncodeError:
             self.tally.fail(str(source.path), "its name is not UTF-8")
             return
-        response = _patiently(lambda: self._http.put(url, files={"file": (source.path.name, data)}))
-        if response.is_success:
+        try:
+            response = _patiently(lambda: self._put(url, source.path))
+        except OSError as error:
+            self.tally.fail(str(source.path), str(error.strerror))
+            return
+        if response.status_code == httpx.codes.ACCEPTED:
+            self._follow(str(source.path), response.json()["job_id"])
+        elif response.is_success:
             self.tally.add(response.json()["status"])
         elif _error_code(response) == "empty_document":
             self.tally.add(_SKIPPED)
         else:
             self.tally.fail(str(source.path), problem_detail(response))
+
+    def _put(self, url: str, path: Path) -> httpx.Response:
+        with path.open("rb") as file:
+            return self._http.put(url, files={"file": (path.name, file)})
+
+    def _follow(self, where: str, job_id: str) -> None:
+        """Wait for the end of a job, however long that takes: the server has the file, and works on it."""
+        job: dict[str, Any] = {"status": "queued"}
+        while job["status"] in {"queued", "running"}:
+            response = _patiently(lambda: self._http.get(f"/v1/jobs/{job_id}", params={"wait_ms": _WAIT_MS}))
+            if not response.is_success:
+                self.tally.fail(where, problem_detail(response))
+                return
+            job = response.json()
+        if job["status"] == "succeeded":
+            self.tally.add(next(iter(job["outcomes"])))
+            return
+        error = next(iter(job["errors"]), {"code": job["status"], "message": f"job {job_id} was {job['status']}"})
+        if error["code"] == "empty_document":
+            self.tally.add(_SKIPPED)
+        else:
+            self.tally.fail(where, error["message"])
 
     def _send_batch(self, source: BatchSource) -> None:
         """Lines that met a busy server are sent again, those that failed for good are not."""

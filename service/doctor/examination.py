@@ -17,6 +17,7 @@ from service.doctor.embedding import look_at_device, look_at_models
 from service.doctor.language_model import look_at_llm
 from service.doctor.limits import look_at_files, look_at_memory
 from service.doctor.managed_server import VERSION_S, look_at_managed
+from service.doctor.parsing import look_at_parsing
 from service.doctor.processor import look_at_processor
 from service.doctor.running_server import RunningServer
 from service.doctor.sockets import look_at_socket
@@ -28,6 +29,7 @@ _SCHEME = "unix://"
 # Loading a large model, comparing its forms and measuring them takes minutes on a small machine.
 _MODELS_S = 900.0
 _LLM_S = 40.0
+_PARSERS_S = 70.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def _checks(settings: Settings, server: RunningServer) -> Iterator[Check]:
     yield Check("memory", look_at_memory)
     yield Check("open files", lambda: look_at_files(settings, _collections(settings.data_dir)))
     yield Check("disk", partial(look_at_disk, settings.data_dir), 30.0)
+    yield Check("parsers", look_at_parsing, _PARSERS_S)
     yield Check("server", server.findings)
     yield Check("gpu", lambda: look_at_gpus(_gpus(), [settings.embedding.device, settings.index.device]))
     yield Check("faiss", lambda: look_at_faiss(settings, capabilities()))

@@ -10,7 +10,7 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-from indexes.base import Chunk, Document
+from indexes.base import PAGE_BREAK, Chunk, Document
 
 CountTokens = Callable[[str], int]
 
@@ -18,6 +18,15 @@ _SPECIAL_TOKENS = 4  # begin, end and the separators of every tokenizer in use f
 _MAX_CHARACTERS_PER_TOKEN = 16
 _MAX_HEADING_CHARACTERS = 200
 _LINE_BREAK = re.compile(r"\r\n?|\n")  # CommonMark's line endings; str.splitlines knows others too
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Text that no chunk reaches beyond, from offset ``start`` of the document on; a whole one without a number."""
+
+    number: int | None
+    start: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +64,14 @@ class Chunker:
     max_tokens: int
 
     def chunks(self, document: Document) -> list[Chunk]:
-        """Chunks in order; ``chunk.text == document.text[chunk.start:chunk.end]`` and none is blank."""
+        """Chunks in order; ``chunk.text == document.text[chunk.start:chunk.end]``, on one page, and none is blank."""
         headings = _headings(document.text) if document.format == "markdown" else []
         starts = [heading.start for heading in headings]
         chunks: list[Chunk] = []
-        for start, text in self._pieces(document):
+        for page, start, text in self._pieces(document):
             number = bisect_right(starts, start) - 1
             path = headings[number].path if number >= 0 else ()
-            chunks.append(Chunk(document.id, len(chunks), text, start, start + len(text), path))
+            chunks.append(Chunk(document.id, len(chunks), text, start, start + len(text), path, page))
         return chunks
 
     def embedded_text(self, document: Document, chunk: Chunk) -> str:
@@ -72,12 +81,16 @@ class Chunker:
         """
         return f"{self._context(document.title, chunk.heading_path)}{chunk.text}"
 
-    def _pieces(self, document: Document) -> Iterator[tuple[int, str]]:
+    def _pieces(self, document: Document) -> Iterator[tuple[int | None, int, str]]:
+        """Page, offset and text of each."""
         capacity = min(self.size, largest_chunk(self.max_tokens))
         overlap = min(self.overlap, capacity - 1)
         splitter_type = MarkdownSplitter if document.format == "markdown" else TextSplitter
         splitter = splitter_type.from_callback(self._measure, capacity, overlap)
-        return (piece for piece in splitter.chunk_indices(document.text) if piece[1].strip())
+        for page in _pages(document):
+            for offset, text in splitter.chunk_indices(page.text):
+                if text.strip():
+                    yield page.number, page.start + offset, text
 
     def _measure(self, text: str) -> int:
         """Tokens, at least one for every ``_MAX_CHARACTERS_PER_TOKEN`` characters.
@@ -97,6 +110,16 @@ class Chunker:
         while context and self.count_tokens(context) > context_limit(self.max_tokens):
             context = context[: int(len(context) * 0.8)]
         return f"{context}\n" if context else ""
+
+
+def _pages(document: Document) -> Iterator[Page]:
+    if document.format != "paged":
+        yield Page(None, 0, document.text)
+        return
+    start = 0
+    for number, text in enumerate(document.text.split(PAGE_BREAK), start=1):
+        yield Page(number, start, text)
+        start += len(text) + len(PAGE_BREAK)
 
 
 def _headings(text: str) -> list[Heading]:

@@ -19,7 +19,8 @@ from indexes.names import check_document_id
 from indexes.reembeddings import Route
 from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError, QuarryError
 from service.ingest.document_embedder import Content, DocumentEmbedder
-from service.ingest.mirror import Mirror, MovedError, Place
+from service.ingest.mirror import Mirror, MovedError
+from service.ingest.place import Place
 from service.library import CollectionOptions, Library
 from service.settings import LimitSettings
 from service.telemetry.metrics import Metrics
@@ -45,15 +46,21 @@ class NewDocument:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     url: str | None = None
     format: TextFormat = "markdown"
+    source_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a write."""
+    """What became of a write.
+
+    Attributes:
+        is_superseded: a write that was accepted later had been applied already, and stays.
+    """
 
     id: str
     status: WriteStatus
     index_version: int
+    is_superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,10 @@ class Ingestor:
             await self._in_thread(partial(self._library.ensure, name, CollectionOptions()))
         return self._mirror.route(name)
 
+    def place(self, route: Route) -> Place:
+        """The next place in the order of writes."""
+        return self._mirror.accept(route.name)
+
     def accept(self, route: Route, document: Document, caller: str = "") -> AcceptedWrite:
         """Give a prepared document its place in the order of writes.
 
@@ -143,6 +154,34 @@ class Ingestor:
                 f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
             )
         return AcceptedWrite(route.name, document, self._mirror.accept(route.name), caller)
+
+    async def confirm_source(self, route: Route, document_id: str, source_hash: bytes, place: Place) -> Written | None:
+        """``unchanged`` where the document was made of this very file; None where it was not, and is to be put.
+
+        Raises:
+            StoreUnavailableError: nothing was promised.
+        """
+        confirm = self._mirror.confirm_source
+        while True:
+            with suppress(MovedError):
+                if not await self._in_thread(partial(confirm, route, document_id, source_hash, place)):
+                    return None
+                self._metrics.documents.labels("unchanged").inc()
+                return Written(document_id, "unchanged", route.primary.version)
+            route = self._mirror.route(route.name)
+
+    async def version(self, name: str) -> int:
+        """Of the collection now.
+
+        Raises:
+            CollectionNotFoundError: there is none of that name.
+        """
+        return self._mirror.route(name).primary.version
+
+    async def is_overtaken(self, name: str, document_id: str, metadata: Mapping[str, Any], place: Place) -> bool:
+        """As ``Mirror.is_overtaken``, by where the name leads now."""
+        route = self._mirror.route(name)
+        return await self._in_thread(partial(self._mirror.is_overtaken, route, document_id, metadata, place))
 
     async def put(self, write: AcceptedWrite) -> Written:
         """Chunk, embed and store; durable and searchable when this returns.
@@ -208,12 +247,12 @@ class Ingestor:
         for collection in route.collections:
             if not isinstance(contents.get(collection), Content):
                 contents[collection] = await self._content(write, collection, is_primary=collection is route.primary)
-        change = await self._in_thread(partial(self._mirror.put, route, document, contents, write.place))
+        change = await self._to_its_end(partial(self._mirror.put, route, document, contents, write.place))
         for collection in route.collections:
             self._on_write(collection)
         # A write that a later one has overtaken was durable for no time at all: to its caller it happened before it.
         status: WriteStatus = "created" if change.outcome == "created" else "updated"
-        return Written(document.id, status, change.version)
+        return Written(document.id, status, change.version, change.outcome == "superseded")
 
     async def _content(self, write: AcceptedWrite, collection: Collection, *, is_primary: bool) -> Content | Exception:
         try:
@@ -222,6 +261,14 @@ class Ingestor:
             if is_primary:
                 raise
             return error  # which costs the mirror this write, and nobody else
+
+    async def _to_its_end(self, commit: Callable[[], T]) -> T:
+        """A commit cannot be called back: whoever is cancelled meanwhile still hears how it ended."""
+        committing = asyncio.ensure_future(self._in_thread(commit))
+        while not committing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({committing})
+        return committing.result()
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writing, call)
@@ -238,5 +285,12 @@ def _stored_form(document: NewDocument) -> Document:
     ]
     content_hash = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).digest()
     return Document(
-        document.id, document.title, document.text, document.metadata, document.url, document.format, content_hash
+        document.id,
+        document.title,
+        document.text,
+        document.metadata,
+        document.url,
+        document.format,
+        content_hash,
+        document.source_hash,
     )

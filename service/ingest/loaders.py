@@ -5,12 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from html_to_markdown import ConversionOptions, convert
 from markdown_it import MarkdownIt
 
-from indexes.base import TextFormat
 from service.errors import UnsupportedMediaTypeError
+from service.ingest.file_types import FileType, file_type
+
+if TYPE_CHECKING:  # that room brings NumPy and its threads, and parsing children are forked from where this is loaded
+    from indexes.base import TextFormat
 
 _MAX_TITLE_CHARACTERS = 1000
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -21,27 +25,25 @@ class LoadedText:
     """What a file says.
 
     Attributes:
-        title: from the file's own heading or title element; its name where it has none.
-        format: of ``text``; HTML becomes Markdown.
+        title: from the file's own title or heading; its name where it has none.
+        format: of ``text``; HTML and DOCX become Markdown, the pages of a PDF are told apart.
     """
 
     title: str
     text: str
-    format: TextFormat
+    format: "TextFormat"
 
 
 def load_file(name: str, data: bytes) -> LoadedText:
-    """Text of a file, read as its suffix says.
+    """Text of a file that is text itself, read as its suffix says.
 
     Raises:
-        UnsupportedMediaTypeError: a suffix that is not known, or bytes that are not text.
+        UnsupportedMediaTypeError: a suffix that is not known or not one of text, or bytes that are not text.
     """
-    path = PurePosixPath(name)
-    loader = _LOADERS.get(path.suffix.lower())
+    path, type_ = PurePosixPath(name), file_type(name)
+    loader = _LOADERS.get(type_)
     if loader is None:
-        raise UnsupportedMediaTypeError(
-            f"{name!r}: files of type {path.suffix or '(none)'!r} are not read; {', '.join(SUFFIXES)} are"
-        )
+        raise UnsupportedMediaTypeError(f"{name!r}: files of type {path.suffix!r} are only read by parser processes")
     loaded = loader(path.name, decode_text(name, data))
     return replace(loaded, title=loaded.title[:_MAX_TITLE_CHARACTERS])
 
@@ -79,7 +81,12 @@ def _load_markdown(name: str, text: str) -> LoadedText:
     return LoadedText(titles[0] if titles else name, text, "markdown")
 
 
-def _load_html(name: str, text: str) -> LoadedText:
+def load_html(name: str, text: str) -> LoadedText:
+    """The Markdown that says what HTML says, without its images.
+
+    Raises:
+        UnsupportedMediaTypeError: it cannot be read as HTML.
+    """
     try:
         converted = convert(text, ConversionOptions(skip_images=True))
         markdown = convert(text, ConversionOptions(skip_images=True, extract_metadata=False)).content or ""
@@ -90,12 +97,8 @@ def _load_html(name: str, text: str) -> LoadedText:
     return LoadedText(title or loaded.title, markdown, "markdown")
 
 
-_LOADERS: dict[str, Callable[[str, str], LoadedText]] = {
-    ".txt": _load_text,
-    ".text": _load_text,
-    ".md": _load_markdown,
-    ".markdown": _load_markdown,
-    ".html": _load_html,
-    ".htm": _load_html,
+_LOADERS: dict[FileType, Callable[[str, str], LoadedText]] = {
+    "text": _load_text,
+    "markdown": _load_markdown,
+    "html": load_html,
 }
-SUFFIXES = tuple(_LOADERS)

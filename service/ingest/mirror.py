@@ -6,19 +6,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from indexes.base import Document
 from indexes.catalog import Catalog
 from indexes.collection import Collection
-from indexes.errors import DocumentNotFoundError, IndexesError
+from indexes.errors import CollectionNotFoundError, DocumentNotFoundError, IndexesError
 from indexes.filters import Filter
 from indexes.reembeddings import Route, State
 from indexes.spec import CollectionSpec
 from indexes.store import Change
 from service.ingest.document_embedder import Content
 from service.ingest.gate import Gate
+from service.ingest.place import Place
 
 _log = logging.getLogger("quarry.mirror")
 
@@ -37,31 +38,6 @@ class Miss:
         self.reason = reason
 
 
-class Place:
-    """A write's place in the order in which writes to ``name`` were accepted.
-
-    Attributes:
-        ticket: higher than that of every write accepted before.
-        collection: the one in whose order it has its number; None before it has one.
-    """
-
-    def __init__(self, name: str, ticket: int) -> None:
-        self.name = name
-        self.ticket = ticket
-        self.collection: Collection | None = None
-        self._seq = 0
-
-    def take(self, collection: Collection) -> None:
-        """Go to the end of the order of writes to ``collection``."""
-        self.collection, self._seq = collection, collection.accept()
-
-    def in_order_of(self, collection: Collection) -> int:
-        """Its number there, taken now if it has none."""
-        if self.collection is not collection:
-            self.take(collection)
-        return self._seq
-
-
 class Mirror:
     """Commits writes on the calling thread, and changes where names lead between two of them.
 
@@ -72,9 +48,13 @@ class Mirror:
 
     A mirror that could not be written to has missed something. The write stands all the same, and the name does not
     move before the mirror has been compared with the primary.
+
+    Attributes:
+        on_move: called, on the thread that moves it, with a name under which all places have new numbers.
     """
 
     def __init__(self, catalog: Catalog) -> None:
+        self.on_move: Callable[[str], None] = lambda _: None
         self._catalog = catalog
         self._gate = Gate()
         self._missed: WeakKeyDictionary[Collection, Miss] = WeakKeyDictionary()
@@ -96,15 +76,69 @@ class Mirror:
             self._places.add(place)
         return place
 
+    def hold_back(self, name: str, identity: str, seq: int) -> None:
+        """Let no other write have this number, which belongs to one that was accepted before a restart.
+
+        Args:
+            identity: of the collection in whose order ``seq`` is.
+
+        Raises:
+            CollectionNotFoundError, StoreUnavailableError: as ``route``.
+        """
+        for collection in self._catalog.route(name).collections:
+            if collection.identity == identity:
+                collection.go_on_above(seq)
+
+    def accept_again(self, name: str, identity: str, seq: int) -> Place:
+        """The place of a write that was accepted before a restart, whose number is held back; older writes first.
+
+        Returns:
+            A place in no order, where that collection is no more.
+
+        Raises:
+            StoreUnavailableError: as ``route``.
+        """
+        place = Place(name, next(self._tickets))
+        with suppress(CollectionNotFoundError):
+            route = self._catalog.route(name)
+            for collection in route.collections:
+                if collection.identity == identity:
+                    place.keep(collection, seq)
+            if place.collection not in {None, route.primary}:  # the name moved, and nobody had the time to note it
+                place.take(route.primary)
+            if place.collection is not None:
+                self._places.add(place)
+        return place
+
+    def is_overtaken(self, route: Route, document_id: str, metadata: Mapping[str, Any], place: Place) -> bool:
+        """Whether a write at ``place`` would change nothing, as one that was accepted after it has been applied."""
+        return place.is_overtaken(route, document_id, metadata)
+
     def confirm(self, route: Route, document: Document, place: Place) -> bool:
         """Whether the primary has this content already; it then counts as written at ``place``.
 
         Raises:
             MovedError: the route is out of date.
+            CollectionNotFoundError: the collection was deleted since the write was accepted, as in all that follow.
         """
 
         def commit() -> bool:
-            return route.primary.confirm(document.id, document.content_hash, place.in_order_of(route.primary))
+            seq = place.in_order_of(route.primary)
+            if place.was_overtaken(route, document.id, document.metadata):
+                return False
+            return route.primary.confirm(document.id, document.content_hash, seq, document.source_hash)
+
+        return self._inside(route, commit)
+
+    def confirm_source(self, route: Route, document_id: str, source_hash: bytes, place: Place) -> bool:
+        """Whether the primary has what was made of this very file; it then counts as written at ``place``.
+
+        Raises:
+            MovedError: as ``confirm``.
+        """
+
+        def commit() -> bool:
+            return route.primary.confirm_source(document_id, source_hash, place.in_order_of(route.primary))
 
         return self._inside(route, commit)
 
@@ -119,7 +153,10 @@ class Mirror:
         """
 
         def commit() -> Change:
-            change = _put(route.primary, document, contents[route.primary], place.in_order_of(route.primary))
+            seq = place.in_order_of(route.primary)
+            if place.was_overtaken(route, document.id, document.metadata):
+                return Change("superseded", route.primary.version)
+            change = _put(route.primary, document, contents[route.primary], seq)
             self._follow(route, document.id, partial(_copy, route.primary, document, contents))
             return change
 
@@ -133,7 +170,10 @@ class Mirror:
         """
 
         def commit() -> Change:
-            change = route.primary.delete(document_id, place.in_order_of(route.primary))
+            seq = place.in_order_of(route.primary)
+            if place.was_overtaken(route, document_id, None):
+                return Change("superseded", route.primary.version)
+            change = route.primary.delete(document_id, seq)
             self._follow(route, document_id, partial(_clear, route.primary, document_id))
             return change
 
@@ -211,6 +251,7 @@ class Mirror:
                 return False
             with self._renumbered(route.primary):
                 self._catalog.move(name, "switched" if route.reembedding.state == "building" else "rolled_back")
+            self.on_move(name)
             return True
 
     def unlink(self, route: Route) -> None:

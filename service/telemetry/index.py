@@ -26,6 +26,12 @@ class IndexMetrics:
         self.seconds = Histogram(
             "quarry_index_seconds", "Time of one step of upkeep.", ("kind",), registry=registry, buckets=SECONDS
         )
+        self.damage = Counter(
+            "quarry_index_damage",
+            "Damage found at a start or by a look at what is stored, whether it could be made good or not.",
+            ("collection",),
+            registry=registry,
+        )
         self.failures = Counter("quarry_index_failures", "Steps of upkeep that failed.", registry=registry)
 
     def follow(self, states: Mapping[str, CollectionState]) -> None:

@@ -6,8 +6,10 @@ from service.telemetry.buckets import SECONDS
 from service.telemetry.device import DeviceMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
 from service.telemetry.index import IndexMetrics
+from service.telemetry.jobs import JobMetrics
 from service.telemetry.ledger import LedgerMetrics
 from service.telemetry.llm import LlmMetrics
+from service.telemetry.parsing import ParsingMetrics
 
 
 class Metrics:
@@ -24,7 +26,9 @@ class Metrics:
         self.citations_invalid = self._counter("quarry_citations_invalid", "Markers that named no passage.")
         self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
+        self.parsing = ParsingMetrics(self.registry)
         self.index = IndexMetrics(self.registry)
+        self.jobs = JobMetrics(self.registry)
         self.llm = LlmMetrics(self.registry)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# total = rewrite + queue + embed + search + prompt + llm_total + other; llm_ttft lies inside llm_total.
+# total = rewrite + queue + embed + search + boost + prompt + llm_total + other; llm_ttft lies inside llm_total.
 _INSIDE_ANOTHER = {"llm_ttft"}
 
 

@@ -451,3 +451,18 @@ def test_a_damaged_collection_is_left_out_only_when_asked(
 def _documents(store: Path) -> int:
     with closing(sqlite3.connect(store)) as connection:
         return int(connection.execute("SELECT count(*) FROM documents").fetchone()[0])
+
+
+def test_data_of_a_newer_program_is_not_backed_up(filled: Catalog, folder: Path, data_dir: Path) -> None:
+    filled.close()
+    (store, *_) = sorted(data_dir.rglob("store.db"))
+    for path, rest in (
+        (store, "written by a newer program; this one knows"),
+        (data_dir / "catalog.db", "newer program"),
+    ):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            (known,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version={known + 1}")
+        with owned(data_dir) as directory, pytest.raises(BackupError, match=rest):
+            back_up(directory, folder)
+        assert names(folder.parent).count(folder.name) == 0

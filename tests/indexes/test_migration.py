@@ -14,7 +14,7 @@ from indexes.database import SqliteDatabase
 from indexes.errors import DataDirectoryError, MigrationError, StoreUnavailableError
 from indexes.migration import migration_backups
 from indexes.spec import CollectionSpec
-from indexes.store import SCHEMA_VERSION
+from indexes.store_schema import SCHEMA_VERSION
 
 RELEASED = Path(__file__).parent / "fixtures"
 OLD = "CREATE TABLE things (name TEXT); INSERT INTO things VALUES ('kept');"

@@ -366,3 +366,18 @@ def test_loads_beside_writes_see_whole_snapshots(snapshots: Snapshots) -> None:
             numbers.append(n)
         writing.result()
     assert numbers == sorted(numbers)
+
+
+def test_the_newest_is_one_that_was_not_found_damaged(snapshots: Snapshots, folder: Path) -> None:
+    names = [snapshots.write(OLD, {}), snapshots.write(NEW, {})]
+    (folder / names[1] / "rows").write_bytes(b"\x00")
+    assert snapshots.newest() is not None
+    assert snapshots.load() is not None
+    assert (found := snapshots.newest()) is not None
+    assert found[0] == names[0]
+    (folder / names[0] / "rows").write_bytes(b"\x00")
+    snapshots.verify()
+    assert snapshots.newest() is None
+    written = snapshots.write(NEW, {})
+    assert (found := snapshots.newest()) is not None
+    assert found[0] == written

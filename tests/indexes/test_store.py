@@ -9,7 +9,8 @@ import pytest
 
 from indexes.base import Chunk, Document, Vectors
 from indexes.errors import DataDirectoryError, StoreUnavailableError
-from indexes.store import SCHEMA_VERSION, Change, Store
+from indexes.store import Change, Store
+from indexes.store_schema import SCHEMA_VERSION
 from indexes.writer import GroupCommitWriter
 
 Cut = Callable[[str, Sequence[str]], tuple[Document, list[Chunk]]]

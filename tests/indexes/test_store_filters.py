@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes import store as store_module
+from indexes import store_schema
 from indexes.base import Chunk, Document
 from indexes.checksums import checksum
 from indexes.document_rows import passing
@@ -304,9 +304,9 @@ def test_the_migration_leads_to_the_schema_of_a_new_file(tmp_path: Path) -> None
     old, new = (sqlite3.connect(tmp_path / name) for name in ("old.db", "new.db"))
     old.executescript(OLD_SCHEMA)
     old.create_function("checksum", -1, checksum)
-    for version in sorted(store_module._MIGRATIONS):
-        old.executescript(store_module._MIGRATIONS[version])
-    new.executescript(store_module._SCHEMA)
+    for version in sorted(store_schema.MIGRATIONS):
+        old.executescript(store_schema.MIGRATIONS[version])
+    new.executescript(store_schema.SCHEMA)
     for table in ("documents", "chunks", "vectors", "operations"):
         columns = [database.execute(f"PRAGMA table_info({table})").fetchall() for database in (old, new)]
         assert columns[0] == columns[1]
@@ -316,4 +316,4 @@ def test_the_migration_leads_to_the_schema_of_a_new_file(tmp_path: Path) -> None
     assert indexes[0] == indexes[1]
     old.close()
     new.close()
-    assert max(store_module._MIGRATIONS) == store_module.SCHEMA_VERSION
+    assert max(store_schema.MIGRATIONS) == store_schema.SCHEMA_VERSION

@@ -20,6 +20,8 @@ class Collection:
     """As much of a collection as maintenance sees: a number of steps that are due, and what happens at each."""
 
     version = 1
+    kind = "sealed"
+    trouble = ("stored vectors are damaged",)
 
     def __init__(self, due: int, failures: int = 0, error: Callable[[], Exception] = lambda: ValueError("no")) -> None:
         self.upkeep = self
@@ -44,7 +46,7 @@ class Collection:
             return None
         self.due -= 1
         self.done += 1
-        return "sealed"
+        return self.kind
 
     async def called(self, times: int) -> None:
         for _ in range(times):
@@ -131,3 +133,30 @@ def test_no_step_begins_while_bulk_work_is_held(registry: CollectorRegistry) -> 
 
     run(scenario())
     assert collection.done == 1
+
+
+def test_what_is_done_and_found_names_its_collection(
+    caplog: pytest.LogCaptureFixture, registry: CollectorRegistry
+) -> None:
+    bees, wasps = Collection(1), Collection(1, failures=1)
+    bees.kind = "checked"
+    names = {id(bees): "bees", id(wasps): "wasps"}
+
+    async def scenario() -> None:
+        of = lambda collection: names[id(collection)]  # noqa: E731
+        async with Maintenance(IndexMetrics(registry), BulkHold(), of) as maintenance:
+            notify(maintenance, bees)
+            notify(maintenance, wasps)
+            await bees.called(2)
+            await wasps.called(1)
+            while "could not be kept in shape" not in caplog.text:  # noqa: ASYNC110  logging announces nothing
+                await asyncio.sleep(0)
+
+    with caplog.at_level("INFO", "quarry.maintenance"):
+        run(scenario())
+    told = {record.getMessage(): getattr(record, "collection", None) for record in caplog.records}
+    assert told["index checked"] == "bees"
+    assert told["an index could not be kept in shape"] == "wasps"
+    assert "collection bees: stored vectors are damaged" in told
+    assert registry.get_sample_value("quarry_index_damage_total", {"collection": "bees"}) == 1
+    assert registry.get_sample_value("quarry_index_damage_total", {"collection": "wasps"}) is None

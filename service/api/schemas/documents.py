@@ -86,13 +86,14 @@ class BatchLine(DocumentBody):
 
 
 class DocumentReply(BaseModel):
-    """What became of a write."""
+    """What became of a write; ``accepted`` is durable, and not searchable yet."""
 
     model_config = examples({"id": "memo-1", "status": "created", "index_version": 1})
 
     id: str
-    status: Literal["created", "updated", "unchanged"]
-    index_version: int
+    status: Literal["created", "updated", "unchanged", "accepted"]
+    index_version: int | None = Field(None, description="Of the collection with it; not of what is only accepted.")
+    job_id: str | None = Field(None, description="Of the job that writes it or wrote it, where there is one.")
 
 
 class BatchError(BaseModel):

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from service.api.schemas.explanation import Explanation
 from service.api.schemas.problem import Problem
-from service.api.schemas.question import ChunkReply, CitationReply
+from service.api.schemas.question import ChunkReply, CitationReply, WarningReply
 
 
 class RetrievalEvent(BaseModel):
@@ -15,6 +15,7 @@ class RetrievalEvent(BaseModel):
     id: str
     chunks: list[ChunkReply]
     searched: str
+    warnings: list[WarningReply]
     timings_ms: dict[str, float]
     index_version: int
     explain: Explanation | None

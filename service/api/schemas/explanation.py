@@ -4,14 +4,14 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from service.question import Retrieval
+from service.question import ReadQuery, Retrieval
 
 
 class DroppedReply(BaseModel):
     """A candidate that might have been a hit."""
 
     chunk_id: str
-    score: float = Field(description="By the collection's metric, computed exactly.")
+    score: float = Field(description="By the collection's metric, computed exactly, with its boost.")
     reason: str = Field(
         description="threshold: its cosine is below score_threshold; outranked; repeated: it would be a hit, but for a "
         "better chunk of the same document."
@@ -27,13 +27,45 @@ class PlanReply(BaseModel):
     selectivity: float = Field(description="Share of the rows that was expected to be visible and to pass the filters.")
 
 
+class StepReply(BaseModel):
+    """A step of preprocessing that changed the query."""
+
+    step: Literal["unicode", "invisible", "whitespace"]
+    before: int = Field(description="Unicode code points.")
+    after: int
+    text: str
+
+
+class QueryReading(BaseModel):
+    """What became of the query before it was searched for."""
+
+    steps: list[StepReply] = Field(description="Those that changed something, in order.")
+    text: str = Field(description="After all of them.")
+    prompt: str = Field(description="That the embedding model puts before it.")
+    tokens: int = Field(description="Of prompt and text, special ones counted.")
+    read_tokens: int = Field(description="Of these, those that the model reads.")
+
+    @classmethod
+    def of(cls, query: ReadQuery) -> Self:
+        """The wire form."""
+        return cls(
+            steps=[StepReply.model_validate(change, from_attributes=True) for change in query.prepared.changes],
+            text=query.prepared.text,
+            prompt=query.prompt,
+            tokens=query.tokens,
+            read_tokens=min(query.tokens, query.limit),
+        )
+
+
 class Explanation(BaseModel):
     """How a search was made."""
 
+    query: QueryReading
     index_version: int
     sealed_rows: int = Field(description="Rows that IVF-PQ covers.")
     tail_rows: int = Field(description="Rows that are searched exactly.")
     index_calls: int = Field(description="Searches of an index that it took: of the sealed rows, and of the tail.")
+    boost_searches: int = Field(description="One for each boost, beside the plain one that the rest tells of.")
     fetched: int = Field(description="Hits that the index was asked for, from which the reply's were chosen.")
     refine: float | None = Field(description="Candidates for each of them; None where nothing is sealed.")
     plan: PlanReply | None = Field(description="None where nothing is sealed.")
@@ -42,14 +74,16 @@ class Explanation(BaseModel):
     filtered: int = Field(description="Candidates whose document fails the filters, which are never named.")
 
     @classmethod
-    def of(cls, retrieval: Retrieval) -> Self:
-        """The wire form."""
+    def of(cls, retrieval: Retrieval, boosts: int) -> Self:
+        """The wire form of a retrieval that ``boosts`` boosts were asked of."""
         searched, plan = retrieval.searched, retrieval.searched.plan
         return cls(
+            query=QueryReading.of(retrieval.query),
             index_version=searched.version,
             sealed_rows=searched.sealed_rows,
             tail_rows=searched.tail_rows,
             index_calls=bool(searched.sealed_rows) + bool(searched.tail_rows),
+            boost_searches=boosts,
             fetched=retrieval.fetched,
             refine=plan and plan.candidates / retrieval.fetched,
             plan=plan and PlanReply.model_validate(plan, from_attributes=True),

@@ -2,15 +2,20 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from indexes.base import Hit
+from indexes.errors import InvalidFilterError
+from indexes.filters import parse_filter
 from service.answer import Citation
 from service.api.schemas.base import FILTERS, NOT_BLANK, WHOLE, Finite, StrictBody, described, examples
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.explanation import Explanation
+from service.question import ReadQuery
 
 MAX_TOP_K = 1000
+# Each is a search of its own.
+MAX_BOOSTS = 8
 
 _CHUNK: dict[str, object] = {
     "id": "memo-1#0",
@@ -37,17 +42,54 @@ _STREAMS_AN_ANSWER = {
 }
 
 
-class RetrievalBody(StrictBody):
-    """Where to look, and for how much."""
+def _filter(raw: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parse_filter(raw)
+    except InvalidFilterError as error:
+        raise ValueError(str(error)) from None
+    return raw
 
-    collection: str = Field("default", description="Name of the collection.")
+
+class BoostBody(StrictBody):
+    """Documents that are to come earlier."""
+
+    filter: Annotated[dict[str, Any], AfterValidator(_filter)] = Field(
+        description=FILTERS, json_schema_extra=described("Filter")
+    )
+    weight: Finite = Field(gt=0, le=1, description="Cosine that their chunks are given in the order of the hits.")
+
+
+class RetrievalOptions(StrictBody):
+    """How much to look for, and how."""
+
     top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K), WHOLE] = Field(10, description="Chunks wanted.")
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
     filters: dict[str, Any] | None = Field(None, description=FILTERS, json_schema_extra=described("Filter"))
+    boost: list[BoostBody] = Field(
+        [], max_length=MAX_BOOSTS, description="Of those whose filter a document passes, the greatest weight counts."
+    )
     deadline_ms: Annotated[int, Field(ge=1, le=600_000), WHOLE] | None = Field(
         None, description="Time the request may take."
     )
     explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
+
+
+class AnswerOptions(StrictBody):
+    """Who answers, and what becomes of what fails."""
+
+    rewrite: bool | None = Field(
+        None, description="Search for what the last message means in the conversation; null takes the server's default."
+    )
+    llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
+    on_failure: Literal["degrade", "fail"] = Field(
+        "degrade", description="What a lost or late stage brings: an answer without it, or an error."
+    )
+
+
+class RetrievalBody(RetrievalOptions):
+    """Where to look, and for how much."""
+
+    collection: str = Field("default", description="Name of the collection.")
 
 
 class SearchBody(RetrievalBody):
@@ -58,7 +100,7 @@ class SearchBody(RetrievalBody):
     query: str = Field(min_length=1, description="The question or search text.", json_schema_extra=_TEXT)
 
 
-class QueryBody(RetrievalBody):
+class QueryBody(AnswerOptions, RetrievalBody):
     """A question to answer, alone or as the last message of a conversation."""
 
     model_config = examples(
@@ -85,19 +127,12 @@ class QueryBody(RetrievalBody):
         description="The conversation, oldest first; its last message is the user's question.",
         json_schema_extra=described(settings={"maxItems": "limits.conversation_messages"}),
     )
-    rewrite: bool | None = Field(
-        None, description="Search for what the last message means in the conversation; null takes the server's default."
-    )
     generate: bool = Field(True, description="False returns the chunks without an answer.")
-    llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
     max_tokens: Annotated[int, Field(ge=1, le=32_768), WHOLE] | None = Field(
         None, description="Longest answer, in tokens of the model."
     )
     temperature: Finite | None = Field(None, ge=0, le=2, description="Null takes the generator's own.")
     stream: bool = Field(False, description="Server-sent events instead of one JSON object.")
-    on_failure: Literal["degrade", "fail"] = Field(
-        "degrade", description="What a lost or late stage brings: an answer without it, or an error."
-    )
 
     @model_validator(mode="after")
     def _asks_once(self) -> Self:
@@ -123,7 +158,9 @@ class ChunkReply(BaseModel):
     page: int | None
     heading_path: list[str]
     score: float
-    scores: dict[str, float]
+    scores: dict[str, float] = Field(
+        description="`vector`: the cosine; `boost`: the weight that `score` has in it, where the request has boosts."
+    )
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
@@ -155,11 +192,28 @@ class CitationReply(BaseModel):
     answer_start: int
     answer_end: int
     quote: str
+    page: int | None = Field(description="Of a document that has pages, counted from 1.")
+    heading_path: list[str] = Field(description="Headings above it, the outermost first.")
 
     @classmethod
     def of(cls, citation: Citation) -> Self:
         """The wire form of a citation."""
         return cls.model_validate(citation, from_attributes=True)
+
+
+class WarningReply(BaseModel):
+    """What the caller should know of a reply that is whole all the same."""
+
+    code: Literal["query_truncated"]
+    message: str
+
+    @classmethod
+    def all_of(cls, query: ReadQuery) -> list[Self]:
+        """About a query."""
+        if not query.is_truncated:
+            return []
+        said = f"the query has {query.tokens} tokens; the embedding model read the first {query.limit}"
+        return [cls(code="query_truncated", message=said)]
 
 
 class SearchReply(BaseModel):
@@ -177,12 +231,29 @@ class SearchReply(BaseModel):
 
     id: str
     chunks: list[ChunkReply]
+    warnings: list[WarningReply]
     timings_ms: dict[str, float]
     index_version: int
     explain: Explanation | None
 
 
-class QueryReply(BaseModel):
+class AnswerReply(BaseModel):
+    """What an answer rests on, and how it was made."""
+
+    status: Literal["ok", "partial", "no_answer"]
+    no_answer_reason: str | None
+    citations: list[CitationReply]
+    chunks: list[ChunkReply]
+    searched: str = Field(description="The text that was searched for, as the embedding model was given it.")
+    llm_timings_ms: dict[str, float] = Field(description="As the language model's server has them, where it says.")
+    timings_ms: dict[str, float]
+    degraded: list[str]
+    warnings: list[WarningReply]
+    index_version: int
+    explain: Explanation | None
+
+
+class QueryReply(AnswerReply):
     """An answer with what it rests on."""
 
     model_config = examples(
@@ -217,15 +288,5 @@ class QueryReply(BaseModel):
 
     id: str
     answer: str | None
-    status: Literal["ok", "partial", "no_answer"]
-    no_answer_reason: str | None
     finish_reason: str | None = Field(description="`stop`, or `length` of an answer that was ended by max_tokens.")
-    citations: list[CitationReply]
-    chunks: list[ChunkReply]
-    searched: str = Field(description="The text that was searched for.")
     usage: dict[str, int]
-    llm_timings_ms: dict[str, float] = Field(description="As the language model's server has them, where it says.")
-    timings_ms: dict[str, float]
-    degraded: list[str]
-    index_version: int
-    explain: Explanation | None

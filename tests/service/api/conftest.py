@@ -1,8 +1,10 @@
 """A reranker without weights, and connections that hang up."""
 
 import json
+import os
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -74,3 +76,15 @@ def sealed() -> Callable[[httpx.Client], None]:
         assert reply.status_code == 200, reply.text
 
     return seal
+
+
+@pytest.fixture
+def llama_index() -> str:
+    """A Python that has LlamaIndex, which asks for another openai than ours and so lives elsewhere.
+
+    ``LLAMA_INDEX_PYTHON`` names it; without it the one that `make test` makes is taken.
+    """
+    python = Path(os.environ.get("LLAMA_INDEX_PYTHON", ".venv-llama-index/bin/python")).absolute()
+    if not python.is_file():
+        pytest.skip(f"there is no {python}: make test installs LlamaIndex, or LLAMA_INDEX_PYTHON names its Python")
+    return str(python)

@@ -32,7 +32,7 @@ def events(response: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
 def test_search_replies_with_chunks_and_where_they_are(cafe: httpx.Client) -> None:
     response = cafe.post("/v1/search", json=QUESTION)
     reply = response.json()
-    assert set(reply) == {"id", "chunks", "timings_ms", "index_version", "explain"}
+    assert set(reply) == {"id", "chunks", "warnings", "timings_ms", "index_version", "explain"}
     assert reply["explain"] is None
     assert reply["index_version"] == 1
     assert len(reply["chunks"]) >= 2

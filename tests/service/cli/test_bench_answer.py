@@ -14,7 +14,7 @@ from service.cli.main import app
 KEYS = {
     "bench", "samples", "prompts_agree", "prompt_tokens_p50", "ttft_ms", "llm_ttft_ms", "own_ttft_ms",
     "own_ttft_p50_ms", "total_ms", "llm_total_ms", "own_total_ms", "streamed_stages_ms", "whole_stages_ms", "targets",
-    "met", "llm", "processor", "cores", "versions", "documents", "questions", "model", "dtype",
+    "token_event", "met", "llm", "processor", "cores", "versions", "documents", "questions", "model", "dtype",
 }  # fmt: skip
 STAGES = {"queue", "embed", "search", "prompt", "llm_ttft", "llm_total", "other"}
 
@@ -42,10 +42,19 @@ def test_every_question_is_asked_in_three_ways(tmp_path: Path) -> None:
     assert report["llm"]["server"] == "vllm"
     assert set(report["streamed_stages_ms"]) == set(report["whole_stages_ms"]) == STAGES
     assert report["streamed_stages_ms"]["embed"]["p50"] > 0  # no vector comes from a cache
-    (target,) = report["targets"]
-    assert (target["name"], target["limit"]) == ("own_ttft_p50_ms", 3.0)
-    assert target["value"] == report["own_ttft_p50_ms"] == report["own_ttft_ms"]["p50"]
-    assert target["met"] == report["met"] == (target["value"] <= 3.0)
+    first, query, chat = report["targets"]
+    assert (first["name"], first["limit"]) == ("own_ttft_p50_ms", 3.0)
+    assert first["value"] == report["own_ttft_p50_ms"] == report["own_ttft_ms"]["p50"]
+    token = report["token_event"]
+    assert token["events_each"] > 200  # of 240 tokens that a long answer has more, and of which some share an event
+    for target, way in ((query, "query"), (chat, "chat")):
+        assert (target["name"], target["limit"]) == (f"token_{way}_added_cpu_ms", 0.3)
+        assert target["value"] == token[f"{way}_added_cpu_ms"]
+        assert target["value"] == pytest.approx(token[f"{way}_cpu_ms"] - token["json_cpu_ms"], abs=0.001)
+    assert [target["met"] for target in report["targets"]] == [
+        target["value"] <= target["limit"] for target in report["targets"]
+    ]
+    assert report["met"] == all(target["met"] for target in report["targets"])
 
 
 def test_an_event_came_when_its_last_byte_did() -> None:

@@ -160,3 +160,16 @@ def test_what_goes_wrong_is_said_in_one_line(served: str, data_dir: Path, tmp_pa
     said = quarry("stats", "bees", "--data-dir", data_dir).stderr
     assert ("cannot lock" in said, "--url" in said) == (True, False)
     assert not (tmp_path / "none").exists()
+
+
+def test_offline_an_index_that_other_settings_unseal_is_told_of(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QUARRY_INDEX__SEAL_ROWS", "256")
+    assert "IVF-PQ" not in quarry("rebuild", "bees", "--data-dir", data_dir).stderr
+    monkeypatch.delenv("QUARRY_INDEX__SEAL_ROWS")
+    done = quarry("purge", "bees", "--data-dir", data_dir)
+    assert done.exit_code == 0
+    assert "bees: IVF-PQ no longer covers any row" in done.stderr
+    assert "--config" in done.stderr
+    assert quarry("purge", "bees", "--data-dir", data_dir).stderr.count("IVF-PQ") == 0

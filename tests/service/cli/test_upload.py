@@ -174,3 +174,36 @@ def test_a_lost_connection_is_the_callers_to_report(file: FileSource) -> None:
 
     with pytest.raises(httpx.ConnectError):
         uploader(handler).send(file)
+
+
+def test_a_file_that_was_accepted_is_followed_to_its_end(file: FileSource) -> None:
+    states = [{"status": "running"}, {"status": "succeeded", "outcomes": {"created": 1}}]
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.method == "PUT":
+            return httpx.Response(202, json={"id": "x", "status": "accepted", "job_id": "j"})
+        return httpx.Response(200, json=states.pop(0))
+
+    uploading = uploader(handler)
+    uploading.send(file)
+    assert asked[1:] == ["/v1/jobs/j", "/v1/jobs/j"]
+    assert uploading.tally.outcomes == {"created": 1}
+
+
+@pytest.mark.parametrize(
+    ("job", "outcome"),
+    [
+        ({"status": "failed", "errors": [{"code": "invalid_request", "message": "encrypted"}]}, "failed"),
+        ({"status": "failed", "errors": [{"code": "empty_document", "message": "no text"}]}, "skipped, empty"),
+        ({"status": "cancelled", "errors": []}, "failed"),
+    ],
+)
+def test_what_its_job_came_to_is_what_the_file_came_to(file: FileSource, job: dict[str, object], outcome: str) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(202, json={"job_id": "j"}) if request.method == "PUT" else httpx.Response(200, json=job)
+
+    uploading = uploader(handler)
+    uploading.send(file)
+    assert uploading.tally.outcomes == {outcome: 1}

@@ -31,11 +31,12 @@ PIECES = st.sampled_from(
     ["word ", "Sentence ends. ", "# Heading\n", "## Sub *heading*\r\n", "\n\n", "\r\n\r\n", "\r", "- item\n",
      "> quote\n", "🎉 ", "\U0001f469\u200d\U0001f467 ", "e\u0301", "日本語のテキスト。", "```\ncode here\n```\n",
      "| a | b |\n|---|---|\n| 1 | 2 |\n",
-     "\t", "\u00a0", "\u2028", "Setext\n===\n", "<b>html</b> ", "[link](http://x) ", "\u200b", "a-b_c ", "1. one\n"]
+     "\t", "\u00a0", "\u2028", "Setext\n===\n", "<b>html</b> ", "[link](http://x) ", "\u200b", "a-b_c ", "1. one\n",
+     "\f"]
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=80).map("".join)
 ANY_TEXTS = st.one_of(TEXTS, st.text(max_size=300))
-FORMATS = st.sampled_from(["text", "markdown"])
+FORMATS = st.sampled_from(["text", "markdown", "paged"])
 
 
 @given(ANY_TEXTS, FORMATS, st.integers(1, 40), st.integers(0, 39))
@@ -138,3 +139,17 @@ def test_sizes_are_tokens_of_the_real_model(embedder: Embedder) -> None:
     counts = [embedder.count_tokens(chunk.text) for chunk in chunks]
     assert max(counts) <= 40
     assert min(counts[:-1]) > 10
+
+
+@given(ANY_TEXTS, st.integers(1, 40), st.integers(0, 39))
+@settings(deadline=None)
+@example("one\ftwo\f\fthree words here", 2, 1)
+def test_chunks_of_paged_text_keep_to_their_page(text: str, size: int, overlap: int) -> None:
+    for chunk in chunker(size, min(overlap, size - 1)).chunks(document(text, "paged")):
+        assert "\f" not in chunk.text
+        assert chunk.page == 1 + text[: chunk.start].count("\f")
+        assert chunk.text == text[chunk.start : chunk.end]
+
+
+def test_other_text_has_no_pages() -> None:
+    assert {chunk.page for chunk in chunker().chunks(document("one\ftwo", "text"))} == {None}

@@ -79,7 +79,7 @@ def test_what_is_not_text(data: bytes, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("a.pdf", "'.pdf'"), ("README", r"'\(none\)'"), (".md", r"'\(none\)'"), ("a.md.gz", "'.gz'")]
+    ("name", "shown"), [("a.odt", "'.odt'"), ("README", r"'\(none\)'"), (".md", r"'\(none\)'"), ("a.md.gz", "'.gz'")]
 )
 def test_unknown_suffixes_name_those_that_are_known(name: str, shown: str) -> None:
     with pytest.raises(UnsupportedMediaTypeError, match=f"files of type {shown} are not read; .txt, .text, .md"):

@@ -52,6 +52,17 @@ def test_what_is_searched_stands_alone_and_what_is_answered_is_what_was_asked(op
     run(open_story, scenario)
 
 
+def test_what_a_question_was_rewritten_to_is_prepared_as_others_are(open_story: OpenStory) -> None:
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        story.llm.rewritten = REWRITTEN.replace(" ", " \u200b ")
+        body = (await story.ask(query=None, messages=MESSAGES, explain=True)).json()
+        assert (body["searched"], body["degraded"]) == (REWRITTEN, [])
+        assert [step["step"] for step in body["explain"]["query"]["steps"]] == ["invisible", "whitespace"]
+        assert story.llm.requests[0].question == LAST
+
+    run(open_story, scenario)
+
+
 def test_a_question_alone_is_not_rewritten(open_story: OpenStory) -> None:
     async def scenario(story: Any) -> None:  # noqa: ANN401
         alone = (await story.ask(query=None, messages=MESSAGES[-1:])).json()
@@ -80,7 +91,7 @@ def test_without_a_language_model_nothing_is_rewritten_and_nothing_lost(open_sto
     run(open_story, scenario)
 
 
-@pytest.mark.parametrize("rewritten", [LlmUnavailableError("gone"), "  ", "x" * 10_000, None])
+@pytest.mark.parametrize("rewritten", [LlmUnavailableError("gone"), "  ", "\u200b\u2060", "x" * 10_000, None])
 @pytest.mark.parametrize("on_failure", ["degrade", "fail"])
 def test_a_rewrite_that_fails_or_is_late_costs_only_itself(
     open_story: OpenStory, rewritten: object, on_failure: str

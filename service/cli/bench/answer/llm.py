@@ -15,8 +15,10 @@ from service.cli.bench.server import running
 _CONTEXT = 8192
 # Some sentences with a citation, none of which costs the fake server any time.
 _SAID = (
-    "It is described in the first passage [1]. The others say more of the same, and what they say agrees with it. " * 2
+    "It is described in the first passage [1]. The others say more of the same, and what they say agrees with it. " * 10
 ).strip()
+# Apart, so that each token is read, handed on and sent by itself, as from a model that takes its time.
+_APART_MS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,20 @@ def fake_llm(folder: Path) -> Iterator[Llm]:
         yield Llm.at(f"unix://{socket}", is_fake=True)
 
 
+def tell_apart(llm: Llm) -> None:
+    """Let the fake server write its next answers token by token."""
+    _say(llm.url, itl_ms=_APART_MS)
+
+
 def _order(socket: Path) -> None:
     if not socket.exists():  # httpx would leave a socket of its own open each time it finds none
         raise httpx.ConnectError(f"{socket} is not there yet")
-    with _client(f"unix://{socket}") as http:
-        http.post("/fake/script", json={"rules": [{"text": _SAID}]}).raise_for_status()
+    _say(f"unix://{socket}")
+
+
+def _say(url: str, **rule: float) -> None:
+    with _client(url) as http:
+        http.post("/fake/script", json={"rules": [{"text": _SAID, **rule}]}).raise_for_status()
 
 
 def _client(url: str) -> httpx.Client:

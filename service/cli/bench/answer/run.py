@@ -14,11 +14,12 @@ import httpx
 import orjson
 
 from service.cli.bench.answer.interview import COLLECTION, Answered, Interview
-from service.cli.bench.answer.llm import Llm, fake_llm
+from service.cli.bench.answer.llm import Llm, fake_llm, tell_apart
 from service.cli.bench.answer.material import Material, NoMaterialError
+from service.cli.bench.answer.token_cost import TokenCost
 from service.cli.bench.machine import processor
 from service.cli.bench.percentiles import Percentiles
-from service.cli.bench.server import running_server
+from service.cli.bench.server import RunningServer, running_server
 from service.cli.bench.target import Target
 from service.cli.configuration import settings_or_fail
 from service.cli.sources import find
@@ -26,7 +27,10 @@ from service.cli.upload import Uploader
 from service.generation.tokens import Messages
 
 OWN_TTFT_P50_LIMIT_MS = 3.0
+TOKEN_CPU_LIMIT_MS = 0.3
 _WARM_UP = 30
+_LONG_ANSWERS = 20
+_ADDED = ("query_added_cpu_ms", "chat_added_cpu_ms")
 _STAGES = ("queue", "embed", "search", "prompt", "llm_ttft", "llm_total", "other")
 
 
@@ -74,8 +78,10 @@ def run(material: Material, llm_url: str | None, rounds: int, say: Callable[[str
             raise NoMaterialError(f"none of {len(material.questions)} questions has an answer in {material.corpus}")
         say(f"asking {len(prompts)} questions, {rounds} rounds")
         samples = _asked(interview, prompts, rounds)
+        say("measuring the processor time of a token")
+        costs = _token_cost(server, llm, list(prompts)[:_LONG_ANSWERS])
         status = httpx.get(f"{server.url}/v1/status", trust_env=False).json()
-    return _report(samples, llm) | {
+    return _report(samples, costs, llm) | {
         "documents": documents,
         "questions": len(prompts),
         "model": status["embedders"][0]["name"],
@@ -118,9 +124,19 @@ def _sample(interview: Interview, question: str, prompt: Messages, turn: int) ->
     return Sample(**{name: ways[name]() for name in names[first:] + names[:first]})
 
 
-def _report(samples: Sequence[Sample], llm: Llm) -> dict[str, object]:
+def _token_cost(server: RunningServer, llm: Llm, questions: Sequence[str]) -> dict[str, float]:
+    if llm.is_fake:
+        tell_apart(llm)
+    with closing(TokenCost(server.url, server.pid, questions)) as cost:
+        return cost.measured()
+
+
+def _report(samples: Sequence[Sample], costs: dict[str, float], llm: Llm) -> dict[str, object]:
     own_ttft = Percentiles.of([sample.own_first_s for sample in samples])
-    target = Target("own_ttft_p50_ms", own_ttft.p50, OWN_TTFT_P50_LIMIT_MS, is_most=True)
+    targets = [
+        Target("own_ttft_p50_ms", own_ttft.p50, OWN_TTFT_P50_LIMIT_MS, is_most=True),
+        *(Target(f"token_{name}", costs[name], TOKEN_CPU_LIMIT_MS, is_most=True) for name in _ADDED),
+    ]
     return {
         "bench": "answer",
         "samples": len(samples),
@@ -138,8 +154,9 @@ def _report(samples: Sequence[Sample], llm: Llm) -> dict[str, object]:
         "own_total_ms": asdict(Percentiles.of([sample.own_total_s for sample in samples])),
         "streamed_stages_ms": _stages(sample.streamed for sample in samples),
         "whole_stages_ms": _stages(sample.whole for sample in samples),
-        "targets": [asdict(target) | {"met": target.is_met}],
-        "met": target.is_met,
+        "token_event": costs,
+        "targets": [asdict(target) | {"met": target.is_met} for target in targets],
+        "met": all(target.is_met for target in targets),
         "llm": asdict(llm),
         "processor": processor(),
         "cores": os.cpu_count(),

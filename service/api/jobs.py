@@ -1,0 +1,59 @@
+"""Jobs: look, wait, cancel."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from service.api.hang_up import unless_hung_up
+from service.api.schemas.jobs import JobPage, JobReply, Status
+from service.api.services import Services, ServicesOf
+from service.errors import JobNotFoundError
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_MAX_PAGE = 1000
+_LONGEST_WAIT_MS = 600_000
+_MS = 1000
+
+_WAIT = Query(ge=0, le=_LONGEST_WAIT_MS, description="Milliseconds to wait for the job's end.", examples=[2000])
+WaitMs = Annotated[int, _WAIT]
+WaitOrNot = Annotated[int | None, _WAIT]
+
+
+@router.get("")
+async def list_jobs(
+    services: ServicesOf,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100,
+    cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    collection: str | None = None,
+    status: Status | None = None,
+) -> JobPage:
+    """Jobs that are open or ended not long ago, the newest first."""
+    found = await services.jobs.page(cursor, limit + 1, collection, status)
+    data = [JobReply.of(job) for job in found[:limit]]
+    return JobPage(data=data, next_cursor=str(found[limit - 1].row) if len(found) > limit else None)
+
+
+@router.get("/{id}")
+async def get_job(id: str, request: Request, services: ServicesOf, wait_ms: WaitMs = 0) -> JobReply:
+    """A job, when it has ended or the wait is over."""
+    opened = services.jobs.is_open(id)
+    if opened is not None and wait_ms:
+        await unless_hung_up(request, opened.wait(wait_ms / _MS))
+    return await _reply(id, services)
+
+
+@router.delete("/{id}")
+async def cancel_job(id: str, services: ServicesOf) -> JobReply:
+    """Cancel a job, if it has not ended. The documents that it has written stay; `outcomes` says how many."""
+    opened = services.jobs.is_open(id)
+    if opened is not None:
+        await services.job_runner.cancel(opened)
+    return await _reply(id, services)
+
+
+async def _reply(id_: str, services: Services) -> JobReply:
+    opened = services.jobs.is_open(id_)
+    if not id_.isprintable():
+        raise JobNotFoundError(id_)
+    return JobReply.of(await services.jobs.find(id_), opened.trouble if opened else "")

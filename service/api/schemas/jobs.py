@@ -1,0 +1,82 @@
+"""Jobs, as they are looked at."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field
+
+from service.ingest.jobs.job import Job
+
+Kind = Literal["file", "text", "batch"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class JobErrorReply(BaseModel):
+    """Why a document was not stored."""
+
+    id: str | None = Field(description="None where the line has none that can be read.")
+    line: int | None = Field(description="Of a batch, from 1; blank lines count.")
+    code: str
+    message: str
+
+
+class JobReply(BaseModel):
+    """A job: succeeded means that every document is durable and searchable, but for those that are empty."""
+
+    id: str
+    collection: str
+    kind: Kind
+    document_id: str | None = Field(description="None for a batch.")
+    status: Status
+    done: int = Field(description="Documents whose outcome is known.")
+    total: int
+    outcomes: Mapping[str, int] = Field(
+        description="Of them: created, updated, unchanged, superseded by a later write, skipped as empty, failed."
+    )
+    errors: list[JobErrorReply] = Field(description="The first hundred.")
+    index_version: int | None = Field(description="With the last document that was written.")
+    waits_for: str | None = Field(description="What it met and is tried again after.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: Job, waits_for: str = "") -> Self:
+        """The wire form."""
+        outcome = job.outcome
+        return cls(
+            id=job.id,
+            collection=job.collection,
+            kind=job.kind,
+            document_id=job.ask.document_id,
+            status=job.status,
+            done=outcome.done,
+            total=job.total,
+            outcomes=dict(outcome.counts),
+            errors=[JobErrorReply.model_validate(error, from_attributes=True) for error in outcome.errors],
+            index_version=outcome.index_version,
+            waits_for=waits_for or None,
+            created_at=datetime.fromtimestamp(job.created_at, UTC),
+            started_at=_time(job.started_at),
+            finished_at=_time(job.finished_at),
+        )
+
+
+class JobPage(BaseModel):
+    """Jobs, the newest first; ``next_cursor`` is None on the last page."""
+
+    data: list[JobReply]
+    next_cursor: str | None
+
+
+class BatchJobReply(BaseModel):
+    """A batch that was accepted as a job."""
+
+    job_id: str
+    total: int = Field(description="Lines that are not blank.")
+    status: Status
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,155 @@
+"""Uploads: a body becomes the raw input of a job without being held in memory; and the reply to it."""
+
+import asyncio
+from dataclasses import dataclass
+
+import orjson
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from service.api.caller import caller_of
+from service.api.hang_up import unless_hung_up
+from service.api.schemas.documents import DocumentBody, DocumentReply
+from service.errors import InvalidRequestError
+from service.ingest.ingestor import Written
+from service.ingest.jobs.board import NewJob
+from service.ingest.jobs.intake import Intake
+from service.ingest.jobs.job import Ask
+from service.ingest.jobs.open_job import OpenJob
+from service.ingest.jobs.raw_inputs import Incoming
+from service.ingest.jobs.work import count_lines
+
+_FIELDS = {"file", "title", "metadata", "url"}
+_MS = 1000
+_FLUSH_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """What one request brings for one collection."""
+
+    request: Request
+    intake: Intake
+    collection: str
+
+    async def put_file(self, document_id: str) -> OpenJob | Written:
+        """The file of a form.
+
+        Raises:
+            InvalidRequestError, RequestValidationError: a form that is none, or one of its fields.
+            OverloadedError, StoreUnavailableError, IndexesError: see ``Intake``.
+        """
+        async with self.request.form(max_files=1, max_fields=8) as form:
+            file, ask = _asked(document_id, form)
+            incoming = await self.intake.receive()
+            await self._filled(incoming, file)
+        return await self.intake.put_file(self.collection, ask, incoming, caller_of(self.request))
+
+    async def put_text(self, document_id: str, body: DocumentBody) -> OpenJob:
+        """A document that came as JSON, and was checked.
+
+        Raises:
+            OverloadedError, StoreUnavailableError, IndexesError: see ``Intake``.
+        """
+        incoming = await self.intake.receive()
+        await self._written(incoming, body.text.encode())
+        ask = Ask(document_id, title=body.title, metadata=body.metadata, url=body.url)
+        return await self.intake.submit(self.collection, NewJob("text", caller_of(self.request), ask), incoming)
+
+    async def put_lines(self, limit: int) -> OpenJob:
+        """A body of NDJSON.
+
+        Raises:
+            InvalidRequestError: more than ``limit`` lines.
+            OverloadedError, StoreUnavailableError, IndexesError: see ``Intake``.
+        """
+        incoming = await self.intake.receive()
+        try:
+            await self._stream(incoming)
+            count = await asyncio.to_thread(_finished_lines, incoming)
+            if count > limit:
+                raise InvalidRequestError(f"the batch has {count} lines; the limit is {limit}")
+        except BaseException:
+            await self.intake.discard(incoming)
+            raise
+        return await self.intake.submit(
+            self.collection, NewJob("batch", caller_of(self.request), Ask(), count), incoming
+        )
+
+    async def _stream(self, incoming: Incoming) -> None:
+        waiting = bytearray()
+        async for data in self.request.stream():
+            waiting += data
+            if len(waiting) >= _FLUSH_BYTES:
+                await asyncio.to_thread(incoming.write, bytes(waiting))
+                waiting.clear()
+        await asyncio.to_thread(incoming.write, bytes(waiting))
+
+    async def _filled(self, incoming: Incoming, file: UploadFile) -> None:
+        try:
+            await file.seek(0)
+            await asyncio.to_thread(incoming.copy, file.file)
+        except BaseException:
+            await self.intake.discard(incoming)
+            raise
+
+    async def _written(self, incoming: Incoming, data: bytes) -> None:
+        try:
+            await asyncio.to_thread(incoming.write, data)
+        except BaseException:
+            await self.intake.discard(incoming)
+            raise
+
+
+async def reply_to(put: OpenJob | Written, wait_ms: int, request: Request, response: Response) -> DocumentReply:
+    """What became of a document when its job ends; 202 where that takes longer than ``wait_ms``.
+
+    Raises:
+        QuarryError, IndexesError: why the job failed.
+    """
+    if isinstance(put, Written):
+        return written_reply(put, response)
+    await unless_hung_up(request, put.wait(wait_ms / _MS))
+    if put.error is not None:
+        raise put.error
+    if put.written is not None and put.ended.is_set():
+        return written_reply(put.written, response, put.job.id)
+    response.status_code = 202
+    return DocumentReply(id=str(put.job.ask.document_id), status="accepted", job_id=put.job.id)
+
+
+def written_reply(written: Written, response: Response, job_id: str | None = None) -> DocumentReply:
+    """Durable and searchable: 201 where the document is new, else 200."""
+    response.status_code = 201 if written.status == "created" else 200
+    return DocumentReply(id=written.id, status=written.status, index_version=written.index_version, job_id=job_id)
+
+
+def _asked(document_id: str, form: FormData) -> tuple[UploadFile, Ask]:
+    unknown = sorted(set(form) - _FIELDS)
+    if unknown:
+        raise InvalidRequestError(f"unknown form fields: {', '.join(unknown)}", param=unknown[0])
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise InvalidRequestError("the form has no file in its field 'file'", param="file")
+    fields = {name: form[name] for name in ("title", "url") if name in form}
+    try:
+        body = DocumentBody.model_validate({**fields, "text": "", "metadata": _metadata(form.get("metadata"))})
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    return file, Ask(document_id, file.filename or document_id, body.title, body.metadata, body.url)
+
+
+def _metadata(value: object) -> object:
+    if value is None:
+        return {}
+    try:
+        return orjson.loads(str(value))
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestError(f"metadata is not JSON: {error}", param="metadata") from None
+
+
+def _finished_lines(incoming: Incoming) -> int:
+    incoming.finish()
+    return count_lines(incoming.path)

@@ -1,0 +1,42 @@
+"""What ``quarry ask`` and ``quarry search`` are told, as the body of a request; and where a chunk is, for people."""
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from service.cli.console import fail
+
+FiltersOption = Annotated[
+    str | None, typer.Option("--filters", "--filter", help="What a document's metadata must pass, as the API's JSON.")
+]
+BoostOption = Annotated[
+    list[str] | None,
+    typer.Option(help='Documents to bring forward, as \'{"filter": {...}, "weight": 0.2}\'; may be repeated.'),
+]
+TopKOption = Annotated[int, typer.Option(help="Chunks to retrieve.")]
+
+
+def body_of(text: str, collection: str, top_k: int, filters: str | None, boost: list[str] | None) -> dict[str, Any]:
+    """The fields that questions and searches share; what is not JSON ends the command."""
+    body: dict[str, Any] = {"query": text, "collection": collection, "top_k": top_k}
+    if filters is not None:
+        body["filters"] = parsed(filters, "--filters")
+    if boost:
+        body["boost"] = [parsed(one, "--boost") for one in boost]
+    return body
+
+
+def parsed(text: str, option: str) -> Any:  # noqa: ANN401  the server says what is wrong with it
+    """An option's JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        fail(f"{option} is not JSON: {error}")
+
+
+def place_of(chunk: dict[str, Any]) -> str:
+    """Title, headings and page of a chunk, its document's id and its cosine."""
+    path = " > ".join(dict.fromkeys(filter(None, [chunk["title"], *chunk["heading_path"]]))) or chunk["document_id"]
+    page = "" if chunk["page"] is None else f", page {chunk['page']}"
+    return f"{path}{page}  ({chunk['document_id']}, cosine {chunk['scores']['vector']:.3f})"

@@ -1,0 +1,76 @@
+"""Jobs of a real server that is killed in the middle of them."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+
+Server = tuple[subprocess.Popen[bytes], httpx.Client]
+DOCUMENTS = "/v1/collections/docs/documents"
+LINES = 600
+PATIENCE_MS = 90_000
+
+
+def ended(http: httpx.Client, job_id: str) -> dict[str, object]:
+    job: dict[str, object] = http.get(f"/v1/jobs/{job_id}", params={"wait_ms": PATIENCE_MS}, timeout=120).json()
+    assert job["finished_at"], job
+    return job
+
+
+def test_jobs_survive_kill_9_without_duplicates(serve: Callable[..., Server], tmp_path: Path) -> None:
+    process, http = serve(tmp_path / "data")
+    lines = "\n".join(json.dumps({"id": f"line-{n}", "text": f"Sentence number {n} of many."}) for n in range(LINES))
+    http.put(f"{DOCUMENTS}/line-1", json={"text": "As it was before."})
+    batch = http.post(f"{DOCUMENTS}:batch", content=lines, params={"wait_ms": 0}).json()["job_id"]
+    files = [
+        http.put(f"{DOCUMENTS}/f", files={"file": ("f.txt", text)}, params={"wait_ms": 0}).json()["job_id"]
+        for text in (b"The first of two files.", b"The second of two files.")
+    ]
+    http.delete(f"{DOCUMENTS}/line-2")
+    http.put(f"{DOCUMENTS}/line-3", json={"text": "Written after the batch."})
+    give_up = time.monotonic() + PATIENCE_MS / 1000
+    while not http.get(f"/v1/jobs/{batch}").json()["done"]:
+        assert time.monotonic() < give_up
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    _, http = serve(tmp_path / "data")
+    jobs = [ended(http, job) for job in (batch, *files)]
+    assert {job["status"] for job in jobs} == {"succeeded"}
+    documents = [entry["id"] for entry in http.get(DOCUMENTS, params={"limit": 1000}).json()["data"]]
+    assert sorted(documents) == sorted({f"line-{n}" for n in range(LINES) if n != 2} | {"f"})
+    assert http.get("/v1/collections/docs").json()["chunks"] == LINES, "one for each document"
+    assert http.get(f"{DOCUMENTS}/f").json()["text"] == "The second of two files."
+    assert http.get(f"{DOCUMENTS}/line-3").json()["text"] == "Written after the batch."
+    assert http.get(f"{DOCUMENTS}/line-1").json()["text"] == "Sentence number 1 of many."
+    assert list((tmp_path / "data" / "jobs" / "raw").iterdir()) == []
+
+
+def test_a_large_upload_is_not_held_in_memory(serve: Callable[..., Server], tmp_path: Path) -> None:
+    process, http = serve(tmp_path / "data")
+    http.put(f"{DOCUMENTS}/small.exe", files={"file": ("small.exe", b"x")}, timeout=120)
+    server = psutil.Process(process.pid)
+    before = server.memory_info().rss
+    size = 30 * 1024 * 1024
+    with (tmp_path / "large.exe").open("wb") as file:
+        file.truncate(size)
+    with (tmp_path / "large.exe").open("rb") as file:  # of no known type, so that nothing but its receipt takes memory
+        reply = http.put(f"{DOCUMENTS}/large.exe", files={"file": ("large.exe", file)}, timeout=120)
+    assert reply.status_code == 415
+    assert server.memory_info().rss - before < size / 2
+
+
+def test_a_client_that_hangs_up_does_not_end_its_job(serve: Callable[..., Server], tmp_path: Path) -> None:
+    _, http = serve(tmp_path / "data")
+    text = "A sentence among very many of the kind. " * 4000
+    with suppress(httpx.ReadTimeout):
+        http.put(f"{DOCUMENTS}/f", files={"file": ("f.txt", text.encode())}, timeout=httpx.Timeout(60, read=0.05))
+    (job,) = http.get("/v1/jobs").json()["data"]
+    assert ended(http, job["id"])["status"] == "succeeded"
+    assert http.get(f"{DOCUMENTS}/f").json()["text"] == text
