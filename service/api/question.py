@@ -8,7 +8,7 @@ from service.answer import Answer, Citation
 from service.api.answering import answered, streamed
 from service.api.asked import question_of, search_of
 from service.api.context import timings_of
-from service.api.description.failing import SEARCHING, fails_with
+from service.api.description.failing import ANSWERING, SEARCHING, fails_with
 from service.api.description.stream import ANSWER_STREAM
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
@@ -25,13 +25,7 @@ from service.api.schemas.question import (
 )
 from service.api.services import ServicesOf
 from service.api.sse import EventStream, event
-from service.errors import (
-    InvalidRequestError,
-    LlmBadResponseError,
-    LlmTimeoutError,
-    LlmUnavailableError,
-    QuestionTooLongError,
-)
+from service.errors import InvalidRequestError
 from service.question import Question, Retrieval
 
 router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
@@ -56,9 +50,7 @@ async def search(body: SearchBody, request: Request, services: ServicesOf) -> Se
     "/query",
     response_model=QueryReply,
     responses={200: ANSWER_STREAM},
-    openapi_extra=fails_with(
-        *SEARCHING, LlmUnavailableError, LlmTimeoutError, LlmBadResponseError, QuestionTooLongError
-    ),
+    openapi_extra=fails_with(*ANSWERING),
 )
 async def query(body: QueryBody, request: Request, services: ServicesOf) -> QueryReply | EventStream:
     """An answer from the documents, with citations.

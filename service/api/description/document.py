@@ -15,6 +15,7 @@ from service.api.description.failing import CODES, responses_of
 from service.api.description.links import links_of
 from service.api.drain import ALWAYS_ANSWERED
 from service.api.media_type import JSON
+from service.api.schemas.chat_stream import ChatChunk, ChatFailure
 from service.api.schemas.documents import BatchLine, BatchLineReply, DocumentBody, FormBody
 from service.api.schemas.events import CitationEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from service.api.schemas.problem import Problem
@@ -23,6 +24,7 @@ from service.settings import Settings
 TAGS = (
     {"name": "questions", "description": "Answers with citations, and the search under them."},
     {"name": "documents", "description": "What is searched: written, read, listed and deleted."},
+    {"name": "jobs", "description": "Documents on their way: what a 202 has promised."},
     {"name": "collections", "description": "Where documents are kept, and how they are embedded."},
     {"name": "aliases", "description": "Second names of collections, moved at once."},
     {"name": "models", "description": "Models by themselves, in the shapes that others' clients speak."},
@@ -41,6 +43,8 @@ _REPLIES: tuple[type[BaseModel], ...] = (
     CitationEvent,
     DoneEvent,
     ErrorEvent,
+    ChatChunk,
+    ChatFailure,
 )
 
 Json = dict[str, Any]

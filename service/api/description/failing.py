@@ -6,7 +6,16 @@ from typing import Any
 
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidFilterError, StoreUnavailableError
 from service.api.problems import KINDS, MEDIA_TYPE, Kind, kind_of_type, retry_headers
-from service.errors import DeadlineExceededError, EmbedderUnavailableError, InvalidRequestError, OverloadedError
+from service.errors import (
+    DeadlineExceededError,
+    EmbedderUnavailableError,
+    InvalidRequestError,
+    LlmBadResponseError,
+    LlmTimeoutError,
+    LlmUnavailableError,
+    OverloadedError,
+    QuestionTooLongError,
+)
 
 # Under this key an operation holds its codes by status until the document is put together.
 CODES = "x-codes"
@@ -26,6 +35,9 @@ SEARCHING: Errors = (
     DeadlineExceededError,
 )
 """What whoever searches a collection may meet."""
+
+ANSWERING: Errors = (*SEARCHING, LlmUnavailableError, LlmTimeoutError, LlmBadResponseError, QuestionTooLongError)
+"""What whoever has a question answered may meet."""
 
 _DETAILS = {
     "invalid_request": "top_k: Input should be less than or equal to 1000; got 1001",

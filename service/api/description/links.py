@@ -10,6 +10,8 @@ _FIRST = {"collection": "$response.body#/data/0/name"}
 _ALIAS = {"name": "$response.body#/name"}
 _ASKED = {"query": "When is the audit?", "collection": "$request.path.collection"}
 
+_CHAT = {"model": "$request.path.collection", "messages": [{"role": "user", "content": "When is the audit?"}]}
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -19,7 +21,7 @@ class Link:
     statuses: tuple[str, ...]
     target: str
     parameters: Mapping[str, str]
-    body: Mapping[str, str] | None = None
+    body: Mapping[str, object] | None = None
 
 
 def _written() -> Iterator[Link]:
@@ -31,6 +33,7 @@ def _written() -> Iterator[Link]:
         yield Link("put_document", written, target, _SAME)
     for target in ("search", "query"):
         yield Link("put_document", written, target, {}, _ASKED)
+    yield Link("put_document", written, "chat_completions", {}, _CHAT)
 
 
 def _created() -> Iterator[Link]:
@@ -47,6 +50,16 @@ def _created() -> Iterator[Link]:
     yield Link("put_alias", created, "get_collection", {"collection": "$response.body#/name"})
 
 
+def _accepted() -> Iterator[Link]:
+    """What follows the promise of a document, or the list of such."""
+    for source in ("put_document", "put_batch"):
+        for target in ("get_job", "cancel_job"):
+            yield Link(source, ("202",), target, {"id": "$response.body#/job_id"})
+    yield Link("list_jobs", ("200",), "list_jobs", {"cursor": "$response.body#/next_cursor"})
+    for target in ("get_job", "cancel_job"):
+        yield Link("list_jobs", ("200",), target, {"id": "$response.body#/data/0/id"})
+
+
 def _listed() -> Iterator[Link]:
     """What follows a page of documents."""
     yield Link("list_documents", ("200",), "list_documents", _SAME | {"cursor": "$response.body#/next_cursor"})
@@ -55,7 +68,7 @@ def _listed() -> Iterator[Link]:
     yield Link("delete_document", ("200",), "get_document", _SAME | {"id": "$request.path.id"})
 
 
-LINKS: tuple[Link, ...] = (*_created(), *_written(), *_listed())
+LINKS: tuple[Link, ...] = (*_created(), *_written(), *_accepted(), *_listed())
 
 
 def links_of(operation: str, status: str) -> dict[str, Any]:

@@ -114,13 +114,13 @@ class _Page:
             inner = self._inner(field)
             yield {
                 "name": f"{prefix}{name}",
-                "type": self._type(field),
+                "type": self.type(field),
                 "required": name in schema.get("required", ()),
                 "said": "; ".join(filter(None, (field.get("description", "").rstrip("."), self._limits(field)))),
                 "default": json.dumps(field["default"]) if field.get("default") is not None else "",
             }
             if inner is not None and inner.get("title") != "Explanation":
-                yield from self._fields(inner, f"{prefix}{name}{'[]' if 'array' in self._type(field) else ''}.")
+                yield from self._fields(inner, f"{prefix}{name}{'[]' if 'array' in self.type(field) else ''}.")
 
     def _inner(self, field: Json) -> Json | None:
         """The object with members of its own that a field is or holds."""
@@ -128,17 +128,18 @@ class _Page:
         named = [self._resolved(option) for option in options if "$ref" in option]
         return next((option for option in named if option.get("properties")), None)
 
-    def _type(self, field: Json) -> str:
+    def type(self, field: Json) -> str:
+        """In words."""
         if "$ref" in field:
             name: str = field["$ref"].rpartition("/")[2]
             return "object" if self._schemas[name].get("properties") else name
         if "enum" in field or "const" in field:
             return " or ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
         if "anyOf" in field:
-            return " or ".join(dict.fromkeys(self._type(option) for option in field["anyOf"]))
+            return " or ".join(dict.fromkeys(self.type(option) for option in field["anyOf"]))
         type_ = field.get("type", "any")
         if type_ == "array":
-            return f"array of {self._type(field.get('items', {}))}"
+            return f"array of {self.type(field.get('items', {}))}"
         return " or ".join(type_) if isinstance(type_, list) else str(type_)
 
     def _limits(self, field: Json) -> str:

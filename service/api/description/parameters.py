@@ -10,6 +10,11 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": f"^{COLLECTION_PATTERN}$"},
         "example": "docs",
     },
+    "model": {
+        "description": "Id of a model, as the list of them has it.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": "docs",
+    },
     "name": {
         "description": "Name of an alias.",
         "schema": {"type": "string", "pattern": f"^{COLLECTION_PATTERN}$"},
@@ -31,7 +36,17 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
 
 
 def complete(parameter: dict[str, Any]) -> dict[str, Any]:
-    """A parameter with what the table has of it; one that says itself what it is, is as it was."""
-    if parameter["in"] != "path" or "description" in parameter:
-        return parameter
-    return parameter | PATH_PARAMETERS.get(parameter["name"], {})
+    """A parameter with what the table has of it; one that says itself what it is, has its own words."""
+    if parameter["in"] == "path" and "description" not in parameter:
+        return parameter | PATH_PARAMETERS.get(parameter["name"], {})
+    schema = _sent(parameter["schema"])
+    shown = schema.pop("examples", [])
+    return parameter | {"schema": schema} | ({"example": shown[0]} if shown else {})
+
+
+def _sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without the null of a type of Python: a URL cannot have it, but for leaving the parameter out."""
+    sent: list[dict[str, Any]] = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    if len(sent) != 1:
+        return dict(schema)
+    return {key: value for key, value in schema.items() if key != "anyOf"} | sent[0]

@@ -32,7 +32,8 @@ class StrictBody(BaseModel):
 def examples(*values: object, **schema: object) -> ConfigDict:
     """The ``model_config`` of a model with examples, and more of its schema where there is more to say."""
     # As text, which keeps its order and its nulls on the way through FastAPI; the document has the values.
-    return ConfigDict(json_schema_extra={"examples": [json.dumps(value) for value in values], **schema})  # type: ignore[dict-item]
+    shown = {"examples": [json.dumps(value) for value in values]} if values else {}
+    return ConfigDict(json_schema_extra={**shown, **schema})  # type: ignore[dict-item]
 
 
 def described(schema: str | None = None, settings: dict[str, str] | None = None, **keywords: object) -> dict[str, Any]:

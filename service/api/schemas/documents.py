@@ -62,7 +62,7 @@ class FormBody(StrictBody):
     model_config = examples({"file": "The audit is on Friday.", "title": "Memo", "metadata": '{"tenant": "acme"}'})
 
     file: str = Field(
-        description="Text, Markdown or HTML; its name says by its suffix which.",
+        description="Text, Markdown, HTML, PDF or Word; its name says by its suffix which.",
         json_schema_extra=described(format="binary"),
     )
     title: str = Field(
@@ -88,7 +88,10 @@ class BatchLine(DocumentBody):
 class DocumentReply(BaseModel):
     """What became of a write; ``accepted`` is durable, and not searchable yet."""
 
-    model_config = examples({"id": "memo-1", "status": "created", "index_version": 1})
+    model_config = examples(
+        {"id": "memo-1", "status": "created", "index_version": 1},
+        {"id": "report.pdf", "status": "accepted", "job_id": "b7e6c1b0-6a2e-4c53-8f6f-0a1d5a4c9e11"},
+    )
 
     id: str
     status: Literal["created", "updated", "unchanged", "accepted"]

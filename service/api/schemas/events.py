@@ -9,16 +9,21 @@ from service.api.schemas.problem import Problem
 from service.api.schemas.question import ChunkReply, CitationReply, WarningReply
 
 
-class RetrievalEvent(BaseModel):
-    """The first: what was found, before the language model starts."""
+class Found(BaseModel):
+    """What is known before the language model starts."""
 
-    id: str
     chunks: list[ChunkReply]
     searched: str
     warnings: list[WarningReply]
     timings_ms: dict[str, float]
     index_version: int
     explain: Explanation | None
+
+
+class RetrievalEvent(Found):
+    """The first: what was found, before the language model starts."""
+
+    id: str
 
 
 class TokenEvent(BaseModel):
@@ -31,17 +36,22 @@ class CitationEvent(CitationReply):
     """A marker of the answer, once its text was sent."""
 
 
-class DoneEvent(BaseModel):
-    """The last of an answer that was made."""
+class Ended(BaseModel):
+    """What is known of an answer when it is there."""
 
     status: Literal["ok", "partial", "no_answer"]
     no_answer_reason: str | None
-    answer: str
-    finish_reason: str | None
-    usage: dict[str, int]
     llm_timings_ms: dict[str, float]
     timings_ms: dict[str, float]
     degraded: list[str]
+
+
+class DoneEvent(Ended):
+    """The last of an answer that was made."""
+
+    answer: str
+    finish_reason: str | None
+    usage: dict[str, int]
 
 
 class ErrorEvent(Problem):

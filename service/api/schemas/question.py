@@ -17,7 +17,7 @@ MAX_TOP_K = 1000
 # Each is a search of its own.
 MAX_BOOSTS = 8
 
-_CHUNK: dict[str, object] = {
+CHUNK: dict[str, object] = {
     "id": "memo-1#0",
     "document_id": "memo-1",
     "title": "Memo",
@@ -29,6 +29,18 @@ _CHUNK: dict[str, object] = {
     "heading_path": [],
     "score": 0.71,
     "scores": {"vector": 0.71},
+}
+CITATION: dict[str, object] = {
+    "marker": 1,
+    "chunk_id": "memo-1#0",
+    "document_id": "memo-1",
+    "document_start": 0,
+    "document_end": 23,
+    "answer_start": 24,
+    "answer_end": 27,
+    "quote": "The audit is on Friday.",
+    "page": None,
+    "heading_path": [],
 }
 _TEXT = described(settings={"maxLength": "limits.query_characters"}, pattern=NOT_BLANK)
 # A schema cannot say that the last message is the user's.
@@ -114,6 +126,10 @@ class QueryBody(AnswerOptions, RetrievalBody):
             "collection": "docs",
         },
         {"query": "When is the audit?", "collection": "docs", "stream": True},
+        {
+            "query": "When is the audit?",
+            "boost": [{"filter": {"type": "eq", "key": "source", "value": "handbook"}, "weight": 0.15}],
+        },
         oneOf=_ASKS_ONCE,
         **{"not": _STREAMS_AN_ANSWER},
     )
@@ -222,7 +238,8 @@ class SearchReply(BaseModel):
     model_config = examples(
         {
             "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
-            "chunks": [_CHUNK],
+            "chunks": [CHUNK],
+            "warnings": [],
             "timings_ms": {"queue": 0.1, "embed": 3.0, "search": 0.4, "other": 0.5, "total": 4.0},
             "index_version": 42,
             "explain": None,
@@ -263,24 +280,14 @@ class QueryReply(AnswerReply):
             "status": "ok",
             "no_answer_reason": None,
             "finish_reason": "stop",
-            "citations": [
-                {
-                    "marker": 1,
-                    "chunk_id": "memo-1#0",
-                    "document_id": "memo-1",
-                    "document_start": 0,
-                    "document_end": 23,
-                    "answer_start": 24,
-                    "answer_end": 27,
-                    "quote": "The audit is on Friday.",
-                }
-            ],
-            "chunks": [_CHUNK],
+            "citations": [CITATION],
+            "chunks": [CHUNK],
             "searched": "When is the audit?",
             "usage": {},
             "llm_timings_ms": {},
             "timings_ms": {"embed": 3.0, "search": 0.4, "llm_total": 9.1, "other": 0.9, "total": 13.4},
             "degraded": [],
+            "warnings": [],
             "index_version": 42,
             "explain": None,
         }
