@@ -48,7 +48,9 @@ def _event(name: str, model: str, said: str) -> dict[str, Any]:
 
 
 def _frame(data: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": {"data": data}, "required": ["data"], "additionalProperties": False}
+    # An event without a name is called `message`, and so do some readers of it.
+    properties = {"event": {"const": "message"}, "data": data}
+    return {"type": "object", "properties": properties, "required": ["data"], "additionalProperties": False}
 
 
 def _stream(said: str, kinds: list[dict[str, Any]], example: str) -> dict[str, Any]:

@@ -17,10 +17,16 @@ CONFIG = Path(__file__).parent / "conformance" / "schemathesis.toml"
 EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
 SEED = int(os.environ.get("SEED", "1"))
 SHOWN = 20_000
+IS_THOROUGH = EXAMPLES > 100
+# The grammar of filters alone is hundreds of cases, every purge rewrites files, and a batch is slow to generate. What
+# these take is taken by query and put_document too; the other phases ask them all the same.
+COSTLY_TO_COVER = ("search", "delete_documents", "purge", "put_batch")
 
 
 def schemathesis(address: str, phases: str, examples: int) -> subprocess.CompletedProcess[str]:
-    asked = ["--phases", phases, "--max-examples", str(examples), "--seed", str(SEED), "--no-color"]
+    left_out = COSTLY_TO_COVER if phases == "coverage" and not IS_THOROUGH else ()
+    asked = [argument for name in left_out for argument in ("--exclude-operation-id", name)]
+    asked += ["--phases", phases, "--max-examples", str(examples), "--seed", str(SEED), "--no-color"]
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG.name, "run"]
     env = {**os.environ, "NO_PROXY": "*", "PYTHONWARNINGS": "default", "COLUMNS": "160"}
     return subprocess.run(
@@ -39,8 +45,9 @@ def served(listening: Callable[..., str], overlap: object, language_model: Calla
     model = language_model([b'data: {"choices":[{"delta":{"content":"On Friday. [1]"}}]}\n\n', b"data: [DONE]\n\n"])
     address = listening(
         rerank={"model": "overlap"},
-        llm={"main": {"url": f"{model}/v1", "model": "m"}},
+        llm={"main": {"url": model, "model": "m"}},
         server={"max_body_bytes": 200_000},
+        jobs={"default_wait_ms": 200},
     )
     with httpx.Client(base_url=address) as client:
         for number in range(3):
@@ -49,8 +56,8 @@ def served(listening: Callable[..., str], overlap: object, language_model: Calla
     return address
 
 
-@pytest.mark.timeout(0 if EXAMPLES > 100 else 1200)
-@pytest.mark.parametrize(("phases", "share"), [("examples,coverage,fuzzing", 1), ("stateful", 5)])
+@pytest.mark.timeout(0 if IS_THOROUGH else 1200)
+@pytest.mark.parametrize(("phases", "share"), [("examples,fuzzing", 1), ("coverage", 1), ("stateful", 5)])
 def test_every_route_does_what_the_document_says(served: str, phases: str, share: int) -> None:
     print(f"seed {SEED}, {EXAMPLES * share} examples of {phases}")  # noqa: T201
     run = schemathesis(served, phases, EXAMPLES * share)

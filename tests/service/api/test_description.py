@@ -236,6 +236,24 @@ def test_the_events_of_a_stream_hold_what_their_schemas_say(api: httpx.Client, d
         assert set(data) == set(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"])
 
 
+def test_the_chunks_of_a_chat_hold_what_their_schemas_say(api: httpx.Client, document: Json) -> None:
+    api.put("/v1/collections/docs/documents/memo", json={"text": "The audit is on Friday."})
+    asked = {"model": "docs", "messages": [{"role": "user", "content": "When is the audit?"}], "stream": True}
+    frames = events_of(api.post("/v1/chat/completions", json=asked | {"stream_options": {"include_usage": True}}).text)
+    stream = document["paths"]["/v1/chat/completions"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    assert frames.pop() == {"data": "[DONE]"}
+    known = document["components"]["schemas"]
+    for frame in frames:
+        valid(document, stream["schema"], frame, "a frame")
+        chunk = json.loads(frame["data"])
+        valid(document, known["ChatChunk"], chunk, "a chunk")
+        assert set(chunk) <= set(known["ChatChunk"]["properties"])
+        for choice in chunk["choices"]:
+            assert set(choice["delta"]) <= set(known["ChatDelta"]["properties"])
+    told = [set(json.loads(frame["data"]).get("rag", ())) for frame in frames]
+    assert [names for names in told if names] == [set(known[n]["properties"]) for n in ("FoundInChat", "EndedInChat")]
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_head_is_answered_as_get_is(api: httpx.Client, path: str) -> None:
     assert api.head(path).status_code == api.get(path).status_code == 200
