@@ -60,7 +60,7 @@ from service.ingest.jobs.store import FOLDER, JobStore, open_or_set_aside
 from service.ingest.jobs.taking_up import has_its_collection, take_up
 from service.ingest.jobs.work import JobWork
 from service.ingest.mirror import Mirror
-from service.ingest.parser import InProcessParser
+from service.ingest.parser import InProcessParser, Parser
 from service.ingest.purger import Purger
 from service.ladder import Ladder
 from service.library import Library
@@ -97,12 +97,14 @@ class Outside:
     Attributes:
         embedder: the default one; None loads what the settings name, when the application starts.
         on_lost: called when the device is lost and the process should be started again.
+        parser: of uploaded files; None takes the one that belongs to the application.
         link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
         open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
     """
 
     embedder: Embedder | None = None
     on_lost: Callable[[], None] = lambda: None
+    parser: Parser | None = None
     link: int | None = None
     open_gpus: OpenGpus = open_gpus
 
@@ -216,7 +218,9 @@ class _Construction:
             _log.error("jobs: %s", trouble)
         board = self.stack.enter_context(JobBoard(store, settings))
         take_up(board, mirror, left)
-        work = JobWork(ingestor, InProcessParser(), store.raw, batch.read_line, problems.verdict_on)
+        work = JobWork(
+            ingestor, self.outside.parser or InProcessParser(), store.raw, batch.read_line, problems.verdict_on
+        )
         is_there = partial(has_its_collection, mirror)
         runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
         return store, board, await self.stack.enter_async_context(runner)
