@@ -71,6 +71,9 @@ def test_a_client_that_hangs_up_does_not_end_its_job(serve: Callable[..., Server
     text = "A sentence among very many of the kind. " * 4000
     with suppress(httpx.ReadTimeout):
         http.put(f"{DOCUMENTS}/f", files={"file": ("f.txt", text.encode())}, timeout=httpx.Timeout(60, read=0.05))
-    (job,) = http.get("/v1/jobs").json()["data"]
+    give_up = time.monotonic() + PATIENCE_MS / 1000
+    while not (jobs := http.get("/v1/jobs").json()["data"]):
+        assert time.monotonic() < give_up
+    (job,) = jobs
     assert ended(http, job["id"])["status"] == "succeeded"
     assert http.get(f"{DOCUMENTS}/f").json()["text"] == text
