@@ -19,7 +19,7 @@ OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
 LanguageModel = Callable[..., str]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 DONE = b"data: [DONE]\n\n"
 NOBODY = "http://127.0.0.1:9"
 TEXT = "The honey bees of the northern meadow sleep in winter. In spring the bees wake up and visit the clover."

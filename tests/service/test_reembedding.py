@@ -32,7 +32,7 @@ from service.library import CollectionOptions, Library
 from service.reembedding import Reembedder, ReembeddingState
 from service.settings import ChunkingSettings, LimitSettings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 NARROW = CollectionOptions(embedding_model="narrow")
 
 

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from service.api.drain import Drain, DrainGate
 from service.telemetry.timings import Timings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 FOR_EVER_S = 1000.0
 Message = MutableMapping[str, Any]
 

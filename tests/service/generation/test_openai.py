@@ -31,7 +31,7 @@ STOP = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 USAGE = b'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "x": {}}}\n\n'
 ROLE = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}\n\n'
 NOBODY = "http://127.0.0.1:9"
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 def said(*texts: str) -> list[bytes]:

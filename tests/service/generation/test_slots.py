@@ -42,7 +42,7 @@ async def settled() -> None:
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 60))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(scenario(), 300))  # type: ignore[arg-type]
 
 
 def test_priority_then_arrival() -> None:

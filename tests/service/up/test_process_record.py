@@ -95,4 +95,4 @@ def test_what_a_parent_writes_the_next_one_understands(tmp_path: Path) -> None:
         assert await asyncio.to_thread(record.end_left_over, 5.0)
         assert (await child.exited()).code == -15
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 300))
