@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 
 from service.errors import GenerationError, LlmBadResponseError
@@ -47,7 +47,7 @@ class Piece:
         return Piece("", other.finish or self.finish, other.usage or self.usage, other.timings or self.timings)
 
 
-async def pieces(response: httpx.Response, patience: Patience) -> AsyncGenerator[Piece, None]:
+async def pieces(response: aiohttp.ClientResponse, patience: Patience) -> AsyncGenerator[Piece, None]:
     """The pieces of a streamed chat completion, each waited for as long as ``patience`` lasts.
 
     Raises:
@@ -72,22 +72,22 @@ async def pieces(response: httpx.Response, patience: Patience) -> AsyncGenerator
 
 async def _run_out(lines: AsyncIterator[str]) -> None:
     """Read the body's end, so that the connection can be used again; a server that does not end it loses it."""
-    with suppress(TimeoutError, GenerationError, httpx.HTTPError):
+    with suppress(TimeoutError, GenerationError, aiohttp.ClientError):
         async with asyncio.timeout(_RUN_OUT_S):
             async for _ in lines:
                 pass
 
 
-async def _lines(response: httpx.Response, patience: Patience) -> AsyncGenerator[str, None]:
+async def _lines(response: aiohttp.ClientResponse, patience: Patience) -> AsyncGenerator[str, None]:
     """The lines of a body. They end in line feeds only: JSON strings may hold Unicode's other line breaks.
 
     Raises:
         LlmBadResponseError: a line without an end, or not in UTF-8.
     """
-    parts, held = response.aiter_bytes(), bytearray()
+    held = bytearray()
     while True:
         async with patience.applied():
-            part = await anext(parts, None)
+            part = await response.content.readany()
         held += part or b"\n"
         if len(held) > _MAX_LINE_BYTES and b"\n" not in held:
             raise LlmBadResponseError(f"a line of the language model's stream exceeds {_MAX_LINE_BYTES} bytes")
@@ -96,7 +96,7 @@ async def _lines(response: httpx.Response, patience: Patience) -> AsyncGenerator
             *lines, held = held.split(b"\n")
             for line in lines:
                 yield _decoded(line)
-        if part is None:
+        if not part:
             return
 
 

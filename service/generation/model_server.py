@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict
 
-import httpx
+import aiohttp
 
 from service.budget import Deadline
 from service.errors import (
@@ -66,7 +66,7 @@ class ModelServer:
         self._settings = settings
         self._meters = meters
         self._bodies = ChatBodies(settings)
-        self._client = ChatClient(url, settings.key, settings.max_streams)
+        self._client = ChatClient(url, settings.key)
         self._slots = Slots(settings.max_streams, settings.max_queued)
         self._retries = RetryBudget()
         self._costs = LlmCosts()
@@ -171,7 +171,7 @@ class ModelServer:
     @asynccontextmanager
     async def _opened(
         self, body: Mapping[str, object], call: LlmCall, patience: Patience
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The reply to a completion, sent again where nothing of it was begun and the budget allows."""
         headers = {"X-Request-Id": call.request_id} if call.request_id else {}
         self._retries.deposit()
@@ -191,7 +191,8 @@ class ModelServer:
 
     def _may_try_again(self, error: LlmUnavailableError, patience: Patience, pause_s: float) -> bool:
         """A 503 or a refused connection, so that the server did no work for it; the pause ends in time."""
-        is_untouched = isinstance(error, LlmOverloadedError) or isinstance(error.__cause__, httpx.ConnectError)
+        is_refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        is_untouched = is_refused or isinstance(error, LlmOverloadedError)
         return is_untouched and patience.left_s() > pause_s and self._retries.withdraw()
 
     def _refuse_in_trouble(self) -> None:

@@ -86,6 +86,10 @@ FAULTS = {
     "a web page": (llm.replying(200, b"<html>", "content-type: text/html\r\n"), LlmBadResponseError),
     "endless line": (llm.flooding(b"data: " + b"x" * 60_000), LlmBadResponseError),
     "redirect": (llm.replying(307, b"", "location: /elsewhere\r\n"), LlmBadResponseError),
+    "said to be compressed": (
+        llm.replying(200, b"data: {}\n\n", "content-type: text/event-stream\r\ncontent-encoding: gzip\r\n"),
+        LlmBadResponseError,
+    ),
     "no body": (llm.replying(200, b"", "content-type: text/event-stream\r\n"), LlmBadResponseError),
     "an empty stream": (empty, LlmBadResponseError),
     "nothing but [DONE]": (llm.answering(), LlmBadResponseError),
