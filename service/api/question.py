@@ -45,7 +45,11 @@ async def query(body: QueryBody, request: Request, services: ServicesOf) -> Quer
     question = question_of(body, request, services.settings)
     retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     if body.stream:
-        return EventStream(_frames(request, services, question, retrieval), question.deadline)
+        return EventStream(
+            _frames(request, services, question, retrieval),
+            question.deadline,
+            opening=lambda: event("retrieval", _opening(question, retrieval)),
+        )
     answer = await unless_hung_up(request, services.rag.answer(question, retrieval)) if body.generate else None
     if answer:
         _count(answer, services)
@@ -75,8 +79,7 @@ def _reply(question: Question, retrieval: Retrieval, answer: Answer | None) -> Q
 async def _frames(
     request: Request, services: Services, question: Question, retrieval: Retrieval
 ) -> AsyncGenerator[bytes, None]:
-    """retrieval, then token and citation as they come, then done or error."""
-    yield event("retrieval", _opening(question, retrieval))
+    """token and citation as they come, then done or error."""
     try:
         async with aclosing(services.rag.stream(question, retrieval)) as items:
             async for item in items:
