@@ -79,7 +79,7 @@ def _reply(question: Question, retrieval: Retrieval, answer: Answer | None) -> Q
 async def _frames(
     request: Request, services: Services, question: Question, retrieval: Retrieval
 ) -> AsyncGenerator[bytes, None]:
-    """token and citation as they come, then done or error."""
+    """Tokens and citations as they come, then done or error."""
     try:
         async with aclosing(services.rag.stream(question, retrieval)) as items:
             async for item in items:
