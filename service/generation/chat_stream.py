@@ -17,6 +17,8 @@ _MAX_LINE_BYTES = 1024 * 1024
 _RUN_OUT_S = 0.05
 _MEDIA_TYPE = "text/event-stream"
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+# Where servers put what a model thinks: vLLM's name since 0.12, and DeepSeek's, which most others have.
+_THOUGHTS = ("reasoning", "reasoning_content")
 # vLLM's names in ``metrics`` of the usage chunk, which ``--enable-per-request-metrics`` adds, and ours: milliseconds in
 # its queue, from there to the first token, from that to the last, and between two tokens on average.
 _TIMINGS = {
@@ -32,6 +34,7 @@ class Piece:
     """What one event of the stream brings.
 
     Attributes:
+        is_thought: the model thinks aloud, which is no part of its answer.
         finish: OpenAI's ``finish_reason``, once there is one.
         usage: tokens by name, in the last piece; ``cached_tokens`` are the prompt's that the server had in its cache.
         timings: the server's own milliseconds, in the last piece.
@@ -41,6 +44,12 @@ class Piece:
     finish: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    is_thought: bool = False
+
+    @property
+    def is_sign(self) -> bool:
+        """The model itself said something."""
+        return bool(self.text) or self.is_thought
 
     def followed_by(self, other: "Piece") -> "Piece":
         """What is known after both, the text aside."""
@@ -120,22 +129,23 @@ def _object(data: str) -> dict[str, Any]:
 
 
 def _piece(chunk: dict[str, Any]) -> Piece:
-    text, finish = _choice(chunk)
-    return Piece(text, finish, _usage(chunk.get("usage")), _timings(chunk.get("metrics")))
+    text, finish, is_thought = _choice(chunk)
+    return Piece(text, finish, _usage(chunk.get("usage")), _timings(chunk.get("metrics")), is_thought)
 
 
-def _choice(chunk: dict[str, Any]) -> tuple[str, str | None]:
-    """Text and finish reason of a chunk; the usage chunk has no choices."""
+def _choice(chunk: dict[str, Any]) -> tuple[str, str | None, bool]:
+    """Text, finish reason and whether there is a thought, of a chunk; the usage chunk has no choices."""
     choices = chunk.get("choices")
     if not choices:
-        return "", None
+        return "", None, False
     try:
-        text, finish = choices[0]["delta"].get("content") or "", choices[0].get("finish_reason")
+        delta, finish = choices[0]["delta"], choices[0].get("finish_reason")
+        text, is_thought = delta.get("content") or "", any(delta.get(name) for name in _THOUGHTS)
     except (KeyError, TypeError, AttributeError, IndexError):
         raise LlmBadResponseError("a chunk of the language model's stream has no delta") from None
     if not isinstance(text, str) or not isinstance(finish, str | None):
         raise LlmBadResponseError("a chunk of the language model's stream has a delta that is not text")
-    return text, finish
+    return text, finish, is_thought
 
 
 def _usage(usage: object) -> dict[str, int]:
