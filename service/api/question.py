@@ -1,7 +1,7 @@
 """POST /v1/query and POST /v1/search."""
 
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from fastapi import APIRouter, Depends, Request
@@ -53,6 +53,8 @@ async def query(body: QueryBody, request: Request, services: ServicesOf) -> Quer
     answer = await unless_hung_up(request, services.rag.answer(question, retrieval)) if body.generate else None
     if answer:
         _count(answer, services)
+    else:
+        _count_lost(retrieval.degraded, services)
     return _reply(question, retrieval, answer)
 
 
@@ -129,7 +131,11 @@ def _explained(question: Question, retrieval: Retrieval) -> Explanation | None:
 def _count(answer: Answer, services: Services) -> None:
     services.metrics.answers.labels(answer.status).inc()
     services.metrics.citations_invalid.inc(answer.invalid_markers)
-    for rung in answer.degraded:
+    _count_lost(answer.degraded, services)
+
+
+def _count_lost(degraded: Sequence[str], services: Services) -> None:
+    for rung in degraded:
         services.metrics.degraded.labels(rung).inc()
 
 
