@@ -83,7 +83,7 @@ class OpenAIGenerator:
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 whole = whole.followed_by(piece)
-                shown = list(parser.feed(abstention.feed(piece.text)))
+                shown: list[Event] = list(parser.feed(abstention.feed(piece.text)))
                 for event in shown or ([Heard()] if piece.is_sign else []):
                     yield event
         for event in [*parser.feed(abstention.flush()), *parser.flush()]:
