@@ -139,7 +139,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.state.drain = Drain()
-    app.add_middleware(DrainGate, drain=app.state.drain)
+    app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
     openai = (chat, embeddings, model_list)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems, sse
 from service.errors import ShuttingDownError
+from service.telemetry.metrics import Metrics
 
 _RETRY_AFTER_S = 5.0
 # What looks at the process while it ends; /readyz is not among them, and its refusal is true.
@@ -67,9 +68,10 @@ class Drain:
 class DrainGate:
     """ASGI middleware: refuses while the server drains, and ends a cut answer as what it is."""
 
-    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+    def __init__(self, app: ASGIApp, drain: Drain, metrics: Metrics) -> None:
         self._app = app
         self._drain = drain
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -77,6 +79,7 @@ class DrainGate:
             await self._app(scope, receive, send)
         elif self._drain.is_on:
             error = ShuttingDownError("the server is shutting down and takes no new requests", _RETRY_AFTER_S)
+            self._count(error)
             await problems.response(Request(scope), error)(scope, receive, send)
         else:
             with self._drain.answering():
@@ -105,9 +108,13 @@ class DrainGate:
         error = ShuttingDownError(
             "the server is shutting down, and the answer was not finished in time", _RETRY_AFTER_S
         )
+        self._count(error)
         request = Request(scope)
         if media_type is None:
             await problems.response(request, error)(scope, receive, send)
         elif media_type.startswith(sse.EventStream.media_type):
             body = sse.failure(request, problems.describe(request, error))
             await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _count(self, error: ShuttingDownError) -> None:
+        self._metrics.problems.labels(problems.kind_of(error).code).inc()

@@ -180,7 +180,7 @@ def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, 
     if body["retryable"]:
         extra["Retry-After"] = str(math.ceil(retry_after_s))
         extra["retry-after-ms"] = str(math.ceil(retry_after_s * 1000))
-    elif body["status"] in {HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT}:
+    elif body["status"] in {HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}:
         extra["x-should-retry"] = "false"
     return Response(orjson.dumps(body), body["status"], extra, MEDIA_TYPE)
 
