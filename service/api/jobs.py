@@ -8,6 +8,7 @@ from service.api.hang_up import unless_hung_up
 from service.api.schemas.jobs import JobPage, JobReply, Status
 from service.api.services import Services, ServicesOf
 from service.errors import JobNotFoundError
+from service.ingest.jobs.open_job import OpenJob
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -16,6 +17,15 @@ _LONGEST_WAIT_MS = 600_000
 _MS = 1000
 
 WaitMs = Annotated[int, Query(ge=0, le=_LONGEST_WAIT_MS, description="Milliseconds to wait for the job's end.")]
+
+
+async def until_ended(job: OpenJob, wait_ms: int, request: Request) -> None:
+    """Wait for the end of a job, ``wait_ms`` at most, and not while the server drains: the job is durable.
+
+    Raises:
+        ClientDisconnect: nobody waits for it any more.
+    """
+    await unless_hung_up(request, request.app.state.drain.sooner(job.wait(wait_ms / _MS)))
 
 
 @router.get("")
@@ -37,7 +47,7 @@ async def get_job(id: str, request: Request, services: ServicesOf, wait_ms: Wait
     """A job, when it has ended or the wait is over."""
     opened = services.jobs.is_open(id)
     if opened is not None and wait_ms:
-        await unless_hung_up(request, opened.wait(wait_ms / _MS))
+        await until_ended(opened, wait_ms, request)
     return await _reply(id, services)
 
 
