@@ -15,7 +15,7 @@ from service.telemetry.metrics import Metrics
 
 _RETRY_AFTER_S = 5.0
 # What looks at the process while it ends; /readyz is not among them, and its refusal is true.
-_ALWAYS_ANSWERED = frozenset({"/healthz", "/metrics", "/v1/status"})
+ALWAYS_ANSWERED = frozenset({"/healthz", "/metrics", "/v1/status"})
 
 
 class Drain:
@@ -89,7 +89,7 @@ class DrainGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or scope["path"] in _ALWAYS_ANSWERED:
+        if scope["type"] != "http" or scope["path"] in ALWAYS_ANSWERED:
             await self._app(scope, receive, send)
         elif self._drain.is_on:
             error = ShuttingDownError("the server is shutting down and takes no new requests", _RETRY_AFTER_S)
