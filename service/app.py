@@ -106,6 +106,7 @@ class Outside:
     Attributes:
         embedder: the default one; None loads what the settings name, when the application starts.
         on_lost: called when the device is lost and the process should be started again.
+        parser: of uploaded files; None takes the one that belongs to the application.
         link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
         fork_server: of the parsers, started already; None starts one when the first file comes.
         open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
@@ -113,6 +114,7 @@ class Outside:
 
     embedder: Embedder | None = None
     on_lost: Callable[[], None] = lambda: None
+    parser: Parser | None = None
     link: int | None = None
     fork_server: ForkServerProcess | None = None
     open_gpus: OpenGpus = open_gpus
@@ -141,7 +143,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.state.drain = Drain()
-    app.add_middleware(DrainGate, drain=app.state.drain)
+    app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
     own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, reference)
@@ -233,7 +235,7 @@ class _Construction:
             _log.error("jobs: %s", trouble)
         board = self.stack.enter_context(JobBoard(store, settings))
         take_up(board, mirror, left)
-        work = JobWork(ingestor, parser, store.raw, batch.read_line, problems.verdict_on)
+        work = JobWork(ingestor, self.outside.parser or parser, store.raw, batch.read_line, problems.verdict_on)
         is_there = partial(has_its_collection, mirror)
         runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
         return store, board, await self.stack.enter_async_context(runner)

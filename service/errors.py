@@ -19,11 +19,13 @@ QuarryError
 │   └── DeadlineTooShortError  no server, however idle, could have kept it
 └── GenerationError            the language model
     ├── LlmUnavailableError    not reachable, or refuses work
+    │   ├── LlmNotAskedError   in trouble, so that nothing is sent to it
     │   └── LlmOverloadedError its queue is full, or ours in front of it
     ├── LlmTimeoutError        no token in time
     ├── QuestionTooLongError   it leaves no room for a passage in the model's context
     └── LlmBadResponseError    an answer that is not OpenAI's protocol, or an error in mid-stream
         └── LlmRefusedError    what was asked is at fault, as the server sees it
+            ├── LlmConfigurationError
             └── PromptTooLongError
 """
 
@@ -134,6 +136,10 @@ class LlmUnavailableError(GenerationError):
     """The language model cannot be reached or refuses work."""
 
 
+class LlmNotAskedError(LlmUnavailableError):
+    """The language model is in trouble, and nothing is sent to it."""
+
+
 class LlmOverloadedError(LlmUnavailableError):
     """The language model's queue is full, or ours in front of it; worth trying again after ``retry_after_s``."""
 
@@ -156,6 +162,18 @@ class LlmBadResponseError(GenerationError):
 
 class LlmRefusedError(LlmBadResponseError):
     """The language model's server refused the request itself: asked again it would refuse again."""
+
+
+class LlmConfigurationError(LlmRefusedError):
+    """The key, the model's name or the address is not what the server knows: no request of anybody's will be answered.
+
+    Attributes:
+        status: 401, 403 or 404.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class PromptTooLongError(LlmRefusedError):

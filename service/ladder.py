@@ -7,7 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
-from service.errors import DeadlineExceededError, QuarryError
+from service.budget import Deadline
+from service.errors import DeadlineExceededError, LlmTimeoutError, QuarryError
 from service.generation.base import Delta, Event, Finished, GenerationRequest, LlmCall, Passage
 from service.generators import Generators
 from service.pace import Pace
@@ -17,6 +18,9 @@ from service.question import Question, Retrieval
 from service.retriever import Retriever
 from service.settings import EXTRACTIVE, Settings
 from service.telemetry.timings import Timings
+
+# Timers of the event loop may go off a little before their time.
+_EARLY_S = 0.01
 
 _log = logging.getLogger("quarry.ladder")
 
@@ -110,18 +114,20 @@ class Ladder:
         """A language model's events, and what its answer had to do without."""
         plan = retrieval.plan
         request = self._request(question, retrieval, passages[: plan.passages], fallback_s)
-        asked = self._generators[name].generate(request)
-        async with aclosing(paced(asked, request.call.deadline, self._settings.budgets)) as events:
+        asked = paced(self._generators[name].generate(request), request.call.deadline, self._settings.budgets)
+        may_be_cut = question.on_failure == "degrade"
+        async with aclosing(_cut(asked, request.call.deadline) if may_be_cut else asked) as events:
             async for event in events:
                 yield event
-                if isinstance(event, Finished):
-                    if event.left_out or len(request.passages) < len(passages):
-                        yield Lost("chunks")
-                    limit = event.max_tokens or plan.max_tokens
-                    if event.reason == "length" and limit < self._wanted_tokens(question):
-                        yield Lost("max_tokens")
-                    if "completion_tokens" in event.usage:
-                        self._pace.answer_tokens.observe(event.usage["completion_tokens"])
+                if not isinstance(event, Finished):
+                    continue
+                if event.left_out or len(request.passages) < len(passages):
+                    yield Lost("chunks")
+                limit = plan.max_tokens if event.max_tokens is None else event.max_tokens
+                if event.reason == "length" and limit < self._wanted_tokens(question):
+                    yield Lost("max_tokens")
+                if "completion_tokens" in event.usage:
+                    self._pace.answer_tokens.observe(event.usage["completion_tokens"])
 
     def _wanted_tokens(self, question: Question) -> int:
         return question.max_tokens or self._settings.answer.max_tokens
@@ -140,6 +146,22 @@ class Ladder:
             embed=partial(self._retriever.embed_passages, question, retrieval.collection),
             turns=question.turns,
         )
+
+
+async def _cut(events: AsyncGenerator[Event, None], deadline: Deadline) -> AsyncGenerator[Event, None]:
+    """The events, which end as if ``max_tokens`` were used up where the deadline passes after the first text."""
+    has_text = False
+    try:
+        async with aclosing(events):
+            async for event in events:
+                has_text = has_text or isinstance(event, Delta)
+                yield event
+        return
+    except LlmTimeoutError as error:
+        if not has_text or deadline.remaining() > _EARLY_S:
+            raise
+        _log.info("an answer is cut: %s", error)
+    yield Finished("length", max_tokens=0)  # fewer than were wanted, however many that was
 
 
 async def timed(timings: Timings, events: AsyncGenerator[Event | Lost, None]) -> AsyncGenerator[Event | Lost, None]:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from service.budget import Deadline
 from service.errors import LlmTimeoutError
-from service.generation.base import Delta, Event
+from service.generation.base import Delta, Event, Heard
 from service.settings import BudgetSettings
 
 # A generator knows the deadline, and should be the one to notice that it passed: what is cut from here looks to it like
@@ -19,7 +19,8 @@ async def paced(
 ) -> AsyncGenerator[Event, None]:
     """The events, as long as the first text comes within ``llm_ttft_ms`` and each later event within ``llm_itl_ms``.
 
-    Only the wait for an event counts, not what its reader does before it asks for the next.
+    ``Heard`` counts as text, as that is what came of the model, and goes no further. Only the wait for an event counts,
+    not what its reader does before it asks for the next.
 
     Raises:
         LlmTimeoutError: one did not, or the deadline passed; ``events`` is closed.
@@ -29,8 +30,9 @@ async def paced(
     has_text = False
     async with aclosing(events):
         while (event := await _next(events, limit)) is not None:
-            has_text = has_text or isinstance(event, Delta)
-            yield event
+            has_text = has_text or isinstance(event, Delta | Heard)
+            if not isinstance(event, Heard):
+                yield event
             if has_text:
                 limit = latest.within(budgets.llm_itl_ms, "budgets.llm_itl_ms")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 30.0
+PATIENCE_S = 200.0
 DONE = b"data: [DONE]\n\n"
 HEADERS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 COMPLETIONS = "/v1/chat/completions"
@@ -70,8 +70,12 @@ def usage(prompt: int = 7, completion: int = 3, **more: object) -> bytes:
     return event({"choices": [], "usage": counts | more})
 
 
-def answering(*events: bytes) -> Behaviour:
-    """A stream of these events and its proper end."""
+def finishing(reason: str = "stop") -> bytes:
+    return event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+
+
+def ending(*events: bytes) -> Behaviour:
+    """A stream of these events and [DONE]."""
 
     async def behave(connection: Connection) -> None:
         await connection.send(HEADERS)
@@ -79,6 +83,13 @@ def answering(*events: bytes) -> Behaviour:
         await connection.send(b"0\r\n\r\n")
 
     return behave
+
+
+def answering(*events: bytes) -> Behaviour:
+    """A stream of these events and its proper end: a finish_reason, unless one of them has it or says too little."""
+    said_all = b"".join(events)
+    is_unfinished = b'"content"' in said_all and b'"finish_reason": "' not in said_all
+    return ending(*events, *([finishing()] if is_unfinished else []))
 
 
 def replying(status: int, body: object, headers: str = "content-type: application/json\r\n") -> Behaviour:
@@ -129,7 +140,7 @@ def paused(gate: asyncio.Event, first: bytes, *others: bytes) -> Behaviour:
         await connection.send(HEADERS)
         await connection.chunk(first)
         await gate.wait()
-        await connection.chunk(*others, DONE)
+        await connection.chunk(*others, finishing(), DONE)
         await connection.send(b"0\r\n\r\n")
 
     return behave

@@ -1,6 +1,6 @@
 """One answer on its way to the client: the same story whatever form it has on the wire."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -47,13 +47,13 @@ def streamed(
     request: Request, services: Services, form: WireForm, question: Question, retrieval: Retrieval
 ) -> EventStream:
     """The answer as it is written, or what became of it."""
-    return EventStream(_frames(request, services, form, question, retrieval), question.deadline)
+    frames = _frames(request, services, form, question, retrieval)
+    return EventStream(frames, question.deadline, opening=form.opening)
 
 
 async def _frames(
     request: Request, services: Services, form: WireForm, question: Question, retrieval: Retrieval
 ) -> AsyncGenerator[bytes, None]:
-    yield form.opening()
     try:
         async with aclosing(services.rag.stream(question, retrieval)) as items:
             async for item in items:
@@ -75,5 +75,10 @@ async def _frames(
 def _count(answer: Answer, services: Services) -> None:
     services.metrics.answers.labels(answer.status).inc()
     services.metrics.citations_invalid.inc(answer.invalid_markers)
-    for rung in answer.degraded:
+    count_lost(answer.degraded, services)
+
+
+def count_lost(degraded: Sequence[str], services: Services) -> None:
+    """Count the rungs that a reply was made without."""
+    for rung in degraded:
         services.metrics.degraded.labels(rung).inc()

@@ -41,9 +41,16 @@ def question_of(body: QueryBody, request: Request, settings: Settings) -> Questi
         _check_conversation(body.messages, settings.limits)
         param, text, before = "messages", body.messages[-1].content, body.messages[:-1]
     _check_text(text, param, settings)
-    asked = body.model_dump(include={"rewrite", "generate", "llm", "max_tokens", "temperature", "on_failure"})
-    turns = [Turn(message.role, message.content) for message in before]
-    return replace(_question(body, request, settings, text), turns=turns, **asked)
+    return replace(
+        _question(body, request, settings, text),
+        turns=[Turn(message.role, message.content) for message in before],
+        rewrite=body.rewrite,
+        generate=body.generate,
+        llm=body.llm,
+        max_tokens=body.max_tokens,
+        temperature=body.temperature,
+        on_failure=body.on_failure,
+    )
 
 
 def _question(body: RetrievalBody, request: Request, settings: Settings, text: str) -> Question:

@@ -15,8 +15,7 @@ from indexes.base import Document
 from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
 from service.api.caller import caller_of
 from service.api.description.failing import fails_with
-from service.api.hang_up import unless_hung_up
-from service.api.jobs import WaitOrNot
+from service.api.jobs import WaitOrNot, until_ended
 from service.api.media_type import JSON
 from service.api.problems import kind_of, validation_detail
 from service.api.schemas.documents import BatchError, BatchLine, BatchLineReply
@@ -87,7 +86,7 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
 
 async def _as_job(uploads: Uploads, services: Services, wait_ms: int) -> Response:
     job = await uploads.put_lines(services.settings.limits.batch_documents)
-    await unless_hung_up(uploads.request, job.wait(wait_ms / 1000))
+    await until_ended(job, wait_ms, uploads.request)
     reply = BatchJobReply(job_id=job.job.id, total=job.job.total, status=job.job.status)
     return Response(reply.model_dump_json(), 202, media_type=JSON)
 

@@ -1,8 +1,9 @@
 """Drain: the end of a server, in which nobody new is taken on and everybody else is answered."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems, sse
 from service.errors import ShuttingDownError
+from service.telemetry.metrics import Metrics
 
 _RETRY_AFTER_S = 5.0
 # What looks at the process while it ends; /readyz is not among them, and its refusal is true.
@@ -21,10 +23,14 @@ class Drain:
 
     def __init__(self) -> None:
         self._answered: set[asyncio.Task[object]] = set()
-        self._empty, self._hurry = asyncio.Event(), asyncio.Event()
+        self._begun, self._empty, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._empty.set()
-        self.is_on = False
         self.is_cut = False
+
+    @property
+    def is_on(self) -> bool:
+        """It has begun."""
+        return self._begun.is_set()
 
     def hurry(self) -> None:
         """Cut what is still being answered."""
@@ -36,7 +42,7 @@ class Drain:
         Returns:
             How many were cut.
         """
-        self.is_on = True
+        self._begun.set()
         waits = {asyncio.create_task(self._empty.wait()), asyncio.create_task(self._hurry.wait())}
         try:
             await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
@@ -48,6 +54,15 @@ class Drain:
         for task in cut:
             task.cancel()
         return len(cut)
+
+    async def sooner(self, wait: Coroutine[Any, Any, object]) -> None:
+        """Wait, but not beyond the drain's begin: for what is durable, and can be asked for again elsewhere."""
+        waits = {asyncio.create_task(wait), asyncio.create_task(self._begun.wait())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -67,9 +82,10 @@ class Drain:
 class DrainGate:
     """ASGI middleware: refuses while the server drains, and ends a cut answer as what it is."""
 
-    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+    def __init__(self, app: ASGIApp, drain: Drain, metrics: Metrics) -> None:
         self._app = app
         self._drain = drain
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -77,6 +93,7 @@ class DrainGate:
             await self._app(scope, receive, send)
         elif self._drain.is_on:
             error = ShuttingDownError("the server is shutting down and takes no new requests", _RETRY_AFTER_S)
+            self._count(error)
             await problems.response(Request(scope), error)(scope, receive, send)
         else:
             with self._drain.answering():
@@ -105,9 +122,13 @@ class DrainGate:
         error = ShuttingDownError(
             "the server is shutting down, and the answer was not finished in time", _RETRY_AFTER_S
         )
+        self._count(error)
         request = Request(scope)
         if media_type is None:
             await problems.response(request, error)(scope, receive, send)
         elif media_type.startswith(sse.EventStream.media_type):
             body = sse.failure(request, problems.describe(request, error))
             await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _count(self, error: ShuttingDownError) -> None:
+        self._metrics.problems.labels(problems.kind_of(error).code).inc()

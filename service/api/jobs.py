@@ -10,6 +10,7 @@ from service.api.hang_up import unless_hung_up
 from service.api.schemas.jobs import JobPage, JobReply, Status
 from service.api.services import Services, ServicesOf
 from service.errors import JobNotFoundError
+from service.ingest.jobs.open_job import OpenJob
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -22,6 +23,15 @@ _WAIT = Query(ge=0, le=_LONGEST_WAIT_MS, description="Milliseconds to wait for t
 WaitMs = Annotated[int, _WAIT]
 JobId = Annotated[str, Path(description="Id of a job.", examples=["b7e6c1b0-6a2e-4c53-8f6f-0a1d5a4c9e11"])]
 WaitOrNot = Annotated[int | None, _WAIT]
+
+
+async def until_ended(job: OpenJob, wait_ms: int, request: Request) -> None:
+    """Wait for the end of a job, ``wait_ms`` at most, and not while the server drains: the job is durable.
+
+    Raises:
+        ClientDisconnect: nobody waits for it any more.
+    """
+    await unless_hung_up(request, request.app.state.drain.sooner(job.wait(wait_ms / _MS)))
 
 
 @router.get("", openapi_extra=fails_with(StoreUnavailableError))
@@ -43,7 +53,7 @@ async def get_job(id: JobId, request: Request, services: ServicesOf, wait_ms: Wa
     """A job, when it has ended or the wait is over."""
     opened = services.jobs.is_open(id)
     if opened is not None and wait_ms:
-        await unless_hung_up(request, opened.wait(wait_ms / _MS))
+        await until_ended(opened, wait_ms, request)
     return await _reply(id, services)
 
 

@@ -108,7 +108,7 @@ def retry_headers(status: int, *, retryable: bool, after_s: float) -> dict[str, 
     """What the reply to a problem says about asking again, to clients of any kind and to OpenAI's."""
     if retryable:
         return {"Retry-After": str(math.ceil(after_s)), "retry-after-ms": str(math.ceil(after_s * 1000))}
-    if status in {HTTPStatus.CONFLICT, HTTPStatus.GATEWAY_TIMEOUT}:
+    if status in {HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}:
         return {"x-should-retry": "false"}
     return {}
 

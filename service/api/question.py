@@ -5,7 +5,7 @@ import uuid
 from fastapi import APIRouter, Depends, Request
 
 from service.answer import Answer, Citation
-from service.api.answering import answered, streamed
+from service.api.answering import answered, count_lost, streamed
 from service.api.asked import question_of, search_of
 from service.api.context import timings_of
 from service.api.description.failing import ANSWERING, SEARCHING, fails_with
@@ -65,6 +65,8 @@ async def query(body: QueryBody, request: Request, services: ServicesOf) -> Quer
     if body.stream:
         return streamed(request, services, QueryEvents(question, retrieval), question, retrieval)
     answer = await answered(request, services, question, retrieval) if body.generate else None
+    if answer is None:
+        count_lost(retrieval.degraded, services)
     return reply_of(question, retrieval, answer)
 
 

@@ -41,20 +41,29 @@ class EventStream(StreamingResponse):
 
     When the client hangs up, the source is cancelled, and with it the work behind it. So it is when the client takes
     nothing any more, soon after the deadline.
+
+    Args:
+        opening: makes the first frame, once the source is under way: what that waits for hides the making.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, frames: AsyncGenerator[bytes, None], deadline: Deadline, headers: dict[str, str] | None = None
+        self,
+        frames: AsyncGenerator[bytes, None],
+        deadline: Deadline,
+        headers: dict[str, str] | None = None,
+        opening: Callable[[], bytes] | None = None,
     ) -> None:
         super().__init__(
-            _with_heartbeat(frames, deadline.later(_TAKEN_S)),
+            _with_heartbeat(frames, deadline.later(_TAKEN_S), opening),
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})},
         )
 
 
-async def _with_heartbeat(frames: AsyncGenerator[bytes, None], latest: Deadline) -> AsyncIterator[bytes]:
+async def _with_heartbeat(
+    frames: AsyncGenerator[bytes, None], latest: Deadline, opening: Callable[[], bytes] | None
+) -> AsyncIterator[bytes]:
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED_FRAMES)
 
     async def pump() -> None:
@@ -73,6 +82,9 @@ async def _with_heartbeat(frames: AsyncGenerator[bytes, None], latest: Deadline)
 
     task = asyncio.create_task(pump(), name="sse-pump")
     try:
+        if opening:
+            await asyncio.sleep(0)
+            yield opening()
         while True:
             try:
                 async with asyncio.timeout(_HEARTBEAT_S):

@@ -50,10 +50,14 @@ def allotment(
     plan = best_plan(node_of(settings, card_bytes, cards, rows, None))
     model = plan.served_by(settings.llm[name].model)
     if not plan.fits:
-        short = min(card.left_bytes for card in plan.cards)
+        short = -min(card.left_bytes for card in plan.cards)
+        why = (
+            f"{shown(short)} are missing on a card of {shown(card_bytes)}"
+            if short > 0
+            else f"what is left of a card of {shown(card_bytes)} holds no sequence of {model.server.context} tokens"
+        )
         raise CapacityError(
-            f"llm.{name} does not fit beside its neighbours: {shown(max(0, -short))} are missing on a card of "
-            f"{shown(card_bytes)}, and {model.sequences} sequences of {model.server.context} tokens have room. "
+            f"llm.{name} does not fit beside its neighbours: {why}. "
             "`quarry plan --config` has every line; index.device_bytes limits the index, llm.*.context the cache"
         )
     return model.allotment

@@ -75,8 +75,8 @@ class LanguageModel:
 
     @property
     def folder(self) -> Path:
-        """What ``vllm serve`` is given."""
-        return self.path.parent if self.path.name == FILE_NAME else self.path
+        """What ``vllm serve`` is given: where a file lies, whatever its name."""
+        return self.path if self.path.is_dir() else self.path.parent
 
     def in_float8(self) -> "LanguageModel | None":
         """As vLLM's ``--quantization fp8`` loads it; None where it is quantised already or nothing is known of it."""

@@ -30,7 +30,7 @@ class ServedModel:
         kv_cache: what its cache is made of, on each of them.
         kv_bytes: of the cache on each.
         tokens: that the cache holds at the server's context, as vLLM logs it.
-        sequences: of the full context that it writes at once.
+        sequences: of the full context that have room at once, however many the server lets run.
     """
 
     server: ModelServer
@@ -40,6 +40,11 @@ class ServedModel:
     tokens: int
     sequences: int
     allotment: Allotment
+
+    @property
+    def at_once(self) -> int:
+        """Sequences of the full context that it writes at once."""
+        return min(self.sequences, self.server.sequences)
 
     @property
     def settings(self) -> LlmSettings:

@@ -29,7 +29,7 @@ from service.cli.console import (
 from service.cli.sources import BatchSource, FileSource, Found, SameIdError, find
 from service.cli.upload import Tally, Uploader
 
-_CONCURRENT_REQUESTS = 8
+CONCURRENT_REQUESTS = 8
 _SHOWN_FAILURES = 20
 
 Source = FileSource | BatchSource
@@ -90,8 +90,8 @@ def _send_all(uploader: Uploader, found: Found, advance: Callable[[int], None]) 
         advance(source.documents)
 
     sources = iter(found)
-    with ThreadPoolExecutor(_CONCURRENT_REQUESTS) as threads:
-        running = {threads.submit(send, source) for source in islice(sources, _CONCURRENT_REQUESTS)}
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as threads:
+        running = {threads.submit(send, source) for source in islice(sources, CONCURRENT_REQUESTS)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:

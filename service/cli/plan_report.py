@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+import orjson
 from rich import box
 from rich.table import Table
 
@@ -30,8 +31,7 @@ def print_plan(plan: Plan, changes: list[str]) -> None:
     out.print(_NOTE, style="dim", markup=False)
     out.print("It fits." if plan.fits else "It does not fit.", style="green" if plan.fits else "red")
     if plan.fits:
-        for line in _commands(plan):
-            out.print(f"  {line}", markup=False)
+        _print_commands(plan)
         return
     said = "Any of these would make it fit:" if changes else "No change of context, precision, rows or cards was found."
     out.print(said)
@@ -48,6 +48,7 @@ def as_json(plan: Plan, changes: list[str]) -> dict[str, Any]:
         "index": _index(plan.index) if plan.index else None,
         "llms": [_model(model) for model in plan.served],
         "settings": _settings(plan),
+        "configuration": "\n".join(configuration(plan)),
         "changes": changes,
         "note": _NOTE,
     }
@@ -84,10 +85,10 @@ def _table(card: CardLedger) -> Table:
 def _told(model: ServedModel) -> str:
     cards = ", ".join(f"cuda:{device}" for device in model.devices)
     wanted = model.server.sequences
-    fewer = "" if model.sequences >= wanted else f"; {wanted} may run, and have room while they are shorter"
+    fewer = "" if model.sequences >= wanted else ", which have room while they are shorter"
     return (
-        f"{model.server.name} on {cards}: {model.tokens:,} tokens of KV cache, which are {model.sequences} sequences "
-        f"of {model.server.context:,} tokens at once{fewer}."
+        f"{model.server.name} on {cards}: {model.tokens:,} tokens of KV cache, with room for {model.sequences} "
+        f"sequences of {model.server.context:,} tokens at once; --max-num-seqs lets {wanted} run{fewer}."
     )
 
 
@@ -102,7 +103,8 @@ def _model(model: ServedModel) -> dict[str, Any]:
         "kv_block_tokens": cache.block_tokens,
         "kv_cache_bytes": model.kv_bytes,
         "kv_tokens": model.tokens,
-        "sequences": model.sequences,
+        "sequences": model.at_once,
+        "sequences_with_room": model.sequences,
         "max_num_seqs": server.sequences,
         "gpu_memory_utilization": model.allotment.gpu_memory_utilization,
         "command": _words(model),
@@ -125,6 +127,42 @@ def _card(card: CardLedger) -> dict[str, Any]:
         "total_bytes": card.total_bytes,
         "left_bytes": card.left_bytes,
     }
+
+
+def _print_commands(plan: Plan) -> None:
+    if plan.served:
+        out.print("As a file of settings:")
+        for line in configuration(plan):
+            out.print(f"  {line}", markup=False, soft_wrap=True)
+    if len(plan.served) == 1:
+        out.print("`quarry up --config FILE` runs it all; by hand these do:", markup=False)
+    for line in _commands(plan):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def configuration(plan: Plan) -> list[str]:
+    """The plan as TOML: one language model is managed by `quarry up`; several listen where their commands say."""
+    lines = []
+    for name, value in _settings(plan).items():
+        section, _, key = name.partition(".")
+        lines += [] if f"[{section}]" in lines else [f"[{section}]"]
+        lines.append(f"{key} = {_toml(value)}")
+    for number, model in enumerate(plan.served, start=1):
+        name = "llm.main" if len(plan.served) == 1 else f"llm.model{number}"
+        lines += [f"[{name}]", f"model = {_toml(model.server.name)}", f"context = {model.server.context}"]
+        managed = model.settings.managed
+        if len(plan.served) > 1 or managed is None:
+            lines += ['server = "vllm"', "priorities = true", f"url = {_toml(model.server.url)}"]
+            continue
+        lines += [f"[{name}.managed]", f"weights = {_toml(str(managed.weights.absolute()))}"]
+        lines += [f"devices = {_toml(managed.devices)}", f"max_num_seqs = {managed.max_num_seqs}"]
+        lines += [f"args = {_toml(managed.args)}"] if managed.args else []
+    return lines
+
+
+def _toml(value: object) -> str:
+    """JSON's strings, numbers and lists of these are TOML's too."""
+    return orjson.dumps(value).decode()
 
 
 def _commands(plan: Plan) -> list[str]:

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from service.doctor.check import Finding, failure, ok
@@ -39,11 +39,16 @@ def _weights(title: str, name: str, folder: Path) -> Finding:
     wanted = {
         "config.json": (folder / "config.json").is_file(),
         "a tokenizer": any((folder / each).is_file() for each in _TOKENIZERS),
-        "*.safetensors": any(folder.glob("*.safetensors")),
+        "weights (*.safetensors)": any(folder.glob("*.safetensors")),
     }
     missing = [what for what, is_there in wanted.items() if not is_there]
     if missing:
-        advice = f"set llm.{name}.managed.weights to a folder with them"
-        return failure(title, f"{folder} has no {', no '.join(missing)}", advice)
+        advice = f"set llm.{name}.managed.weights to a folder with {'it' if len(missing) == 1 else 'them'}"
+        return failure(title, f"{folder} lacks {_listed(missing)}", advice)
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return ok(title, f"{folder}: {size / 2**30:.1f} GiB of safetensors")
+
+
+def _listed(things: Sequence[str]) -> str:
+    *others, last = things
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,7 +1,7 @@
 """The contract of a generator: an answer as a stream of events, citations resolved.
 
-A stream is any number of ``Delta`` and ``Cited`` and ends with one ``Finished``. Joining the deltas gives the answer. A
-failure is a ``GenerationError``, raised, never text.
+A stream is any number of ``Delta``, ``Cited`` and ``Heard`` and ends with one ``Finished``. Joining the deltas gives
+the answer. A failure is a ``GenerationError``, raised, never text.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -140,7 +140,12 @@ class Finished:
     prompt_s: float = 0.0
 
 
-Event = Delta | Cited | Finished
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The model writes, and nothing of it is shown yet: it thinks, or what it says may turn out to be no answer."""
+
+
+Event = Delta | Cited | Finished | Heard
 
 
 class Generator(Protocol):

@@ -56,7 +56,10 @@ class Canary:
                 await self._task
 
     async def _watch(self) -> None:
-        self._has_learned = await self._learn()
+        try:
+            self._has_learned = await self._learn()
+        except Exception:  # as in _is_settled: nobody else would start this task again
+            _log.exception("the language model's server says something of itself that was not foreseen")
         if not self._has_learned:
             self._wanted.set()
         while True:

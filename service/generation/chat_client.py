@@ -1,15 +1,18 @@
 """ChatClient: requests of a server that speaks OpenAI's protocol, over TCP or a Unix socket."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
+from aiohttp.http_exceptions import ContentEncodingError
 from pydantic import SecretStr
+from yarl import URL
 
 from service.budget import Deadline
-from service.errors import LlmBadResponseError, LlmTimeoutError, LlmUnavailableError
+from service.errors import LlmBadResponseError, LlmUnavailableError
 from service.generation.patience import Patience
 from service.generation.refusal import refusal
 
@@ -26,39 +29,41 @@ _COMPLETIONS = "/v1/chat/completions"
 class ChatClient:
     """Requests of one server, each bounded by a deadline. Leaving a method's block or cancelling it closes the reply.
 
-    A closed connection is how vLLM learns that nobody waits: it frees the sequence.
+    A closed connection is how vLLM learns that nobody waits: it frees the sequence. To be made on the event loop.
 
     Args:
         url: ``http(s)://host:port``, without /v1, or ``unix:///path``.
         key: bearer token.
-        kept: idle connections that are kept for the next requests.
     """
 
-    def __init__(self, url: str, key: SecretStr | None, kept: int) -> None:
-        on_socket = url.startswith(_SOCKET_SCHEME)
+    def __init__(self, url: str, key: SecretStr | None) -> None:
+        is_socket = url.startswith(_SOCKET_SCHEME)
+        self._base = "http://localhost" if is_socket else url.rstrip("/")
         # Whoever asks has a slot, so that connections need no limit of their own.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=_KEEP_ALIVE_S)
-        uds = url.removeprefix(_SOCKET_SCHEME) if on_socket else None
-        self._client = httpx.AsyncClient(
-            base_url="http://localhost" if on_socket else url.rstrip("/"),
-            transport=httpx.AsyncHTTPTransport(uds=uds, limits=limits, trust_env=False),
-            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+        connector = (
+            aiohttp.UnixConnector(url.removeprefix(_SOCKET_SCHEME), limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+            if is_socket
+            else aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+        )
+        authorization = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self._http = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json", **authorization},
             # All waits but the connection's end at the deadline.
-            timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
-            trust_env=False,
+            timeout=aiohttp.ClientTimeout(sock_connect=_CONNECT_TIMEOUT_S),
         )
 
     @asynccontextmanager
     async def streamed(
         self, body: Mapping[str, object], headers: Mapping[str, str], patience: Patience
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The reply to a streamed chat completion, its body still to be read.
 
         Raises:
-            GenerationError: refused, not reached, or too late; also for httpx's errors inside the block.
+            GenerationError: refused, not reached, or too late; also for aiohttp's errors inside the block.
         """
-        sent = self._client.build_request("POST", _COMPLETIONS, content=orjson.dumps(body), headers=_json(headers))
-        async with self._replied(sent, patience) as response:
+        async with self._replied("POST", _COMPLETIONS, patience, body, headers) as response:
             yield response
 
     async def canary(self, body: Mapping[str, object], deadline: Deadline) -> None:
@@ -89,16 +94,14 @@ class ChatClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._http.close()
 
     async def _asked(
         self, method: str, path: str, deadline: Deadline, body: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
-        content = None if body is None else orjson.dumps(body)
-        sent = self._client.build_request(method, path, content=content, headers=_json({}))
         patience = Patience(deadline)
         patience.heard()  # there is no first text before the rest
-        async with self._replied(sent, patience) as response:
+        async with self._replied(method, path, patience, body) as response:
             read = await _read(response, patience)
         try:
             reply = orjson.loads(read)
@@ -109,21 +112,28 @@ class ChatClient:
         return reply
 
     @asynccontextmanager
-    async def _replied(self, sent: httpx.Request, patience: Patience) -> AsyncIterator[httpx.Response]:
+    async def _replied(
+        self,
+        method: str,
+        path: str,
+        patience: Patience,
+        body: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        content = None if body is None else orjson.dumps(body)
+        url = URL(f"{self._base}{path}")
         with _named():
             async with patience.applied():
-                response = await self._client.send(sent, stream=True)
-            async with aclosing(response):
-                if response.status_code != httpx.codes.OK:
-                    raise refusal(response.status_code, await _read(response, patience), response.headers)
+                response = await self._http.request(method, url, data=content, headers=headers, allow_redirects=False)
+            try:
+                if response.status != HTTPStatus.OK:
+                    raise refusal(response.status, await _read(response, patience), response.headers)
                 yield response
+            finally:
+                response.release()  # closes the connection unless the body was read to its end
 
 
-def _json(headers: Mapping[str, str]) -> dict[str, str]:
-    return {"Content-Type": "application/json", **headers}
-
-
-async def _read(response: httpx.Response, patience: Patience) -> bytes:
+async def _read(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
     """The whole body.
 
     Raises:
@@ -131,7 +141,7 @@ async def _read(response: httpx.Response, patience: Patience) -> bytes:
     """
     read = bytearray()
     async with patience.applied():
-        async for part in response.aiter_bytes():
+        async for part in response.content.iter_any():
             read += part
             if len(read) > _MAX_REPLY_BYTES:
                 raise LlmBadResponseError(f"the language model's reply exceeds {_MAX_REPLY_BYTES} bytes")
@@ -140,17 +150,15 @@ async def _read(response: httpx.Response, patience: Patience) -> bytes:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Name httpx's failures."""
+    """Name aiohttp's failures."""
     try:
         yield
-    except httpx.ConnectTimeout as error:
+    except aiohttp.ConnectionTimeoutError as error:
         raise LlmUnavailableError(f"the language model took no connection in {_CONNECT_TIMEOUT_S:.0f} s") from error
-    except httpx.TimeoutException as error:
-        raise LlmTimeoutError(f"the language model sent nothing for too long ({type(error).__name__})") from error
-    except httpx.DecodingError as error:
-        raise LlmBadResponseError(f"the language model's reply cannot be decoded: {error}") from error
-    except httpx.ConnectError as error:
+    except aiohttp.ClientConnectorError as error:
         raise LlmUnavailableError(f"the language model cannot be reached: {error}") from error
-    except httpx.TransportError as error:
+    except (aiohttp.ClientError, OSError) as error:
+        if isinstance(error.__cause__, ContentEncodingError):
+            raise LlmBadResponseError(f"the language model's reply cannot be decoded: {error.__cause__}") from error
         said = str(error) or type(error).__name__
         raise LlmUnavailableError(f"the connection to the language model broke: {said}") from error

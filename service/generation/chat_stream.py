@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 
 from service.errors import GenerationError, LlmBadResponseError
@@ -17,6 +17,8 @@ _MAX_LINE_BYTES = 1024 * 1024
 _RUN_OUT_S = 0.05
 _MEDIA_TYPE = "text/event-stream"
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+# Where servers put what a model thinks: vLLM's name since 0.12, and DeepSeek's, which most others have.
+_THOUGHTS = ("reasoning", "reasoning_content")
 # vLLM's names in ``metrics`` of the usage chunk, which ``--enable-per-request-metrics`` adds, and ours: milliseconds in
 # its queue, from there to the first token, from that to the last, and between two tokens on average.
 _TIMINGS = {
@@ -32,6 +34,7 @@ class Piece:
     """What one event of the stream brings.
 
     Attributes:
+        is_thought: the model thinks aloud, which is no part of its answer.
         finish: OpenAI's ``finish_reason``, once there is one.
         usage: tokens by name, in the last piece; ``cached_tokens`` are the prompt's that the server had in its cache.
         timings: the server's own milliseconds, in the last piece.
@@ -41,13 +44,19 @@ class Piece:
     finish: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    is_thought: bool = False
+
+    @property
+    def is_sign(self) -> bool:
+        """The model itself said something."""
+        return bool(self.text) or self.is_thought
 
     def followed_by(self, other: "Piece") -> "Piece":
         """What is known after both, the text aside."""
         return Piece("", other.finish or self.finish, other.usage or self.usage, other.timings or self.timings)
 
 
-async def pieces(response: httpx.Response, patience: Patience) -> AsyncGenerator[Piece, None]:
+async def pieces(response: aiohttp.ClientResponse, patience: Patience) -> AsyncGenerator[Piece, None]:
     """The pieces of a streamed chat completion, each waited for as long as ``patience`` lasts.
 
     Raises:
@@ -72,22 +81,22 @@ async def pieces(response: httpx.Response, patience: Patience) -> AsyncGenerator
 
 async def _run_out(lines: AsyncIterator[str]) -> None:
     """Read the body's end, so that the connection can be used again; a server that does not end it loses it."""
-    with suppress(TimeoutError, GenerationError, httpx.HTTPError):
+    with suppress(TimeoutError, GenerationError, aiohttp.ClientError):
         async with asyncio.timeout(_RUN_OUT_S):
             async for _ in lines:
                 pass
 
 
-async def _lines(response: httpx.Response, patience: Patience) -> AsyncGenerator[str, None]:
+async def _lines(response: aiohttp.ClientResponse, patience: Patience) -> AsyncGenerator[str, None]:
     """The lines of a body. They end in line feeds only: JSON strings may hold Unicode's other line breaks.
 
     Raises:
         LlmBadResponseError: a line without an end, or not in UTF-8.
     """
-    parts, held = response.aiter_bytes(), bytearray()
+    held = bytearray()
     while True:
         async with patience.applied():
-            part = await anext(parts, None)
+            part = await response.content.readany()
         held += part or b"\n"
         if len(held) > _MAX_LINE_BYTES and b"\n" not in held:
             raise LlmBadResponseError(f"a line of the language model's stream exceeds {_MAX_LINE_BYTES} bytes")
@@ -96,7 +105,7 @@ async def _lines(response: httpx.Response, patience: Patience) -> AsyncGenerator
             *lines, held = held.split(b"\n")
             for line in lines:
                 yield _decoded(line)
-        if part is None:
+        if not part:
             return
 
 
@@ -120,22 +129,23 @@ def _object(data: str) -> dict[str, Any]:
 
 
 def _piece(chunk: dict[str, Any]) -> Piece:
-    text, finish = _choice(chunk)
-    return Piece(text, finish, _usage(chunk.get("usage")), _timings(chunk.get("metrics")))
+    text, finish, is_thought = _choice(chunk)
+    return Piece(text, finish, _usage(chunk.get("usage")), _timings(chunk.get("metrics")), is_thought)
 
 
-def _choice(chunk: dict[str, Any]) -> tuple[str, str | None]:
-    """Text and finish reason of a chunk; the usage chunk has no choices."""
+def _choice(chunk: dict[str, Any]) -> tuple[str, str | None, bool]:
+    """Text, finish reason and whether there is a thought, of a chunk; the usage chunk has no choices."""
     choices = chunk.get("choices")
     if not choices:
-        return "", None
+        return "", None, False
     try:
-        text, finish = choices[0]["delta"].get("content") or "", choices[0].get("finish_reason")
+        delta, finish = choices[0]["delta"], choices[0].get("finish_reason")
+        text, is_thought = delta.get("content") or "", any(delta.get(name) for name in _THOUGHTS)
     except (KeyError, TypeError, AttributeError, IndexError):
         raise LlmBadResponseError("a chunk of the language model's stream has no delta") from None
     if not isinstance(text, str) or not isinstance(finish, str | None):
         raise LlmBadResponseError("a chunk of the language model's stream has a delta that is not text")
-    return text, finish
+    return text, finish, is_thought
 
 
 def _usage(usage: object) -> dict[str, int]:

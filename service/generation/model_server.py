@@ -4,16 +4,19 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict
+from http import HTTPStatus
 
-import httpx
+import aiohttp
 
 from service.budget import Deadline
 from service.errors import (
     GenerationError,
     LlmBadResponseError,
+    LlmConfigurationError,
+    LlmNotAskedError,
     LlmOverloadedError,
     LlmRefusedError,
     LlmTimeoutError,
@@ -47,6 +50,7 @@ _LEARN_MS = 2000
 
 # The first row whose type matches counts.
 _OUTCOMES: tuple[tuple[type[GenerationError], Outcome], ...] = (
+    (LlmNotAskedError, "not_asked"),
     (LlmOverloadedError, "overloaded"),
     (LlmUnavailableError, "unavailable"),
     (LlmTimeoutError, "timeout"),
@@ -66,12 +70,14 @@ class ModelServer:
         self._settings = settings
         self._meters = meters
         self._bodies = ChatBodies(settings)
-        self._client = ChatClient(url, settings.key, settings.max_streams)
+        self._client = ChatClient(url, settings.key)
         self._slots = Slots(settings.max_streams, settings.max_queued)
         self._retries = RetryBudget()
         self._costs = LlmCosts()
         wanted = asyncio.Event()
-        self._health = ServerHealth(supervision, self._costs, suspect=wanted.set)
+        self._health = ServerHealth(
+            supervision, self._costs, wanted.set, on_trouble=lambda: self._slots.dismiss(self._not_asked)
+        )
         self._canary = Canary(self._health, wanted, self._sing, self._learn)
         self.context = settings.context
         meters.follow(lambda: self._slots.in_use, lambda: self._slots.queued, lambda: self._health.breaker.state)
@@ -95,17 +101,26 @@ class ModelServer:
         """
         began = time.monotonic()
         async with AsyncExitStack() as stack:
-            self._refuse_in_trouble()
             with self._counted():
+                self._refuse_in_trouble()
                 await stack.enter_async_context(self._slots.held(call.priority, call.deadline))
-            self._refuse_in_trouble()  # it may have come while this one waited
+                self._refuse_in_trouble()  # it may have come while this one was let in
             self._meters.queue_seconds.observe(time.monotonic() - began)
             yield
 
     async def stream(
-        self, messages: Messages, max_tokens: int, temperature: float | None, call: LlmCall
+        self,
+        messages: Messages,
+        max_tokens: int,
+        temperature: float | None,
+        call: LlmCall,
+        is_enough: Callable[[], bool] = lambda: False,
     ) -> AsyncGenerator[Piece, None]:
         """A chat completion's pieces. Closing the generator ends it at the server too.
+
+        Args:
+            is_enough: asked after each piece; what comes after one that is enough is not written any more, and the
+                answer is as good as a whole one.
 
         Raises:
             GenerationError: the server failed, refused or was late; pieces that came before stand.
@@ -117,19 +132,24 @@ class ModelServer:
                 opened = self._opened(body, call, patience)
                 async with opened as response, aclosing(pieces(response, patience)) as coming:
                     async for piece in coming:
-                        if piece.text:
-                            patience.heard()
-                            self._health.heard()
-                            stopwatch.press()
+                        self._hear(piece, patience, stopwatch)
                         is_blank = is_blank and not piece.text.strip()
                         whole = whole.followed_by(piece)
                         yield piece
-                if is_blank and whole.finish != "length":
-                    raise LlmBadResponseError("the language model wrote nothing")
+                        if is_enough():
+                            return
+                _check_end(whole, is_blank=is_blank)
         finally:  # of one that was late, too: else a model too slow for every deadline would never be known for it
             stopwatch.teach(self._costs, sum(len(message["content"]) for message in messages), whole.usage)
         if is_blank:  # no fault of the server: it was given too few tokens
             raise LlmBadResponseError(f"the language model wrote nothing within {max_tokens} tokens")
+
+    def _hear(self, piece: Piece, patience: Patience, stopwatch: Stopwatch) -> None:
+        if piece.is_sign:
+            patience.heard()
+            self._health.heard()
+        if piece.text:
+            stopwatch.press()
 
     async def count(self, messages: Messages, deadline: Deadline) -> int | None:
         """Tokens of these messages as a prompt, counted by vLLM; None where that cannot be had soon."""
@@ -171,7 +191,7 @@ class ModelServer:
     @asynccontextmanager
     async def _opened(
         self, body: Mapping[str, object], call: LlmCall, patience: Patience
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The reply to a completion, sent again where nothing of it was begun and the budget allows."""
         headers = {"X-Request-Id": call.request_id} if call.request_id else {}
         self._retries.deposit()
@@ -191,13 +211,16 @@ class ModelServer:
 
     def _may_try_again(self, error: LlmUnavailableError, patience: Patience, pause_s: float) -> bool:
         """A 503 or a refused connection, so that the server did no work for it; the pause ends in time."""
-        is_untouched = isinstance(error, LlmOverloadedError) or isinstance(error.__cause__, httpx.ConnectError)
+        is_refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        is_untouched = is_refused or isinstance(error, LlmOverloadedError)
         return is_untouched and patience.left_s() > pause_s and self._retries.withdraw()
 
     def _refuse_in_trouble(self) -> None:
         if self.trouble:
-            self._meters.count("not_asked")
-            raise LlmUnavailableError(f"the language model was not asked: {self.trouble}")
+            raise self._not_asked()
+
+    def _not_asked(self) -> LlmNotAskedError:
+        return LlmNotAskedError(f"the language model was not asked: {self.trouble}")
 
     @contextmanager
     def _judged(self, patience: Patience) -> Iterator[None]:
@@ -244,11 +267,25 @@ class ModelServer:
         try:
             listed = await self._client.models(Deadline.after(_LEARN_MS))
         except GenerationError as error:
+            if isinstance(error, LlmConfigurationError) and error.status != HTTPStatus.NOT_FOUND:
+                self._health.noted(error)  # a server without a list of models may answer questions nevertheless
             return isinstance(error, LlmBadResponseError)
         self.context = min(
             self._settings.context, _max_model_len(listed, self._settings.model) or self._settings.context
         )
         return True
+
+
+def _check_end(whole: Piece, *, is_blank: bool) -> None:
+    """Raise what is wrong with a stream that came to [DONE].
+
+    Raises:
+        LlmBadResponseError: no choice was said to be finished, so that text may be missing; or there is no text.
+    """
+    if whole.finish is None:
+        raise LlmBadResponseError("the language model's stream ended without a finish_reason")
+    if is_blank and whole.finish != "length":
+        raise LlmBadResponseError("the language model wrote nothing")
 
 
 def _max_model_len(listed: Mapping[str, object], model: str) -> int | None:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from service.errors import PromptTooLongError
 from service.generation.abstention import Abstention
-from service.generation.base import Event, Expectation, Finished, GenerationRequest, LlmCall, Priority, Turn
+from service.generation.base import Event, Expectation, Finished, GenerationRequest, Heard, LlmCall, Priority, Turn
 from service.generation.chat_stream import Piece
 from service.generation.citations import CitationParser
 from service.generation.fitting import Fitted, fit
@@ -76,12 +76,15 @@ class OpenAIGenerator:
     ) -> AsyncGenerator[Event, None]:
         parser = CitationParser({passage.number: passage for passage in fitted.passages})
         abstention, whole = Abstention(), Piece()
-        async with aclosing(
-            self._server.stream(fitted.messages, fitted.max_tokens, request.temperature, request.call)
-        ) as pieces:
+        stream = self._server.stream(
+            *(fitted.messages, fitted.max_tokens, request.temperature, request.call),
+            is_enough=lambda: abstention.abstained,  # nothing of what follows a refusal is shown
+        )
+        async with aclosing(stream) as pieces:
             async for piece in pieces:
                 whole = whole.followed_by(piece)
-                for event in parser.feed(abstention.feed(piece.text)):
+                shown: list[Event] = list(parser.feed(abstention.feed(piece.text)))
+                for event in shown or ([Heard()] if piece.is_sign else []):
                     yield event
         for event in [*parser.feed(abstention.flush()), *parser.flush()]:
             yield event

@@ -39,9 +39,11 @@ class Patience:
             LlmTimeoutError: no first text, or no end, in time.
         """
         try:
-            async with asyncio.timeout(self.left_s()):
+            async with asyncio.timeout(self.left_s()) as limit:
                 yield
         except TimeoutError as error:
+            if not limit.expired():
+                raise
             raise LlmTimeoutError(self._complaint()) from error
 
     def left_s(self) -> float:

@@ -9,6 +9,7 @@ import orjson
 from service.errors import (
     GenerationError,
     LlmBadResponseError,
+    LlmConfigurationError,
     LlmOverloadedError,
     LlmRefusedError,
     LlmUnavailableError,
@@ -16,6 +17,11 @@ from service.errors import (
 )
 
 _MAX_CHARACTERS = 200
+_CONFIGURED_WRONGLY = {
+    401: "check the key in its settings",
+    403: "check the key in its settings",
+    404: "check the url and the model in its settings",
+}
 _RETRY_S = 1.0
 _MAX_RETRY_S = 60.0
 # vLLM's and OpenAI's words for it, and vLLM's when the answer alone is longer than the context, or when the prompt
@@ -30,7 +36,8 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GenerationE
     """The error for a reply that is not a 200.
 
     A 503 is a full queue: vLLM answers so, without Retry-After, and a dead engine with 500. Other 5xx and 429 say that
-    it cannot work now; other 4xx that this request is at fault; a redirect leads nowhere, as nobody follows it.
+    it cannot work now; 401, 403 and 404 that the configuration is at fault, and other 4xx that this request is; a
+    redirect leads nowhere, as nobody follows it.
     """
     said = _said(body)
     message = f"the language model replied {status}: {said[:_MAX_CHARACTERS]}"
@@ -40,6 +47,8 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GenerationE
         return LlmUnavailableError(message)
     if status == HTTPStatus.BAD_REQUEST and _TOO_LONG.search(said):
         return PromptTooLongError(message, _context(said))
+    if status in _CONFIGURED_WRONGLY:
+        return LlmConfigurationError(f"{message}; {_CONFIGURED_WRONGLY[status]}", status)
     if status >= HTTPStatus.BAD_REQUEST:
         return LlmRefusedError(message)
     return LlmBadResponseError(message)

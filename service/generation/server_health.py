@@ -28,13 +28,22 @@ class ServerHealth:
 
     Args:
         suspect: asks for a canary.
+        on_trouble: called when nothing should be sent any more.
     """
 
-    def __init__(self, supervision: Supervision, costs: LlmCosts, suspect: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        supervision: Supervision,
+        costs: LlmCosts,
+        suspect: Callable[[], None],
+        on_trouble: Callable[[], None] = lambda: None,
+    ) -> None:
         self.supervision = supervision
         self._costs = costs
         self._suspect = suspect
-        self.breaker = CircuitBreaker(on_open=suspect)
+        self._on_trouble = on_trouble
+        supervision.on_trouble = on_trouble
+        self.breaker = CircuitBreaker(on_open=self._open)
         self._last_sign = float("-inf")
         self._last_failure: str | None = None
         self._failed_at = float("-inf")
@@ -73,11 +82,19 @@ class ServerHealth:
 
     def failed(self, error: GenerationError, patience: Patience) -> None:
         """A request met ``error``."""
-        self._last_failure, self._failed_at = str(error), time.monotonic()
+        self.noted(error)
         if self._counts(error, patience):
             self.breaker.failed(str(error))
         elif isinstance(error, LlmTimeoutError) and patience.waited_s >= self._usual_s():
             self._suspect()
+
+    def noted(self, error: GenerationError) -> None:
+        """Something is wrong that no request has met yet."""
+        self._last_failure, self._failed_at = str(error), time.monotonic()
+
+    def _open(self) -> None:
+        self._suspect()
+        self._on_trouble()
 
     def left(self, patience: Patience) -> None:
         """Who asked went away. Whether it was for want of an answer is unknown, so that it is a suspicion at most."""

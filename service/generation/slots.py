@@ -3,7 +3,7 @@
 import asyncio
 import time
 from bisect import insort
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -78,6 +78,13 @@ class Slots:
             raise LlmTimeoutError(
                 f"the deadline of {deadline.budget_s:.1f} s passed before one of {self._most} answers was finished"
             ) from None
+
+    def dismiss(self, error: Callable[[], Exception]) -> None:
+        """Let all that wait fail, each with an error of its own."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.admitted.done():
+                waiter.admitted.set_exception(error())
 
     def _enqueue(self, waiter: _Waiter) -> None:
         """Whoever is last in a queue that is too long leaves it."""

@@ -16,6 +16,7 @@ class Supervision:
         why: more about the phase, for the status page; may be empty.
         entered_at: when the phase began, by ``time.monotonic()``.
         on_token: called at every sign of life that a stream of the server gives.
+        on_trouble: called when the server comes to a phase in which it cannot be asked.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,7 @@ class Supervision:
         self.why = ""
         self.entered_at = float("-inf")
         self.on_token: Callable[[], None] = _nobody_listens
+        self.on_trouble: Callable[[], None] = _nobody_listens
 
     @property
     def trouble(self) -> str | None:
@@ -34,6 +36,8 @@ class Supervision:
     def enter(self, phase: str, why: str = "") -> None:
         """The server came to another phase of its life."""
         self.phase, self.why, self.entered_at = phase, why, time.monotonic()
+        if self.trouble:
+            self.on_trouble()
 
     def report_token(self) -> None:
         """A stream of the server moved."""

@@ -1,6 +1,7 @@
 """DocumentEmbedder: what a document comes to in a collection, its chunks and their vectors."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import numpy as np
 from indexes.base import Chunk, Document, Vectors
 from indexes.spec import CollectionSpec
 from models.base import TextKind
-from service.batching import Asker, EmbeddingBatcher
+from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.embedders import Embedders
 from service.ingest.chunking import Chunker
 from service.scheduling.job import Lane
 
-# Chunks of one document that wait for the device at a time: enough to fill a batch, few beside the queue's bound.
+# Chunks of one document that are asked for together: enough to fill a batch, few beside the queue's bound.
 _SLICE = 32
+_SLICES_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,21 @@ class DocumentEmbedder:
 
 
 async def _vectors(embedder: EmbeddingBatcher, texts: Sequence[str], caller: str) -> Vectors:
+    """Of slices in order; while the device computes one, the next waits for it, tokenized."""
     blocks = [np.empty((0, embedder.info.dimension), dtype=np.float32)]
-    for first in range(0, len(texts), _SLICE):
-        part = texts[first : first + _SLICE]
-        embedded = await embedder.embed(part, TextKind.DOCUMENT, Lane.BULK, Asker(caller))
-        blocks.append(embedded.vectors)
+    ahead: deque[asyncio.Task[Embedded]] = deque()
+    try:
+        for first in range(0, len(texts), _SLICE):
+            if len(ahead) == _SLICES_AHEAD:
+                blocks.append((await ahead.popleft()).vectors)
+            part = embedder.embed(texts[first : first + _SLICE], TextKind.DOCUMENT, Lane.BULK, Asker(caller))
+            ahead.append(asyncio.create_task(part))
+        while ahead:
+            blocks.append((await ahead.popleft()).vectors)
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
     return np.concatenate(blocks)
 
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.up.process_session import kill_session, signal_process, start_time
+from service.up.process_session import MARK_VARIABLE, kill_session, signal_process, start_time
 
 _PRIVATE = 0o077
+_MARK_BYTES = 16
 _HURRIED_S = 5.0
 _LOOK_S = 0.02
 _DYING_S = 10.0  # what the kernel may take to free a card's memory
@@ -51,6 +53,8 @@ class Child:
 
     Attributes:
         started: its start time, by which it is told from another one of the same id.
+        mark: of this start, in its environment and in that of whatever it starts.
+        output: path of the file it writes to; None where that is not a file of its own.
     """
 
     def __init__(self, launch: Launch) -> None:
@@ -59,9 +63,11 @@ class Child:
         Raises:
             OSError: the executable cannot be run.
         """
+        self.mark = secrets.token_hex(_MARK_BYTES)
+        self.output = None if launch.output is None else os.readlink(f"/proc/self/fd/{launch.output}")
         self._process = subprocess.Popen(  # noqa: S603  the command is the operator's
             launch.command,
-            env=launch.environment,
+            env={**launch.environment, MARK_VARIABLE: self.mark},
             stdin=subprocess.DEVNULL,
             stdout=launch.output,
             stderr=launch.output,

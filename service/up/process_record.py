@@ -3,13 +3,15 @@
 import logging
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
 
 from service.up.child import Child
-from service.up.process_session import kill_session, members, signal_process, start_time
+from service.up.process_session import members, orphans, signal_process, start_time
 
 _LOOK_S = 0.05
 _DYING_S = 10.0  # what the kernel may take to free a card's memory
@@ -26,8 +28,9 @@ class ProcessRecord:
     def write(self, child: Child) -> None:
         """Record a process that was just started. A full disk costs the record, not the process."""
         new = self.path.with_suffix(".new")
+        told = {"pid": child.pid, "started": child.started, "mark": child.mark, "output": child.output}
         try:
-            new.write_bytes(orjson.dumps({"pid": child.pid, "started": child.started}))
+            new.write_bytes(orjson.dumps(told))
             new.replace(self.path)
         except OSError as error:
             _log.warning("cannot record process %d in %s: %s", child.pid, self.path, error)
@@ -37,38 +40,49 @@ class ProcessRecord:
         self.path.unlink(missing_ok=True)
 
     def end_left_over(self, within_s: float) -> bool:
-        """End the recorded process and its session, if it still runs; its id alone says nothing.
+        """End the recorded process and its session, if it still runs, and what it started and left behind.
+
+        An id alone says nothing: the leader must have the recorded start time, and others what ``orphans`` asks for.
 
         Returns:
-            Whether there was one.
+            Whether there was anything.
         """
-        pid = self._left_over()
-        if pid is not None:
-            _log.warning("ending process %d, which an earlier `quarry up` left behind", pid)
-            _end_session(pid, within_s)
+        found = self._left_over()
+        if found is not None:
+            _log.warning("ending what an earlier `quarry up` left behind: %s", found())
+            _end(found, within_s)
         self.remove()
-        return pid is not None
+        return found is not None
 
-    def _left_over(self) -> int | None:
-        """The recorded process, if it is still the same one."""
+    def _left_over(self) -> Callable[[], list[int]] | None:
+        """What tells the processes that are still to be ended, the leader first; None where there are none."""
+        match self._recorded():
+            case {"pid": int(pid), "started": str(started)} if pid > 0 and start_time(pid) == started:
+                return partial(members, pid)
+            case {"pid": int(pid), "mark": str(mark), "output": str() | None as output} if pid > 0:
+                survivors = partial(orphans, pid, mark, output)
+                return survivors if survivors() else None
+        return None
+
+    def _recorded(self) -> object:
         try:
-            recorded = orjson.loads(self.path.read_bytes())
+            return orjson.loads(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except ValueError:
             _log.warning("%s is no record of a process; nothing is ended by it", self.path)
             return None
-        match recorded:
-            case {"pid": int(pid), "started": str(started)} if pid > 0 and start_time(pid) == started:
-                return pid
-        return None
 
 
-def _end_session(pid: int, within_s: float) -> None:
-    signal_process(pid, signal.SIGTERM)
+def _end(running: Callable[[], list[int]], within_s: float) -> None:
+    """Ask the first of them to end, which is the leader where it still leads, then kill what is left."""
+    for pid in running()[:1]:
+        signal_process(pid, signal.SIGTERM)
     give_up = time.monotonic() + within_s
-    while members(pid) and time.monotonic() < give_up:
+    while running() and time.monotonic() < give_up:
         time.sleep(_LOOK_S)  # before the event loop runs: there is nothing else to do
     give_up = time.monotonic() + _DYING_S
-    while kill_session(pid) and time.monotonic() < give_up:
+    while (left := running()) and time.monotonic() < give_up:
+        for pid in left:
+            signal_process(pid, signal.SIGKILL)
         time.sleep(_LOOK_S)

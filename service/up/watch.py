@@ -1,9 +1,10 @@
 """Watch: one life of a vLLM server, from its start to the moment it must be killed."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from service.up.canary import Canary, CanaryError
 from service.up.durations import Durations
@@ -11,6 +12,8 @@ from service.up.liveness import Liveness
 
 # A look that comes later than this says that the parent itself stood still: suspended, or starved by a busy machine.
 _LATE_S = 1.0
+
+_log = logging.getLogger("quarry.up")
 
 
 class Watch:
@@ -60,11 +63,13 @@ class Watch:
 
     async def _first_token(self) -> None:
         while True:
-            if await self._canary.is_healthy(self._durations.canary_s):
-                try:
+            try:
+                if await self._canary.is_healthy(self._durations.canary_s):
                     return await self._canary.token(self._start_s)
-                except CanaryError as error:
-                    self._hear(str(error))
+            except CanaryError as error:
+                self._hear(str(error))
+            except Exception as error:  # a loop edge, as in _looked
+                self._hear(f"{type(error).__name__}: {error}")
             await asyncio.sleep(self._durations.look_s)
 
     def _hear(self, answer: str) -> None:
@@ -76,7 +81,7 @@ class Watch:
     async def _ask(self, liveness: Liveness) -> None:
         while True:
             asked = time.monotonic()
-            with suppress(CanaryError):  # no sign of life, which is what silence says already
+            with _looked(), suppress(CanaryError):  # no sign of life, which is what silence says already
                 await self._canary.token(self._durations.canary_s)
                 liveness.see(time.monotonic())
             await asyncio.sleep(max(self._durations.look_s, asked + self._durations.canary_every_s - time.monotonic()))
@@ -84,9 +89,10 @@ class Watch:
     async def _count(self, liveness: Liveness) -> None:
         while True:
             asked = time.monotonic()
-            counters = await self._canary.counters(self._durations.canary_s)
-            if counters is not None:
-                liveness.count(counters, asked)
+            with _looked():
+                counters = await self._canary.counters(self._durations.canary_s)
+                if counters is not None:
+                    liveness.count(counters, asked)
             await asyncio.sleep(max(self._durations.look_s, asked + self._durations.count_every_s - time.monotonic()))
 
     async def _judge(self, liveness: Liveness) -> str:
@@ -110,3 +116,12 @@ class Watch:
                 self._tell("frozen", f"no token, no canary and no counter has moved for {liveness.silent_s(now):.1f} s")
             elif now - frozen_at >= self._durations.killed_after_s:
                 return f"frozen for {now - frozen_at:.0f} s"
+
+
+@contextmanager
+def _looked() -> Iterator[None]:
+    """A look that fails, however it does, saw nothing."""
+    try:
+        yield
+    except Exception:  # a loop edge: the end of the watch would be the end of a server that may be well
+        _log.exception("a look at the language model's server failed in a way that was not foreseen")

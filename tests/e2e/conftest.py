@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 QUARRY = str(Path(sys.executable).with_name("quarry"))
-READY_WITHIN_S = 100.0
+READY_WITHIN_S = 500.0
 MAX_BODY_BYTES = 1_000_000
 
 Server = tuple[subprocess.Popen[bytes], httpx.Client]
@@ -61,7 +61,7 @@ def serve(spawn: Callable[..., tuple[subprocess.Popen[bytes], Path]]) -> Iterato
 
         def start(data_dir: Path, **variables: str) -> Server:
             process, log = spawn(data_dir, **variables)
-            http = httpx.Client(base_url=_address(log, process), timeout=60, trust_env=False)
+            http = httpx.Client(base_url=_address(log, process), timeout=300, trust_env=False)
             return process, stack.enter_context(http)
 
         yield start
@@ -90,6 +90,6 @@ def quarry() -> Callable[[Sequence[str | Path]], subprocess.CompletedProcess[str
 
     def run(arguments: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
         command = [QUARRY, *map(str, arguments)]
-        return subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=100, check=False)
+        return subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=500, check=False)
 
     return run

@@ -76,5 +76,5 @@ def test_a_data_directory_has_one_server(
 ) -> None:
     assert http.get("/healthz").status_code == 200
     process, log = spawn(shared_data_dir)
-    assert process.wait(timeout=100) not in {0, None}
+    assert process.wait(timeout=200) not in {0, None}
     assert f"{shared_data_dir} is in use by another process" in log.read_text()

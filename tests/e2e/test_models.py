@@ -21,7 +21,7 @@ DOCUMENTS = {
     "pumps": "A pump that fails is replaced by the night shift.",
     "keys": "Keys are rotated with one command; the old ones stay valid for a day.",
 }
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0
 
 
 @pytest.fixture(scope="module")

@@ -153,6 +153,6 @@ def test_a_delete_reaches_sealed_segments(sealed: httpx.Client, first_life: Firs
 def test_sigterm_ends_the_server_in_order(sealed: httpx.Client, second_life: Server) -> None:
     process, _ = second_life
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=200) == 0
     with pytest.raises(httpx.ConnectError):
         sealed.get("/healthz")

@@ -20,7 +20,7 @@ from faults.oracle import Oracle, matches
 from faults.workload import DIMENSION, Content, made
 from indexes.base import Vectors
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "80"))
 # Nothing here is about the disk, so memory serves where there is some.
 IN_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it
 

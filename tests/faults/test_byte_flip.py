@@ -8,7 +8,7 @@ import pytest
 from faults.byte_flip import Saved, flipped
 
 SEED = 1
-FLIPS_A_FILE = 3
+FLIPS_A_FILE = 1
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 @pytest.mark.slow
 def test_faults_all_over_a_run_are_reported_or_made_good(tmp_path: Path) -> None:
-    outcomes = sample(tmp_path / "faults", 4)
+    outcomes = sample(tmp_path / "faults", 2)
     assert [said for outcome in outcomes for said in outcome.faults] == []
     assert sum(outcome.hit for outcome in outcomes) > 0.9 * len(outcomes)
     assert {outcome.fault.call for outcome in outcomes} >= {"pwrite64", "fdatasync", "mkdir"}

@@ -19,7 +19,7 @@ from faults.collection_under_test import STEPS, CollectionUnderTest
 from faults.workload import Content, Operation, Workload
 from indexes.errors import IndexesError
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 200.0
 REFUSED = 3  # exit status: the data directory could not be opened, and an IndexesError said why
 # What the background does, over and over: mostly what falls due, now and then what an operator asks for.
 _ROUND = ("maintain", "snapshot", "maintain", "rebuild", "maintain")

@@ -160,7 +160,7 @@ def test_a_backup_beside_writers_holds_whole_documents_and_all_that_were_acknowl
             before = filled.get("a").version
             manifests.append((before, back_up(filled, folder.with_name(str(n)))))
         done = True
-        assert sum(job.result(timeout=60) for job in writing) > 0
+        assert sum(job.result(timeout=200) for job in writing) > 0
     filled.close()
     for n, (before, manifest) in enumerate(manifests):
         if data_dir.exists():

@@ -467,8 +467,9 @@ def check_documents(collection: Collection, model: Model) -> None:
     assert (state.documents, state.chunks) == (len(model.documents), chunks)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_any_sequence_of_operations_agrees_with_a_dict(open_collection: Open, put: Put, cut: Cut, seed: int) -> None:
+def test_a_long_sequence_of_operations_agrees_with_a_dict(open_collection: Open, put: Put, cut: Cut) -> None:
+    """One that seals again and again; tests/faults/test_any_sequence.py tries many short ones."""
+    seed = 0
     print(f"seed {seed}")  # noqa: T201
     choose, numbers = random.Random(seed), np.random.default_rng(seed)  # noqa: S311  a test's choices
     collection, model, sealed = open_collection(), Model(), 0
@@ -548,13 +549,13 @@ def test_a_search_between_a_commit_and_its_application_waits_for_the_latter(
 
         def apply_late(change: Change) -> None:
             searches.append(threads.submit(collection.search, vectors[0], SearchParams()))
-            assert looking.wait(timeout=30)
+            assert looking.wait(timeout=200)
             apply(change)
 
         monkeypatch.setattr(live, "at", announced)
         monkeypatch.setattr(live, "apply", apply_late)
         put(collection, "a", ["new"], vectors)
-        assert [hit.chunk.text for hit in searches[0].result(timeout=30)] == ["new"]
+        assert [hit.chunk.text for hit in searches[0].result(timeout=200)] == ["new"]
 
 
 def test_a_search_that_is_overtaken_by_a_replacement_and_a_seal_starts_again(

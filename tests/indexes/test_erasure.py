@@ -148,16 +148,16 @@ def test_a_read_that_ends_in_time_is_no_error(store: Store, writer: GroupCommitW
         def read() -> None:
             with store.snapshot():
                 begun.set()
-                assert waited.wait(timeout=30)
+                assert waited.wait(timeout=200)
 
         reading = threads.submit(read)
-        assert begun.wait(timeout=30)
+        assert begun.wait(timeout=200)
         delete(store, writer, "gone")
         store.database.write_connection.set_trace_callback(
             lambda sql: waited.set() if "wal_checkpoint" in sql else None
         )
         erase(writer, store.database, patience_s=30)
-        reading.result(timeout=30)
+        reading.result(timeout=200)
 
 
 def test_a_rewrite_that_sqlite_refuses_is_a_typed_error_and_the_data_is_as_it_was(

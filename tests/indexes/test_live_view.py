@@ -12,7 +12,7 @@ from indexes.rows import Ordinals, Rows
 from indexes.store import Change
 from indexes.view import View
 
-DIMENSION, PATIENCE_S = 4, 5
+DIMENSION, PATIENCE_S = 4, 200
 
 
 def put(version: int) -> Change:

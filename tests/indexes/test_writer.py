@@ -56,23 +56,23 @@ def held(writer: GroupCommitWriter, database: SqliteDatabase) -> Iterator[Callab
 
     def occupy(connection: sqlite3.Connection) -> None:
         busy.set()
-        release.wait(timeout=30)
+        release.wait(timeout=200)
 
     with ThreadPoolExecutor(64) as threads, pytest.MonkeyPatch.context() as patch:
         first = threads.submit(writer.write, database, occupy)
-        assert busy.wait(timeout=30)
+        assert busy.wait(timeout=200)
         patch.setattr(writer._waiting, "put", counted)
 
         def submit(*job: Any) -> Future[Any]:  # noqa: ANN401  what write takes
             submitted = threads.submit(writer.write, *job)
-            assert queued.acquire(timeout=30)
+            assert queued.acquire(timeout=200)
             return submitted
 
         try:
             yield submit
         finally:
             release.set()
-        first.result(timeout=30)
+        first.result(timeout=200)
 
 
 def test_a_write_is_committed_and_applied_when_it_returns(writer: GroupCommitWriter, database: SqliteDatabase) -> None:
@@ -95,7 +95,7 @@ def test_writes_that_wait_share_one_commit_in_the_order_they_came(
     with held(writer, database) as submit:
         jobs = [submit(database, partial(insert, name=f"n{i}")) for i in range(20)]
         database.write_connection.set_trace_callback(statements.append)
-    assert [job.result(timeout=30) for job in jobs] == in_order(database)
+    assert [job.result(timeout=200) for job in jobs] == in_order(database)
     assert statements.count("BEGIN IMMEDIATE") == 1
     assert sum(statement.startswith("INSERT") for statement in statements) == 20
 
@@ -110,8 +110,8 @@ def test_one_bad_job_of_a_group_fails_alone(
         before = [submit(database, partial(insert, name=f"before{i}"), applied.append) for i in range(5)]
         offender = submit(database, bad, applied.append)
         after = [submit(database, partial(insert, name=f"after{i}"), applied.append) for i in range(5)]
-    good = [job.result(timeout=30) for job in before + after]
-    assert isinstance(offender.exception(timeout=30), ValueError | StoreUnavailableError)
+    good = [job.result(timeout=200) for job in before + after]
+    assert isinstance(offender.exception(timeout=200), ValueError | StoreUnavailableError)
     assert sorted(applied) == sorted(good)
     assert names(database) == {"n3", *good}
 
@@ -127,7 +127,7 @@ def test_on_a_full_disk_what_fits_is_written_in_the_order_it_came(
             submit(database, partial(insert, name=f"{i}" * (100_000 if i in large else 1)), applied.append)
             for i in range(13)
         ]
-    errors = {i: str(job.exception(timeout=30)) for i, job in enumerate(jobs) if job.exception(timeout=30)}
+    errors = {i: str(job.exception(timeout=200)) for i, job in enumerate(jobs) if job.exception(timeout=30)}
     assert errors == dict.fromkeys(large, "the store cannot write: database or disk is full")
     assert in_order(database) == applied == [f"{i}" for i in range(13) if i not in large]
 
@@ -143,7 +143,7 @@ def test_a_lock_that_is_held_elsewhere_fails_the_whole_group_after_one_wait(
         other.execute("BEGIN IMMEDIATE")
         with held(writer, database) as submit:
             jobs = [submit(locked, partial(insert, name=f"n{i}")) for i in range(9)]
-        errors = {str(job.exception(timeout=30)) for job in jobs}
+        errors = {str(job.exception(timeout=200)) for job in jobs}
     assert errors == {"the store cannot write: database is locked"}
     assert begun == ["BEGIN IMMEDIATE"]
     locked.close()
@@ -156,7 +156,7 @@ def test_a_connection_that_cannot_roll_back_is_replaced_before_the_next_commit(
     cannot_roll_back(stuck)
     with held(writer, database) as submit:
         jobs = [submit(database, job) for job in (partial(insert, name="a"), fail, partial(insert, name="b"))]
-    assert [type(job.exception(timeout=30)) for job in jobs] == [type(None), ValueError, type(None)]
+    assert [type(job.exception(timeout=200)) for job in jobs] == [type(None), ValueError, type(None)]
     assert in_order(database) == ["a", "b"], "nothing of what failed is in the commits that came after it"
     assert database.write_connection is not stuck
 
@@ -211,8 +211,8 @@ def test_a_failing_database_does_not_fail_another_one(
     with held(writer, database) as submit:
         bad = submit(closed, partial(insert, name="a"))
         good = submit(database, partial(insert, name="a"))
-    assert good.result(timeout=30) == "a"
-    assert isinstance(bad.exception(timeout=30), StoreUnavailableError)
+    assert good.result(timeout=200) == "a"
+    assert isinstance(bad.exception(timeout=200), StoreUnavailableError)
 
 
 def test_closing_finishes_what_is_queued_and_refuses_what_comes_later(database: SqliteDatabase) -> None:
@@ -220,7 +220,7 @@ def test_closing_finishes_what_is_queued_and_refuses_what_comes_later(database: 
     with held(writer, database) as submit:
         jobs = [submit(database, partial(insert, name=f"n{i}")) for i in range(5)]
     writer.close()
-    assert len({job.result(timeout=30) for job in jobs}) == 5
+    assert len({job.result(timeout=200) for job in jobs}) == 5
     with pytest.raises(StoreUnavailableError, match="closed"):
         writer.write(database, partial(insert, name="late"))
     assert "late" not in names(database)

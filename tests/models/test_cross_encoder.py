@@ -273,7 +273,7 @@ def test_eight_threads_at_once_get_what_one_thread_gets(case: Case) -> None:
     together = Barrier(8)
 
     def work(_: int) -> list[list[TokenPair]]:
-        together.wait(timeout=30)
+        together.wait(timeout=200)
         return [case.reranker.tokenize(QUERY, documents) for _ in range(5)]
 
     with ThreadPoolExecutor(8) as threads:

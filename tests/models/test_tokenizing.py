@@ -101,7 +101,7 @@ def test_eight_threads_at_once_get_what_one_thread_gets(tokenizer: ThreadLocalTo
     together = Barrier(8)
 
     def work(_: int) -> list[tuple[list[list[int]], list[int]]]:
-        together.wait(timeout=30)
+        together.wait(timeout=200)
         return [(tokenizer.encode(TEXTS), [tokenizer.count(text) for text in TEXTS]) for _ in range(3)]
 
     with ThreadPoolExecutor(8) as threads:
@@ -113,7 +113,7 @@ def test_eight_threads_at_once_get_what_one_thread_gets(tokenizer: ThreadLocalTo
 def test_each_thread_has_a_tokenizer_of_its_own(tokenizer: ThreadLocalTokenizer) -> None:
     """Sharing one is safe only as long as nobody sets its truncation or padding, so it is not shared at all."""
     with ThreadPoolExecutor(1) as thread:
-        theirs = thread.submit(tokenizer._tokenizer, "counting").result(timeout=30)
+        theirs = thread.submit(tokenizer._tokenizer, "counting").result(timeout=200)
     mine = tokenizer._tokenizer("counting")
     assert mine is tokenizer._tokenizer("counting")
     assert mine is not theirs

@@ -32,6 +32,7 @@ from service.app import Outside, create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.bulk_hold import BulkHold
 from service.engine import Engine, ServedModel
+from service.ingest.parser import Parser
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
@@ -40,8 +41,8 @@ from service.settings import Settings
 from service.telemetry.gpu import AbsentGpus, GpuReader
 from service.telemetry.metrics import Metrics
 
-READY_WITHIN_S = 20.0
-PATIENCE_S = 20.0
+READY_WITHIN_S = 200.0
+PATIENCE_S = 200.0
 ROOMY = 1_000_000
 FOR_EVER_S = 1e6
 # A millisecond a thousand tokens: nothing waits long.
@@ -221,11 +222,12 @@ def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[ht
             embedder: Embedder | None = None,
             link: int | None = None,
             gpus: GpuReader | None = None,
+            parser: Parser | None = None,
             **settings: object,
         ) -> Iterator[httpx.Client]:
             configured = Settings(data_dir=tmp_path / "data", **settings)
             reader = gpus or AbsentGpus("a test")
-            outside = Outside(embedder or HashingEmbedder(), link=link, open_gpus=lambda _: reader)
+            outside = Outside(embedder or HashingEmbedder(), parser=parser, link=link, open_gpus=lambda _: reader)
             app = create_app(configured, outside)
             with (
                 portal.wrap_async_context_manager(app.router.lifespan_context(app)),

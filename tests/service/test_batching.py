@@ -16,7 +16,7 @@ from service.budget import Deadline
 from service.errors import EmbedderUnavailableError, OverloadedError
 from service.scheduling.job import Lane
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 
 T = TypeVar("T")

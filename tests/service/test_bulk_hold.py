@@ -10,7 +10,7 @@ import pytest
 from service.bulk_hold import BulkHold
 from service.errors import OverloadedError
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

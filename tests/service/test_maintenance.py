@@ -13,7 +13,7 @@ from service.bulk_hold import BulkHold
 from service.maintenance import Maintenance
 from service.telemetry.index import IndexMetrics
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 class Collection:

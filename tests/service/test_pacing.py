@@ -7,7 +7,7 @@ import pytest
 
 from service.budget import Deadline
 from service.errors import LlmTimeoutError
-from service.generation.base import Cited, Delta, Event, Finished
+from service.generation.base import Cited, Delta, Event, Finished, Heard
 from service.pacing import paced
 from service.settings import BudgetSettings
 
@@ -87,3 +87,11 @@ def test_a_slow_reader_is_not_held_against_the_model() -> None:
         return count
 
     assert asyncio.run(read_slowly()) == 6
+
+
+def test_what_is_held_back_is_no_silence() -> None:
+    """It counts as the first text as well: nothing is late but what is shown."""
+    events, why = heard(Source(Heard(), None), llm_ttft_ms=600_000, llm_itl_ms=20)
+    assert (events, why) == ([], "the language model wrote nothing more within the budgets.llm_itl_ms of 20 ms")
+    shown: list[Event] = [Delta("Yes"), Finished("stop")]
+    assert heard(Source(Heard(), *shown), llm_ttft_ms=600_000, llm_itl_ms=600_000) == (shown, None)

@@ -14,7 +14,7 @@ from service.errors import EmbedderUnavailableError
 from service.query_cache import QueryCache, QueryKey
 from service.telemetry.metrics import Metrics
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 T = TypeVar("T")
 Scripted = Callable[..., Any]

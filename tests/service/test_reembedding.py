@@ -15,7 +15,7 @@ import pytest
 from indexes.base import Document, SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
-from indexes.errors import CollectionConflictError, StoreUnavailableError
+from indexes.errors import CollectionConflictError, CollectionNotFoundError, StoreUnavailableError
 from indexes.filters import parse_filter
 from indexes.reembeddings import State
 from indexes.store import Change
@@ -32,7 +32,7 @@ from service.library import CollectionOptions, Library
 from service.reembedding import Reembedder, ReembeddingState
 from service.settings import ChunkingSettings, LimitSettings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 NARROW = CollectionOptions(embedding_model="narrow")
 
 
@@ -331,6 +331,60 @@ def test_writes_under_way_keep_their_order_across_the_switch(live: Live, deletes
         gate.set()
         await slow
         assert stage.assert_equal().get("a") == (None if deletes else "The quick wasps.")
+
+    live(scenario)
+
+
+@pytest.mark.parametrize("deletes", [False, True])
+def test_a_write_that_is_late_does_not_undo_one_that_was_done_before_the_switch(live: Live, deletes: bool) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.fill(5)
+        document = stage.ingestor.prepare(NewDocument("a", "The slow bees."))
+        late = stage.ingestor.accept(await stage.ingestor.open("docs"), document)
+        await stage.put("a", "The quick wasps.")
+        if deletes:
+            await stage.ingestor.delete("docs", "a")
+        moved: list[tuple[str, Collection | None]] = []
+        stage.mirror.on_move = lambda name: moved.append((name, late.place.collection))
+        await stage.switched()
+        assert moved == [("docs", stage.catalog.get("docs"))]
+        assert await stage.ingestor.is_overtaken("docs", "a", {}, late.place)
+        assert (await stage.ingestor.put(late)).is_superseded
+        assert stage.assert_equal().get("a") == (None if deletes else "The quick wasps.")
+
+    live(scenario)
+
+
+def test_a_write_to_a_collection_that_was_deleted_is_not_one_to_its_successor(live: Live) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.fill(1)
+        document = stage.ingestor.prepare(NewDocument("a", "The slow bees."))
+        late = stage.ingestor.accept(await stage.ingestor.open("docs"), document)
+        await asyncio.to_thread(stage.catalog.drop, "docs")
+        await stage.fill(1)
+        with pytest.raises(CollectionNotFoundError):
+            await stage.ingestor.put(late)
+        assert list(documents_of(stage.catalog.get("docs"))) == ["d000"]
+
+    live(scenario)
+
+
+def test_places_are_given_again_after_a_restart_wherever_the_name_leads(live: Live) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.fill(2)
+        route = await stage.ingestor.open("docs")
+        place = stage.ingestor.place(route)
+        identity, seq = route.primary.identity, place.seq
+        again = Mirror(stage.catalog)
+        again.hold_back("docs", identity, seq + 100)
+        assert again.accept("docs").seq > seq + 100
+        same = again.accept_again("docs", identity, seq)
+        assert (same.collection, same.seq) == (route.primary, seq)
+        assert again.accept_again("docs", "another", seq).collection is None
+        await stage.switched()
+        moved = again.accept_again("docs", identity, seq)
+        assert moved.collection is stage.catalog.route("docs").primary
+        assert moved.former == [(route.primary, seq)]
 
     live(scenario)
 

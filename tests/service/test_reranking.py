@@ -13,7 +13,7 @@ from models.hashing import HashingEmbedder
 from service.reranking import RerankBatcher, Scored
 from service.scheduling.job import Lane
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 OpenEngine = Callable[..., AbstractAsyncContextManager[Any]]
 
 

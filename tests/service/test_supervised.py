@@ -14,7 +14,7 @@ from service.generation.supervision import Supervision
 from service.link import Link
 from service.supervised import Supervised
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-PATIENCE_S = 100.0
+PATIENCE_S = 500.0
 _POLL_S = 0.01
 
 

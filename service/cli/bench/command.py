@@ -10,6 +10,7 @@ from rich.table import Table
 
 from service.cli.bench.answer.command import answer
 from service.cli.bench.gpu_search.command import gpu_search
+from service.cli.bench.ingest.command import ingest
 from service.cli.bench.search.command import search
 from service.cli.configuration import settings_or_fail
 from service.cli.console import err, fail, out
@@ -17,6 +18,7 @@ from service.cli.interpreter import share_the_cores
 
 bench = typer.Typer(help="Measure this machine: ratios and differences within one run.", no_args_is_help=True)
 bench.command()(answer)
+bench.command()(ingest)
 bench.command()(search)
 bench.command("gpu-search")(gpu_search)
 

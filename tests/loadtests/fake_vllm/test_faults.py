@@ -14,7 +14,7 @@ from vllm_on_cpu.observing import half_asked, until
 
 CHAT = "/v1/chat/completions"
 SAID = "Paris is the capital of France [1]."
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0
 SHORT_S = 0.3
 
 

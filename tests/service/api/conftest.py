@@ -15,7 +15,7 @@ from models.base import Finished, RerankerInfo, TextKind, TokenPair
 from models.cross_encoder import CrossEncoderReranker
 from models.hashing import HashingEmbedder
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 class Overlap:

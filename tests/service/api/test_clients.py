@@ -19,7 +19,7 @@ Scripted = Callable[..., Any]
 TEXTS = ["Honey bees sleep in winter.", "Wasps never sleep."]
 QUERY = "where do honey bees sleep"
 DOCUMENTS = ["Wasps never sleep.", "Honey bees sleep in the hive.", "Pumps fail."]
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 def expected() -> Any:  # noqa: ANN401

@@ -9,9 +9,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.api.drain import Drain, DrainGate
+from service.telemetry.metrics import Metrics
 from service.telemetry.timings import Timings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 FOR_EVER_S = 1000.0
 Message = MutableMapping[str, Any]
 
@@ -24,10 +25,10 @@ class Served:
     """An application behind the gate that begins its reply, then waits until it may go on."""
 
     def __init__(self, media_type: str | None) -> None:
-        self.drain = Drain()
+        self.drain, self.metrics = Drain(), Metrics()
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()
         self._media_type = media_type
-        self._gate = DrainGate(self._answer, self.drain)
+        self._gate = DrainGate(self._answer, self.drain, self.metrics)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": []}
@@ -131,5 +132,23 @@ def test_a_task_that_somebody_else_cancels_is_cancelled() -> None:
         with pytest.raises(asyncio.CancelledError):
             await asked
         assert await served.drain.run(FOR_EVER_S) == 0
+
+    run(scenario())
+
+
+def test_refusals_and_cuts_are_counted() -> None:
+    async def scenario() -> None:
+        served = Served(None)
+        asked = served.asked()
+        await served.begun.wait()
+        draining = asyncio.create_task(served.drain.run(FOR_EVER_S))
+        await asyncio.sleep(0)
+        await served.asked()
+        count = served.metrics.registry.get_sample_value
+        assert count("quarry_problems_total", {"code": "overloaded"}) == 1
+        served.drain.hurry()
+        await draining
+        await asked
+        assert count("quarry_problems_total", {"code": "overloaded"}) == 2
 
     run(scenario())

@@ -19,7 +19,7 @@ Listening = Callable[..., str]
 Scripted = Callable[..., Any]
 HalfAsked = Callable[[str, str, Any], socket.socket]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 def sent(api: httpx.Client, given: object, headers: dict[str, str] | None = None, **fields: object) -> httpx.Response:

@@ -29,7 +29,7 @@ def test_citations_of_a_pdf_have_its_page(api: httpx.Client, tmp_path: Path) -> 
     for citation in reply["citations"]:
         assert citation["page"] == pages[citation["chunk_id"]]
         assert citation["heading_path"] == []
-    assert not list((tmp_path / "data" / "uploads").iterdir())
+    assert not list((tmp_path / "data" / "jobs" / "raw").iterdir())
     assert api.get("/v1/status").json()["parsing"]["fork_server"]
 
 
@@ -38,7 +38,7 @@ def test_what_is_wrong_with_a_file(api: httpx.Client, problem: Problem, tmp_path
     problem(put(api, "a.odt", b"text"), 415, "unsupported_media_type")
     problem(put(api, "a.docx", b"PK\x03\x04 nothing"), 422, "invalid_request")
     problem(put(api, "a.pdf", b"%PDF-1.4\n\xff\xff"), 422, "invalid_request")
-    assert not list((tmp_path / "data" / "uploads").iterdir())
+    assert not list((tmp_path / "data" / "jobs" / "raw").iterdir())
 
 
 def test_a_file_beyond_a_limit_and_one_that_cannot_be_read_now(
@@ -49,5 +49,8 @@ def test_a_file_beyond_a_limit_and_one_that_cannot_be_read_now(
     with open_api(parsing={"pages": 1}) as api:
         problem(put(api, "a.pdf", PDF), 413, "payload_too_large")
     monkeypatch.setattr("sys.executable", "/nothing/there")
-    with open_api() as api:
-        problem(put(api, "a.txt", b"text"), 503, "parser_unavailable")
+    with open_api(jobs={"default_wait_ms": 200}) as api:
+        waiting = put(api, "a.txt", b"text")
+        assert waiting.status_code == 202
+        told = api.get("/v1/jobs/" + waiting.json()["job_id"]).json()
+        assert told["status"] in {"queued", "running"}

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from indexes.data_directory import LEAST_FREE_BYTES
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 200.0
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 

@@ -18,7 +18,7 @@ from models.transformer import TransformerEmbedder
 Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 REEMBED = "/v1/collections/docs:reembed"
 NARROW = {"embedding_model": "narrow", "chunking": {"size": 32, "overlap": 4}}
 ALSO = {"also": ["narrow"]}

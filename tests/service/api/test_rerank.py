@@ -19,7 +19,7 @@ OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 JSON = {"content-type": "application/json"}
 SERVED = {"model": "some/where/overlap"}
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 QUERY = "where do honey bees sleep"
 DOCUMENTS = ["Wasps never sleep.", "Honey bees sleep in the hive.", "Pumps fail.", "Where do honey bees sleep? Here."]
 BEST_FIRST = [3, 1, 0, 2]

@@ -12,7 +12,7 @@ from service.api.sse import EventStream, event
 from service.budget import Deadline
 from service.errors import DeadlineExceededError
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 LATER = Deadline.after(86_400_000)  # the module is imported long before the last test runs
 
 
@@ -54,6 +54,23 @@ def test_the_first_frame_of_a_burst_does_not_wait_for_the_last() -> None:
         assert len([part async for part in parts]) == 49
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+
+
+def test_the_opening_is_made_while_the_source_waits() -> None:
+    made: list[str] = []
+
+    async def source() -> AsyncGenerator[bytes, None]:
+        made.append("source begun")
+        yield b"first"
+        yield b"second"
+
+    def opening() -> bytes:
+        made.append("opening")
+        return b"opening"
+
+    stream = EventStream(source(), LATER, opening=opening)
+    assert asyncio.run(body(stream)) == [b"opening", b"first", b"second"]
+    assert made == ["source begun", "opening"]
 
 
 def test_the_headers_a_proxy_needs() -> None:

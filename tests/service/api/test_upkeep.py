@@ -23,7 +23,7 @@ Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 Sealed = Callable[[httpx.Client], None]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 DOCS = "/v1/collections/docs"
 ROWS = 300
 CONFIDED = "the patient in bed nine was seen by Dr. Adler on Tuesday"

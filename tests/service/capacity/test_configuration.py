@@ -65,6 +65,12 @@ def test_what_does_not_fit_says_by_how_much_and_what_to_set(settings: Callable[.
         allotment(settings(), "main", 24 * GIB)
 
 
+def test_a_cache_too_small_for_a_sequence_is_told_as_that(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(CapacityError, match=r"of a card of 80.00 GiB holds no sequence of 8192 tokens") as raised:
+        allotment(settings({"kv_cache_bytes": 1 << 20}), "main", 80 * GIB)
+    assert "missing" not in str(raised.value)
+
+
 def test_devices_are_those_of_the_settings(settings: Callable[..., Settings]) -> None:
     def devices(embedding: str, index: str) -> Devices | None:
         given = settings(embedding={"device": embedding}, index={"device": index})

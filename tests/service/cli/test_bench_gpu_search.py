@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from service.cli.main import app
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_every_way_is_timed_with_every_batch(tmp_path: Path) -> None:

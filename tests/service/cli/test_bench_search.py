@@ -12,7 +12,7 @@ from service.cli.bench.search import tables
 from service.cli.main import app
 
 # Trains several indexes and starts processes of its own.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 KEYS = {
     "bench", "vectors", "synthetic", "rows", "dimension", "documents", "queries", "samples", "index", "nprobe",

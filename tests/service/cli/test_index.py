@@ -19,7 +19,7 @@ from service.cli.main import app
 
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 ROWS = 300
 LINES = "\n".join(
     f'{{"id": "d{i}", "text": "Bees of hive {i} sleep.", "metadata": {{"odd": {i % 2}}}}}' for i in range(ROWS)

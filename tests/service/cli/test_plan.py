@@ -122,3 +122,40 @@ def test_options_of_models_are_refused_beside_a_file(tmp_path: Path) -> None:
     for option, value in (("--llm", LLAMA), ("--context", "4096"), ("--weights-bytes", "1GB")):
         done = quarry_plan("--gpu-memory", "80GB", "--config", config, option, value)
         assert (done.exit_code, f"{option} is for models of the command line" in done.stderr) == (1, True)
+
+
+def test_what_may_run_and_what_has_room_are_both_told() -> None:
+    arguments = ("--gpu-memory", "80GiB", "--llm", LLAMA, "--max-num-seqs", "2")
+    (model,) = reply(quarry_plan(*arguments, "--json"))["llms"]
+    assert (model["sequences"], model["max_num_seqs"]) == (2, 2)
+    assert model["sequences_with_room"] > 2
+    said = f"room for {model['sequences_with_room']} sequences of 8,192 tokens at once; --max-num-seqs lets 2 run"
+    assert said in " ".join(quarry_plan(*arguments).stdout.split())
+
+
+def test_the_plan_as_settings_is_the_same_plan(tmp_path: Path) -> None:
+    weights = tmp_path / "llama"
+    weights.mkdir()
+    (weights / "config.json").write_text(Path(LLAMA).read_text())
+    memory = ("--gpu-memory", "80GiB", "--rows", "1e6")
+    planned = reply(quarry_plan(*memory, "--llm", weights, "--kv-dtype", "fp8", "--json"))
+    config = tmp_path / "quarry.toml"
+    config.write_text(planned["configuration"])
+    (again,) = reply(quarry_plan(*memory, "--config", config, "--json"))["llms"]
+    assert {**again, "command": None} == {**planned["llms"][0], "command": None}
+    said = quarry_plan(*memory, "--llm", weights).stdout
+    assert "[llm.main.managed]" in said
+    assert "quarry up --config" in said
+
+
+def test_several_language_models_are_run_by_hand() -> None:
+    told = reply(quarry_plan("--gpu-memory", "80GiB", "--gpus", "4", "--llm", LLAMA, "--llm", LARGE, "--json"))
+    assert "managed" not in told["configuration"]
+    for model in told["llms"]:
+        socket = model["command"][model["command"].index("--uds") + 1]
+        assert f'url = "unix://{socket}"' in told["configuration"]
+
+
+def test_the_command_names_a_folder_whatever_the_file_is_called() -> None:
+    (model,) = reply(quarry_plan("--gpu-memory", "80GiB", "--llm", LLAMA, "--json"))["llms"]
+    assert model["command"][:3] == ["vllm", "serve", str(FIXTURES)]

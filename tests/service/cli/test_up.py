@@ -11,7 +11,7 @@ def refused(tmp_path: Path, toml: str) -> str:
     config = tmp_path / "quarry.toml"
     config.write_text(toml)
     command = [sys.executable, "-m", "service", "up", "--config", str(config), "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr

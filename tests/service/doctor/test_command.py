@@ -49,7 +49,7 @@ def test_the_table_says_what_to_do(tmp_path: Path, tiny_embedder: Path) -> None:
     llm = '[llm.main]\nmodel = "m"\n[llm.main.managed]\nweights = "/nothing[here]"\ncommand = "/nothing/vllm"\n'
     done = doctor("--config", config(tmp_path, tiny_embedder, llm))
     assert done.exit_code == 1
-    for text in ("llm main command", "failure", "/nothing[here] has no", "install vLLM"):
+    for text in ("llm main command", "failure", "/nothing[here] lacks", "install vLLM"):
         assert text in done.stdout
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.scheduling.job import Lane
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 LISTS = [[f"the text number {n} of list {number}" for n in range(200)] for number in range(3)]
 
 T = TypeVar("T")

@@ -31,4 +31,4 @@ def test_a_batch_that_does_not_fit_is_answered_in_pieces(
             np.testing.assert_allclose(np.linalg.norm(embedded.vectors, axis=1), 1.0, atol=1e-2)
             assert (await opened.asked("alpha")).vectors.shape == (1, 384)
 
-    asyncio.run(asyncio.wait_for(scenario(), 120))
+    asyncio.run(asyncio.wait_for(scenario(), 300))

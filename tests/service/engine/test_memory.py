@@ -15,7 +15,7 @@ from service.batching import Embedded
 from service.errors import EmbedderUnavailableError
 from service.scheduling.job import Lane
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 T = TypeVar("T")
 Scripted = Callable[..., Any]

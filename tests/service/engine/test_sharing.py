@@ -14,7 +14,7 @@ from models.hashing import HashingEmbedder
 from service.batching import Embedded
 from service.scheduling.job import Lane
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 T = TypeVar("T")
 Scripted = Callable[..., Any]

@@ -139,7 +139,7 @@ def test_late_first_texts_count(opened: Open, asked: Ask, monkeypatch: pytest.Mo
         async with opened(ScriptedLlm([llm.silent])) as it:
             for _ in range(3):
                 assert it.generator.trouble is None
-                await fail(it, asked(40))
+                await fail(it, asked(400))
             assert "no text within" in it.generator.trouble
 
     asyncio.run(scenario())

@@ -64,7 +64,7 @@ def test_cancelling_a_request_that_is_not_streamed() -> None:
     async def scenario() -> None:
         server = ScriptedLlm(tokenize=llm.silent)
         async with server.listening():
-            client = ChatClient(server.url, None, 4)
+            client = ChatClient(server.url, None)
             asking = asyncio.create_task(client.tokenize({"messages": []}, Deadline.after(60_000)))
             await eventually(lambda: server.received)
             assert server.gone == 0

@@ -12,7 +12,9 @@ import scripted_llm as llm
 from scripted_llm import ScriptedLlm, eventually, said, usage
 from service.budget import Deadline
 from service.errors import LlmOverloadedError, LlmTimeoutError
-from service.generation.base import Finished, GenerationRequest, LlmCall, Priority, Turn
+from service.generation.base import Delta, Finished, GenerationRequest, Heard, LlmCall, Priority, Turn
+from service.generation.prompt import NO_ANSWER
+from service.generation.supervision import Supervision
 from service.telemetry.llm import LlmMetrics
 
 Ask = Callable[..., GenerationRequest]
@@ -187,3 +189,31 @@ def test_edges_are_those_of_vllm() -> None:
     assert len(edges) == 23
     assert edges[:4] == ["0.001", "0.005", "0.01", "0.02"]
     assert edges[-3:] == ["640.0", "2560.0", "+Inf"]
+
+
+def test_a_refusal_is_not_read_to_its_end(opened: Open, asked: Ask) -> None:
+    async def scenario() -> None:
+        server = ScriptedLlm([llm.silent_after(said(f"{NO_ANSWER} They speak of"))])
+        async with opened(server) as it:
+            (*_, finished) = await it.ask(asked())
+            assert (finished.abstained, finished.reason) == (True, "stop")
+            await eventually(lambda: server.gone == 1)
+            assert it.metric("quarry_llm_requests_total", outcome="ok") == 1
+            assert it.generator.describe()["state"] == "ready"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_thoughts_are_a_sign_of_life_and_no_text(opened: Open, asked: Ask, name: str) -> None:
+    async def scenario() -> None:
+        supervision, signs = Supervision(), []
+        supervision.on_token = lambda: signs.append(1)
+        thought = llm.event({"choices": [{"index": 0, "delta": {name: "Let me see."}, "finish_reason": None}]})
+        async with opened(ScriptedLlm([llm.answering(thought, thought, said("Yes."))]), supervision=supervision) as it:
+            events = await it.ask(asked())
+            assert events[:3] == [Heard(), Heard(), Delta("Yes.")]
+            assert len(signs) == 3
+            assert it.metric("quarry_llm_ttft_seconds_count") == 1
+
+    asyncio.run(scenario())

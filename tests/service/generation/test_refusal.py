@@ -5,6 +5,7 @@ import pytest
 
 from service.errors import (
     LlmBadResponseError,
+    LlmConfigurationError,
     LlmOverloadedError,
     LlmRefusedError,
     LlmUnavailableError,
@@ -45,8 +46,9 @@ def test_a_prompt_that_is_too_long(message: str, context: int | None) -> None:
     [
         (302, LlmBadResponseError),
         (400, LlmRefusedError),
-        (401, LlmRefusedError),
-        (404, LlmRefusedError),
+        (401, LlmConfigurationError),
+        (403, LlmConfigurationError),
+        (404, LlmConfigurationError),
         (422, LlmRefusedError),
         (429, LlmUnavailableError),
         (500, LlmUnavailableError),
@@ -58,7 +60,7 @@ def test_a_prompt_that_is_too_long(message: str, context: int | None) -> None:
 def test_by_status(status: int, kind: type[Exception]) -> None:
     error = refusal(status, b'{"message": "words"}', {})
     assert type(error) is kind
-    assert str(error) == f"the language model replied {status}: words"
+    assert str(error).startswith(f"the language model replied {status}: words")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scripted_llm import eventually
 from service.budget import Deadline
-from service.errors import LlmOverloadedError, LlmTimeoutError
+from service.errors import LlmNotAskedError, LlmOverloadedError, LlmTimeoutError
 from service.generation.slots import Slots
 
 LONG_MS = 60_000
@@ -42,7 +42,7 @@ async def settled() -> None:
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 60))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(scenario(), 300))  # type: ignore[arg-type]
 
 
 def test_priority_then_arrival() -> None:
@@ -209,3 +209,21 @@ def test_no_slot_is_lost(most: int, max_queued: int, steps: list[tuple[str, int]
         await eventually(lambda: slots.in_use == 0 and slots.queued == 0)
 
     asyncio.run(scenario())
+
+
+def test_who_waits_can_be_dismissed() -> None:
+    async def scenario() -> None:
+        slots = Slots(1, 10)
+        holder = Caller(slots)
+        await settled()
+        waiting = [Caller(slots) for _ in range(3)]
+        await settled()
+        slots.dismiss(lambda: LlmNotAskedError("it is down"))
+        outcomes = await asyncio.gather(*(caller.task for caller in waiting), return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes] == ["it is down"] * 3
+        assert (holder.has_slot, slots.in_use, slots.queued) == (True, 1, 0)
+        holder.let_go.set()
+        await holder.task
+        assert slots.in_use == 0
+
+    run(scenario)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from service.generation.tokens import LocalTokens, Messages
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 MESSAGES = [{"role": "user", "content": "Why?"}]
 
 

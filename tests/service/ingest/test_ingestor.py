@@ -26,7 +26,7 @@ from service.ingest.mirror import Mirror
 from service.library import Library
 from service.settings import ChunkingSettings, LimitSettings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 T = TypeVar("T")
 Scenario = Callable[[Ingestor], Coroutine[Any, Any, T]]
 

@@ -18,7 +18,7 @@ from service.app import Outside, create_app
 from service.generation.base import Delta, Event, Expectation, Finished, GenerationRequest, LlmCall, Turn
 from service.settings import Settings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 NOBODY = "http://127.0.0.1:9"
 TEXT = "The honey bees of the northern meadow sleep in winter. In spring the bees wake up and visit the clover."
 

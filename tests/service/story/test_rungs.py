@@ -10,7 +10,7 @@ import pytest
 
 from models.hashing import HashingEmbedder
 from service.errors import LlmUnavailableError, QuarryError
-from service.generation.base import Delta, Event, Expectation, Finished
+from service.generation.base import Cited, Delta, Event, Expectation, Finished
 from service.pace import Estimate
 
 
@@ -216,6 +216,57 @@ def test_a_silent_model_is_cut_at_its_budget(open_story: OpenStory, said: Sequen
         await story.settled(tasks)
 
     run(open_story, scenario, budgets={budget: 20})
+
+
+@pytest.mark.parametrize("deadline_ms", [1500])
+def test_an_answer_that_is_late_after_its_first_text_is_cut(open_story: OpenStory, deadline_ms: int) -> None:
+    """In both forms alike; what was cited stays cited."""
+
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        tasks = asyncio.all_tasks()
+        story.llm.script = [Delta("They sleep "), Delta("[1]"), Cited(1, 4, 9, 11, 14), Delta(" in"), None]
+        reply = (await story.ask(deadline_ms=deadline_ms)).json()
+        assert reply["answer"] == "They sleep [1] in"
+        (*_, (name, done)) = told = await story.told(deadline_ms=deadline_ms)
+        assert name == "done"
+        for each in (reply, done):
+            assert (each["status"], each["finish_reason"]) == ("partial", "length")
+            assert each["degraded"] == ["max_tokens"]
+        (streamed,) = [data for name, data in told if name == "citation"]
+        assert reply["citations"] == [streamed]
+        assert streamed["quote"] == "honey"
+        assert story.llm.open == 0
+        await story.settled(tasks)
+
+    run(open_story, scenario)
+
+
+def test_it_is_an_error_for_who_wants_one(open_story: OpenStory) -> None:
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        story.llm.script = [Delta("They sleep "), None]
+        failed = await story.ask(deadline_ms=1500, on_failure="fail")
+        assert (failed.status_code, failed.json()["error"]["code"]) == (504, "llm_timeout")
+        told = await story.told(deadline_ms=1500, on_failure="fail")
+        assert [name for name, _ in told] == ["retrieval", "token", "error"]
+        assert told[-1][1]["status"] == 504
+
+    run(open_story, scenario)
+
+
+def test_a_rewrite_that_was_lost_counts_where_no_answer_is_wanted(open_story: OpenStory) -> None:
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        story.llm.rewritten = LlmUnavailableError("gone")
+        messages = [
+            {"role": "user", "content": "Do honey bees sleep?"},
+            {"role": "assistant", "content": "Yes."},
+            {"role": "user", "content": "When?"},
+        ]
+        reply = (await story.ask(query=None, messages=messages, generate=False)).json()
+        assert reply["degraded"] == ["rewrite"]
+        count = story.app.state.services.metrics.registry.get_sample_value
+        assert count("quarry_degraded_total", {"rung": "rewrite"}) == 1
+
+    run(open_story, scenario)
 
 
 @pytest.mark.parametrize("deadline_ms", [1, 2])

@@ -12,7 +12,7 @@ from service.telemetry.gpu_metrics import GpuMetrics
 from service.telemetry.gpu_watch import GpuWatch
 
 Recorded = Callable[[str], RecordedGpus]
-PATIENCE_S = 20.0
+PATIENCE_S = 200.0
 
 
 class Gauges:

@@ -17,7 +17,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0
 # Short pauses; what is held to be frozen keeps its time unless a test is about it.
 QUICK = {
     "look_s": 0.05,

@@ -11,7 +11,7 @@ import pytest
 from service.up.child import Child, Exit, Launch
 
 Running = Callable[[int], bool]
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from service.up.child import Child, Launch
 from service.up.process_record import ProcessRecord
-from service.up.process_session import start_time
+from service.up.process_session import MARK_VARIABLE, signal_process, start_time
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Running = Callable[[int], bool]
@@ -96,3 +98,67 @@ def test_what_a_parent_writes_the_next_one_understands(tmp_path: Path) -> None:
         assert (await child.exited()).code == -15
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+MARK = "of this start"
+# Starts a process that outlives it, says which, and ends.
+LEADER = (
+    "import subprocess, sys; out = sys.stdout if {keeps_output} else subprocess.DEVNULL; "
+    "env = None if {keeps_mark} else {{}}; "
+    "child = subprocess.Popen(['/bin/sleep', '1000'], stdout=out, stderr=subprocess.DEVNULL, env=env); "
+    "print(child.pid, flush=True)"
+)
+
+
+@pytest.fixture
+def left_behind(tmp_path: Path) -> Iterator[Callable[..., tuple[ProcessRecord, int]]]:
+    """(keeps_mark, keeps_output) -> the record of a leader that has ended, and its child, which has not."""
+    children: list[int] = []
+
+    def leave(*, keeps_mark: bool, keeps_output: bool) -> tuple[ProcessRecord, int]:
+        output, path = tmp_path / "output.log", tmp_path / "a"
+        program = LEADER.format(keeps_mark=keeps_mark, keeps_output=keeps_output)
+        environment = {**os.environ, MARK_VARIABLE: MARK}
+        with output.open("wb") as file:
+            leader = subprocess.Popen(
+                [sys.executable, "-c", program], stdout=file, env=environment, start_new_session=True
+            )
+        told = {"pid": leader.pid, "started": start_time(leader.pid), "mark": MARK, "output": str(output)}
+        path.write_text(json.dumps(told))
+        assert leader.wait(60) == 0
+        children.append(int(output.read_text()))
+        return ProcessRecord(path), children[-1]
+
+    yield leave
+    for child in children:
+        signal_process(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("keeps_mark", "keeps_output"), [(True, False), (False, True)])
+def test_what_a_dead_leader_left_is_ended(
+    left_behind: Callable[..., tuple[ProcessRecord, int]], running: Running, keeps_mark: bool, keeps_output: bool
+) -> None:
+    """One that sets its title has no environment to read any more, but still its output."""
+    record, child = left_behind(keeps_mark=keeps_mark, keeps_output=keeps_output)
+    assert running(child)
+    assert record.end_left_over(5.0)
+    assert not running(child)
+    assert not record.path.exists()
+
+
+def test_a_stranger_in_a_session_of_that_id_is_left_alone(
+    left_behind: Callable[..., tuple[ProcessRecord, int]], running: Running
+) -> None:
+    record, child = left_behind(keeps_mark=False, keeps_output=False)
+    assert not record.end_left_over(5.0)
+    assert running(child)
+
+
+def test_a_record_without_a_mark_ends_no_orphan(
+    left_behind: Callable[..., tuple[ProcessRecord, int]], running: Running
+) -> None:
+    record, child = left_behind(keeps_mark=True, keeps_output=True)
+    told = json.loads(record.path.read_text())
+    record.path.write_text(json.dumps({name: told[name] for name in ("pid", "started")}))
+    assert not record.end_left_over(5.0)
+    assert running(child)

@@ -52,7 +52,9 @@ class BusyThread:
     p50_ratio: float
 
 
-async def beside_ingest(rig: Rig, queries: Sequence[str], chunks: Sequence[str], capacity_per_s: float) -> Ingest:
+async def beside_ingest(
+    rig: Rig, queries: Sequence[str], chunks: Sequence[str], capacity_per_s: float, rounds: int = _ROUNDS
+) -> Ingest:
     """Alternate: queries alone, ingest alone, both.
 
     Args:
@@ -63,7 +65,7 @@ async def beside_ingest(rig: Rig, queries: Sequence[str], chunks: Sequence[str],
     loaded: list[float] = []
     alone, together = _Ingesting(rig, chunks), _Ingesting(rig, chunks)
     seconds = _QUERIES / rate
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         idle += await _queried(rig, islice(asked, _QUERIES), rate)
         async with alone:
             await asyncio.sleep(seconds)
@@ -83,12 +85,12 @@ async def beside_ingest(rig: Rig, queries: Sequence[str], chunks: Sequence[str],
     )
 
 
-async def beside_busy_thread(rig: Rig, queries: Sequence[str]) -> BusyThread:
+async def beside_busy_thread(rig: Rig, queries: Sequence[str], rounds: int = _ROUNDS) -> BusyThread:
     """Alternate between a quiet process and one with a thread that parses JSON."""
     asked = cycle(queries)
     idle: list[float] = []
     busy: list[float] = []
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         idle += await _queried(rig, islice(asked, _QUERIES), math.inf)
         with _parsing_json():
             busy += await _queried(rig, islice(asked, _QUERIES), math.inf)

@@ -1,0 +1,1 @@
+"""Measurements of how busy ingest keeps the embedder."""

@@ -1,0 +1,143 @@
+"""Jobs on the disk, whose turn it is, and what a raw input may meet."""
+
+import io
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from indexes.errors import StoreUnavailableError
+from service.ingest.jobs.fair_jobs import FairJobs
+from service.ingest.jobs.job import Ask, Job, JobError, Outcome, Raw
+from service.ingest.jobs.open_job import OpenJob
+from service.ingest.jobs.store import JobStore, open_or_set_aside
+
+
+def job(id_: str, seq: int = 1, caller: str = "", **fields: object) -> Job:
+    ask = Ask("a", "a.txt", "T", {"k": [1]}, "http://x")
+    return replace(Job(0, id_, "docs", "uid", seq, "file", caller, ask, Raw(1, b"x"), 1), **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    store = JobStore(tmp_path / "jobs")
+    yield store
+    store.close()
+
+
+def received(store: JobStore, id_: str, data: bytes = b"raw") -> Raw:
+    incoming = store.raw.receive()
+    incoming.copy(io.BytesIO(data))
+    store.raw.keep(incoming, id_)
+    return incoming.raw
+
+
+def test_a_job_is_what_it_was(store: JobStore) -> None:
+    added = store.add(job("j"))
+    assert store.get("j") == added
+    begun = store.begin(added)
+    assert store.get("j") == begun
+    assert (begun.status, begun.attempts) == ("running", 1)
+    store.give_up(["j"])
+    assert store.get("j") == replace(begun, status="queued", attempts=0)
+    store.place([("j", "other", 7)])
+    assert [(found.identity, found.seq) for found in store.take_up()] == [("other", 7)]
+
+
+def test_an_end_forgets_what_was_asked(store: JobStore, tmp_path: Path) -> None:
+    raw = received(store, "j")
+    outcome = Outcome(1, {"failed": 1}, (JobError("a", "invalid_request", "no", 3),), 5)
+    ended = store.end(store.add(job("j", raw=raw)), "failed", outcome)
+    assert store.get("j") == ended
+    assert (ended.ask, ended.outcome) == (Ask("a"), outcome)
+    assert not store.raw.path("j").exists()
+    assert store.take_up() == []
+
+
+def test_the_order_is_that_of_the_places(store: JobStore) -> None:
+    for id_, seq in (("c", 3), ("a", 1), ("b", 2)):
+        store.add(job(id_, seq))
+    assert [found.id for found in store.take_up()] == ["a", "b", "c"]
+    assert [found.id for found in store.page(None, 2, "docs", "queued")] == ["b", "a"]
+
+
+def test_orphans_are_removed(store: JobStore, tmp_path: Path) -> None:
+    kept = received(store, "kept")
+    store.add(job("kept", raw=kept))
+    received(store, "orphan")
+    half = store.raw.receive()
+    half.write(b"half")
+    half.finish()
+    store.take_up()
+    assert [path.name for path in (tmp_path / "jobs" / "raw").iterdir()] == ["kept"]
+    assert store.raw.is_whole("kept", kept)
+    store.raw.path("kept").write_bytes(b"raX")
+    assert not store.raw.is_whole("kept", kept)
+
+
+@pytest.mark.parametrize("column", ["kind", "status", "ask", "outcome", "raw_sha256", "seq", "total", "collection"])
+def test_a_damaged_row_is_a_failed_job(store: JobStore, tmp_path: Path, column: str) -> None:
+    store.add(job("j"))
+    store.add(job("other", 2))
+    with closing(sqlite3.connect(tmp_path / "jobs" / "jobs.db")) as database:
+        database.execute(f"UPDATE jobs SET {column} = CAST('\xff{{' AS BLOB) WHERE id = 'j'")  # noqa: S608
+        if column == "raw_sha256":
+            database.execute("UPDATE jobs SET raw_sha256 = 'text' WHERE id = 'j'")
+        database.commit()
+    assert [found.id for found in store.take_up()] == ["other"]
+    damaged = store.get("j")
+    assert damaged is not None
+    assert (damaged.status, damaged.outcome.errors[0].code) == ("failed", "job_damaged")
+
+
+def test_prune_keeps_the_last(store: JobStore) -> None:
+    for number in range(4):
+        store.end(store.add(job(str(number), number)), "succeeded", Outcome())
+    store.add(job("open", 9))
+    store.prune(2, 3600)
+    assert [found.id for found in store.page(None, 10, None, None)] == ["open", "3", "2"]
+    store.prune(2, -1)
+    assert [found.id for found in store.page(None, 10, None, None)] == ["open"]
+
+
+def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+    store, _, said = open_or_set_aside(tmp_path / "jobs")
+    assert said == ""
+    store.close()
+    (tmp_path / "jobs" / "jobs.db").write_bytes(b"garbage" * 1000)
+    store, left, said = open_or_set_aside(tmp_path / "jobs")
+    assert left == []
+    assert "jobs.damaged-" in said
+    store.add(job("j"))
+    store.close()
+    assert len(list(tmp_path.glob("jobs.damaged-*"))) == 1
+
+
+def test_a_full_disk_leaves_nothing(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    incoming = store.raw.receive()
+    incoming.write(b"x")
+    monkeypatch.setattr("service.ingest.jobs.raw_inputs.sync", refuse)
+    with pytest.raises(StoreUnavailableError, match="No space left"):
+        store.raw.keep(incoming, "j")
+    assert list((tmp_path / "jobs" / "raw").iterdir()) == []
+
+
+def test_callers_take_turns_and_suspects_wait() -> None:
+    waiting = FairJobs()
+    for id_, caller in (("1", "x"), ("2", "x"), ("3", "x"), ("4", "y")):
+        waiting.put(OpenJob(job(id_, caller=caller), None, is_suspect=id_ == "3"))
+    taken = []
+    while found := waiting.take(suspects=False):
+        taken.append(found.job.id)
+    assert taken == ["1", "4", "2"]
+    assert len(waiting) == 1
+    last = waiting.take(suspects=True)
+    assert last is not None
+    assert last.job.id == "3"
+    assert len(waiting) == 0
