@@ -182,3 +182,8 @@ def test_the_fork_server_ends_with_its_socket() -> None:
     process.close()
     assert not process.is_running
     assert process._process.returncode == 0
+
+
+def test_one_that_is_ended_while_it_loads_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    ForkServerProcess().close()
+    assert "Traceback" not in capfd.readouterr().err
