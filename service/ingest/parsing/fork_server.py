@@ -85,7 +85,10 @@ class ForkServer:
         return True
 
     def _take(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, LONGEST_REQUEST, 2)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, LONGEST_REQUEST, 2)
+        except ConnectionResetError:  # the server ended without having read the hello
+            return False
         if not data:
             return False
         stream, file = descriptors
