@@ -6,9 +6,6 @@ import json
 import os
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
 from models.base import ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
@@ -96,6 +93,14 @@ def _bundled_folder() -> Path:
 
 
 def _hub_folder(name: str) -> Path:
+    # Imported here: it takes longer to load than the rest of a command that only names the bundled model.
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_PATTERNS, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:

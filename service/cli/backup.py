@@ -10,7 +10,6 @@ import orjson
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from indexes.backup import back_up
 from indexes.backup_manifest import BackupManifest
 from indexes.data_directory import CATALOG, owned
 from indexes.errors import DataDirectoryInUseError, IndexesError
@@ -60,6 +59,8 @@ def restore(
 def _offline(data_dir: Path, dest: Path, *, skip_damaged: bool) -> dict[str, Any]:
     if not (data_dir / CATALOG).is_file():
         fail(f"{data_dir} has no data")
+    from indexes.backup import back_up  # noqa: PLC0415  brings FAISS, see restore
+
     try:
         with owned(data_dir) as directory, _progress("copying") as progress:
             return _made(dest, back_up(directory, dest, progress, skip_damaged=skip_damaged))

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
 from service.ingest.parsing.fork_server_process import ForkServerProcess
+from service.settings import Settings
 from service.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -40,14 +41,30 @@ def serve(
 ) -> None:
     """Serve the HTTP API."""
     share_the_cores()
-    fork_server = _fork_server()
-    from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
-
     flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
     configure_logging(settings.server.log_level)
+    with _fork_server() as fork_server:
+        _serve(settings, link, fork_server)
+
+
+@contextmanager
+def _fork_server() -> Iterator[ForkServerProcess | None]:
+    """Started before torch, while this process is small; None where it cannot be, which parsing a file then says."""
+    try:
+        process = ForkServerProcess()
+    except OSError:
+        yield None
+        return
+    with closing(process):  # the application ends it too, if it gets that far
+        yield process
+
+
+def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess | None) -> None:
+    from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
+
     share_the_interpreter()
     outside = Outside(on_lost=lambda: server.lose_device(), link=link, fork_server=fork_server)  # noqa: PLW0108  made below
     app = create_app(settings, outside)
@@ -72,14 +89,6 @@ def serve(
         os._exit(1)  # the interpreter would wait for its thread
     if server.has_lost_device:
         fail("the device is lost; its last words are in the log")
-
-
-def _fork_server() -> ForkServerProcess | None:
-    """Started before torch, while this process is small; None where it cannot be, which parsing a file then says."""
-    try:
-        return ForkServerProcess()
-    except OSError:
-        return None
 
 
 async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:

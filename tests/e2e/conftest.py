@@ -15,7 +15,7 @@ import pytest
 
 QUARRY = str(Path(sys.executable).with_name("quarry"))
 READY_WITHIN_S = 500.0
-MAX_BODY_BYTES = 1_000_000
+MAX_BODY_BYTES = 2_000_000
 
 Server = tuple[subprocess.Popen[bytes], httpx.Client]
 
@@ -79,9 +79,22 @@ def shared_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def http(serve: Callable[..., Server], shared_data_dir: Path) -> httpx.Client:
-    """A client of one server that the tests of the session share; each test has collections of its own."""
-    return serve(shared_data_dir, QUARRY_SERVER__MAX_BODY_BYTES=str(MAX_BODY_BYTES))[1]
+def shared_server(
+    serve: Callable[..., Server], shared_data_dir: Path, tiny_embedder: Path, tiny_reranker: Path
+) -> Server:
+    """One server of two embedders and a reranker; each test has collections of its own, and none harms the others."""
+    return serve(
+        shared_data_dir,
+        QUARRY_SERVER__MAX_BODY_BYTES=str(MAX_BODY_BYTES),
+        QUARRY_EMBEDDING__ALSO=json.dumps([str(tiny_embedder)]),
+        QUARRY_RERANK__MODEL=str(tiny_reranker),
+    )
+
+
+@pytest.fixture(scope="session")
+def http(shared_server: Server) -> httpx.Client:
+    """A client of the server that the tests of the session share."""
+    return shared_server[1]
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 Server = tuple[subprocess.Popen[bytes], httpx.Client]
 DOCUMENTS = "/v1/collections/docs/documents"
@@ -23,8 +25,19 @@ def ended(http: httpx.Client, job_id: str) -> dict[str, object]:
     return job
 
 
-def test_jobs_survive_kill_9_without_duplicates(serve: Callable[..., Server], tmp_path: Path) -> None:
-    process, http = serve(tmp_path / "data")
+@dataclass(frozen=True, slots=True)
+class SecondLife:
+    """A server on the data of one that was killed, and the jobs that the first was given."""
+
+    server: Server
+    data_dir: Path
+    jobs: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def second_life(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> SecondLife:
+    data_dir = tmp_path_factory.mktemp("jobs") / "data"
+    process, http = serve(data_dir)
     lines = "\n".join(json.dumps({"id": f"line-{n}", "text": f"Sentence number {n} of many."}) for n in range(LINES))
     http.put(f"{DOCUMENTS}/line-1", json={"text": "As it was before."})
     batch = http.post(f"{DOCUMENTS}:batch", content=lines, params={"wait_ms": 0}).json()["job_id"]
@@ -39,9 +52,12 @@ def test_jobs_survive_kill_9_without_duplicates(serve: Callable[..., Server], tm
         assert time.monotonic() < give_up
     process.send_signal(signal.SIGKILL)
     process.wait()
+    return SecondLife(serve(data_dir), data_dir, (batch, *files))
 
-    _, http = serve(tmp_path / "data")
-    jobs = [ended(http, job) for job in (batch, *files)]
+
+def test_jobs_survive_kill_9_without_duplicates(second_life: SecondLife) -> None:
+    _, http = second_life.server
+    jobs = [ended(http, job) for job in second_life.jobs]
     assert {job["status"] for job in jobs} == {"succeeded"}
     documents = [entry["id"] for entry in http.get(DOCUMENTS, params={"limit": 1000}).json()["data"]]
     assert sorted(documents) == sorted({f"line-{n}" for n in range(LINES) if n != 2} | {"f"})
@@ -49,11 +65,13 @@ def test_jobs_survive_kill_9_without_duplicates(serve: Callable[..., Server], tm
     assert http.get(f"{DOCUMENTS}/f").json()["text"] == "The second of two files."
     assert http.get(f"{DOCUMENTS}/line-3").json()["text"] == "Written after the batch."
     assert http.get(f"{DOCUMENTS}/line-1").json()["text"] == "Sentence number 1 of many."
-    assert list((tmp_path / "data" / "jobs" / "raw").iterdir()) == []
+    assert list((second_life.data_dir / "jobs" / "raw").iterdir()) == []
 
 
-def test_a_large_upload_is_not_held_in_memory(serve: Callable[..., Server], tmp_path: Path) -> None:
-    process, http = serve(tmp_path / "data")
+def test_a_large_upload_is_not_held_in_memory(second_life: SecondLife, tmp_path: Path) -> None:
+    process, http = second_life.server
+    for job in second_life.jobs:
+        ended(http, job)
     http.put(f"{DOCUMENTS}/small.exe", files={"file": ("small.exe", b"x")}, timeout=120)
     server = psutil.Process(process.pid)
     before = server.memory_info().rss
@@ -66,17 +84,16 @@ def test_a_large_upload_is_not_held_in_memory(serve: Callable[..., Server], tmp_
     assert server.memory_info().rss - before < size / 2
 
 
-def test_a_client_that_hangs_up_does_not_end_its_job(serve: Callable[..., Server], tmp_path: Path) -> None:
-    _, http = serve(tmp_path / "data")
+def test_a_client_that_hangs_up_does_not_end_its_job(http: httpx.Client) -> None:
     text = "A sentence among very many of the kind. " * 4000
     with suppress(httpx.ReadTimeout):
-        http.put(f"{DOCUMENTS}/f", files={"file": ("f.txt", text.encode())}, timeout=httpx.Timeout(60, read=0.05))
+        http.put(f"{DOCUMENTS}/long", files={"file": ("f.txt", text.encode())}, timeout=httpx.Timeout(60, read=0.05))
     give_up = time.monotonic() + PATIENCE_MS / 1000
-    while not (jobs := http.get("/v1/jobs").json()["data"]):
+    while not (jobs := http.get("/v1/jobs", params={"collection": "docs"}).json()["data"]):
         assert time.monotonic() < give_up
     (job,) = jobs
     assert ended(http, job["id"])["status"] == "succeeded"
-    assert http.get(f"{DOCUMENTS}/f").json()["text"] == text
+    assert http.get(f"{DOCUMENTS}/long").json()["text"] == text
 
 
 def test_jobs_on_the_command_line(

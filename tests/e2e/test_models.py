@@ -1,4 +1,4 @@
-"""A real server with two embedders and a reranker."""
+"""A real server with two embedders and a reranker, which is the one that the session shares."""
 
 import json
 import signal
@@ -22,17 +22,6 @@ DOCUMENTS = {
     "keys": "Keys are rotated with one command; the old ones stay valid for a day.",
 }
 PATIENCE_S = 200.0
-
-
-@pytest.fixture(scope="module")
-def served(
-    serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Path, tiny_reranker: Path
-) -> Server:
-    return serve(
-        tmp_path_factory.mktemp("several") / "data",
-        QUARRY_EMBEDDING__ALSO=json.dumps([str(tiny_embedder)]),
-        QUARRY_RERANK__MODEL=str(tiny_reranker),
-    )
 
 
 def queued(http: httpx.Client) -> dict[str, int]:
@@ -65,8 +54,7 @@ def assert_dropped_and_survived(http: httpx.Client, cancelled_before: float) -> 
     assert http.post("/v1/embeddings", json={"input": "Still here."}).status_code == 200
 
 
-def test_it_is_ready_and_tells_of_all_models(served: Server) -> None:
-    _, http = served
+def test_it_is_ready_and_tells_of_all_models(http: httpx.Client) -> None:
     assert http.get("/readyz").json() == {"status": "ready", "reasons": [], "degraded": []}
     status = http.get("/v1/status").json()
     assert [info["name"] for info in status["embedders"]] == ["all-MiniLM-L6-v2", "tiny-embedder"]
@@ -77,8 +65,7 @@ def test_it_is_ready_and_tells_of_all_models(served: Server) -> None:
         assert model["cost"]["per_token_us"] > 0
 
 
-def test_both_embed_and_each_is_itself(served: Server) -> None:
-    _, http = served
+def test_both_embed_and_each_is_itself(http: httpx.Client) -> None:
     texts = list(DOCUMENTS.values())
     for name, dimension in (("all-MiniLM-L6-v2", 384), ("tiny-embedder", 32)):
         reply = http.post("/v1/embeddings", json={"model": name, "input": texts}).json()
@@ -91,8 +78,7 @@ def test_both_embed_and_each_is_itself(served: Server) -> None:
     assert http.post("/v1/embeddings", json={"model": "third", "input": "a"}).status_code == 404
 
 
-def test_a_collection_of_each(served: Server) -> None:
-    _, http = served
+def test_a_collection_of_each(http: httpx.Client) -> None:
     for name, dimension in (("all-MiniLM-L6-v2", 384), ("tiny-embedder", 32)):
         made = http.put(f"/v1/collections/{name}", json={"embedding_model": name}).json()
         assert made["dimension"] == dimension
@@ -104,16 +90,14 @@ def test_a_collection_of_each(served: Server) -> None:
 
 
 @pytest.mark.parametrize("route", ["/v1/rerank", "/v2/rerank"])
-def test_reranking(served: Server, route: str) -> None:
-    _, http = served
+def test_reranking(http: httpx.Client, route: str) -> None:
     body = {"model": "tiny-reranker", "query": "keys", "documents": list(DOCUMENTS.values()), "top_n": 2}
     results = http.post(route, json=body).json()["results"]
     assert len(results) == 2
     assert results[0]["relevance_score"] >= results[1]["relevance_score"]
 
 
-def test_a_client_that_is_cut_off_in_mid_request(served: Server) -> None:
-    _, http = served
+def test_a_client_that_is_cut_off_in_mid_request(http: httpx.Client) -> None:
     cancelled = total(http, "quarry_cancelled_tokens")
     content = many_texts()
     head = "POST /v1/embeddings HTTP/1.1\r\nHost: quarry\r\nContent-Type: application/json\r\n"
@@ -125,8 +109,7 @@ def test_a_client_that_is_cut_off_in_mid_request(served: Server) -> None:
     assert_dropped_and_survived(http, cancelled)
 
 
-def test_a_client_process_that_is_killed(served: Server, tmp_path: Path) -> None:
-    _, http = served
+def test_a_client_process_that_is_killed(http: httpx.Client, tmp_path: Path) -> None:
     cancelled = total(http, "quarry_cancelled_tokens")
     (tmp_path / "body.json").write_bytes(many_texts())
     code = (

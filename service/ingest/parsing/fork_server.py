@@ -65,7 +65,10 @@ class ForkServer:
         gc.collect()
         gc.freeze()  # a collection in a child would copy every page
         hello = Hello(network, landlock_version() > 0)
-        self._control.sendall(json.dumps(asdict(hello)).encode())
+        try:
+            self._control.sendall(json.dumps(asdict(hello)).encode())
+        except BrokenPipeError:  # the server ended while this was loaded
+            return
         self._selector.register(self._control, selectors.EVENT_READ)
         while all([self._serve(key.fileobj, key.data) for key, _ in self._selector.select()]):
             pass
@@ -82,7 +85,10 @@ class ForkServer:
         return True
 
     def _take(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, LONGEST_REQUEST, 2)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, LONGEST_REQUEST, 2)
+        except ConnectionResetError:  # the server ended without having read the hello
+            return False
         if not data:
             return False
         stream, file = descriptors

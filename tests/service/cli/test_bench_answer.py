@@ -1,6 +1,10 @@
-"""The benchmark of an answer in small: every figure is there, and what holds on any machine does."""
+"""The benchmark of an answer in small, before a server in this process: every figure is there and fits the others."""
 
 import json
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from service.cli.bench.answer import run
 from service.cli.bench.answer.kept_connection import Reply
+from service.cli.bench.server import RunningServer
 from service.cli.main import app
 
 KEYS = {
@@ -23,8 +29,18 @@ def quarry(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.fixture
+def server(listening: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that the benchmark takes for one of its own; its process is this one."""
+
+    @contextmanager
+    def running(_: Path, config: Path) -> Iterator[RunningServer]:
+        yield RunningServer(listening(**tomllib.loads(config.read_text())), os.getpid())
+
+    monkeypatch.setattr(run, "running_server", running)
+
+
+@pytest.mark.usefixtures("server")
 def test_every_question_is_asked_in_three_ways(tmp_path: Path) -> None:
     corpus, queries = tmp_path / "corpus.jsonl", tmp_path / "queries.jsonl"
     texts = [f"Bees of meadow {number} sleep in winter." for number in range(3)]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -133,10 +134,12 @@ def test_settings_that_cannot_be(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    before = psutil.Process().children()
     done = quarry("serve", *arguments)
     assert done.exit_code == 1
     assert done.stderr == f"quarry: {said}\n"
     assert list(tmp_path.iterdir()) == []
+    assert psutil.Process().children() == before, "nothing is started that nobody would end"
 
 
 def test_variables_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

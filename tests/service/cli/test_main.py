@@ -9,4 +9,4 @@ def test_a_command_that_only_talks_to_a_server_does_not_wait_for_torch() -> None
         [sys.executable, "-c", "import sys, service.cli.main; print(*sys.modules)"], text=True
     ).split()
     assert "service.cli.ask" in loaded
-    assert not {"torch", "transformers", "faiss", "fastapi"} & set(loaded)
+    assert not {"torch", "transformers", "faiss", "fastapi", "huggingface_hub"} & set(loaded)

@@ -19,7 +19,7 @@ _ROUNDS = 4
 _INGEST_CALLERS = 4
 _CHUNKS_PER_CALL = 32
 _LOAD = 0.1  # queries come at this share of what the device could answer
-_QUERIES = 100  # in a round
+_QUERIES = 100  # in a round, each way
 _ROWS_OF_JSON = 200  # about 12 KB, as the body of a request
 
 
@@ -53,24 +53,30 @@ class BusyThread:
 
 
 async def beside_ingest(
-    rig: Rig, queries: Sequence[str], chunks: Sequence[str], capacity_per_s: float, rounds: int = _ROUNDS
+    rig: Rig,
+    queries: Sequence[str],
+    chunks: Sequence[str],
+    capacity_per_s: float,
+    rounds: int = _ROUNDS,
+    of_a_round: int = _QUERIES,
 ) -> Ingest:
     """Alternate: queries alone, ingest alone, both.
 
     Args:
         capacity_per_s: queries that the device answers when it does nothing else.
+        of_a_round: queries asked alone, and as many beside the ingest.
     """
     rate, asked = _LOAD * capacity_per_s, cycle(queries)
     idle: list[float] = []
     loaded: list[float] = []
     alone, together = _Ingesting(rig, chunks), _Ingesting(rig, chunks)
-    seconds = _QUERIES / rate
+    seconds = of_a_round / rate
     for _ in range(rounds):
-        idle += await _queried(rig, islice(asked, _QUERIES), rate)
+        idle += await _queried(rig, islice(asked, of_a_round), rate)
         async with alone:
             await asyncio.sleep(seconds)
         async with together:
-            loaded += await _queried(rig, islice(asked, _QUERIES), rate)
+            loaded += await _queried(rig, islice(asked, of_a_round), rate)
     idle_ms, loaded_ms = Percentiles.of(idle), Percentiles.of(loaded)
     bulk_batch_ms = 1000 * _mean_bulk_batch_s(rig)
     return Ingest(
@@ -85,15 +91,17 @@ async def beside_ingest(
     )
 
 
-async def beside_busy_thread(rig: Rig, queries: Sequence[str], rounds: int = _ROUNDS) -> BusyThread:
-    """Alternate between a quiet process and one with a thread that parses JSON."""
+async def beside_busy_thread(
+    rig: Rig, queries: Sequence[str], rounds: int = _ROUNDS, of_a_round: int = _QUERIES
+) -> BusyThread:
+    """Alternate between a quiet process and one with a thread that parses JSON; so many queries in each."""
     asked = cycle(queries)
     idle: list[float] = []
     busy: list[float] = []
     for _ in range(rounds):
-        idle += await _queried(rig, islice(asked, _QUERIES), math.inf)
+        idle += await _queried(rig, islice(asked, of_a_round), math.inf)
         with _parsing_json():
-            busy += await _queried(rig, islice(asked, _QUERIES), math.inf)
+            busy += await _queried(rig, islice(asked, of_a_round), math.inf)
     idle_ms, busy_ms = Percentiles.of(idle), Percentiles.of(busy)
     return BusyThread(idle_ms, busy_ms, round(busy_ms.p50 / idle_ms.p50, 2))
 

@@ -20,6 +20,7 @@ from service.errors import (
 )
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.ingest.parsing.kept_fork_server import KeptForkServer
+from service.ingest.parsing.readiness import readable
 
 MIB = 1 << 20
 PATIENCE_S = 60.0
@@ -182,3 +183,13 @@ def test_the_fork_server_ends_with_its_socket() -> None:
     process.close()
     assert not process.is_running
     assert process._process.returncode == 0
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_one_that_nobody_has_greeted_ends_silently(is_loaded: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    process = ForkServerProcess()
+    if is_loaded:
+        asyncio.run(readable(process._control))
+    process.close()
+    assert process._process.returncode == 0
+    assert capfd.readouterr().err == ""
