@@ -52,6 +52,9 @@ def children(pid: int) -> list[int]:
         ('say {"exit": 0}\n', {}, ParserUnavailableError, "exit code 0"),
         ('say {"title": "t", "format": "text", "bytes": 9}\nfew', {}, UnreadableDocumentError, "protocol"),
         ('say {"title": "t", "format": "wrong", "bytes": 0}\n', {}, UnreadableDocumentError, "said"),
+        ('say {"title": "t", "format": "text", "bytes": -9}\n', {}, UnreadableDocumentError, "'bytes': -9"),
+        ('repeat {"started": true}\n', {}, UnreadableDocumentError, "more than 3 lines"),
+        ("repeat [", {}, UnreadableDocumentError, "without an end within 16384 bytes"),
     ],
 )
 def test_what_a_child_does_costs_its_own_file_alone(
