@@ -39,14 +39,14 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
 ) -> None:
     """Serve the HTTP API."""
-    share_the_cores()
-    fork_server = _fork_server()
-    from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
-
     flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
+    share_the_cores()
+    fork_server = _fork_server()
+    from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
+
     configure_logging(settings.server.log_level)
     share_the_interpreter()
     outside = Outside(on_lost=lambda: server.lose_device(), link=link, fork_server=fork_server)  # noqa: PLW0108  made below
