@@ -213,10 +213,9 @@ class Collection:
         query = self._checked(query[None], "query")[0]
         # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
         with pinned(self._store, self._live) as (snapshot, view):
-            found = plain = nearest(view, snapshot.version, query, params)
+            plain = nearest(view, snapshot.version, query, params)
             start = time.perf_counter()
-            if params.boosts:
-                found = boosted(view, snapshot.version, query, params, plain)
+            found = boosted(view, snapshot.version, query, params, plain) if params.boosts else plain
             boost_s = time.perf_counter() - start
             wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.omissions.dropped)]
             stored = snapshot.chunks(wanted)

@@ -6,10 +6,12 @@ take a connection run inside the writer's transaction.
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from indexes import aliases
-from indexes.collection import Collection
+
+if TYPE_CHECKING:  # that file brings FAISS, a second that a backup and the command line need not wait for
+    from indexes.collection import Collection
 
 TABLE = """
 CREATE TABLE reembeddings (
@@ -31,7 +33,7 @@ class Reembedding:
     """
 
     state: State
-    mirror: Collection | None
+    mirror: "Collection | None"
     damage: str = ""
 
     @property
@@ -45,21 +47,21 @@ class Route:
     """Where a name leads now; two routes are equal when nothing has changed between them."""
 
     name: str
-    primary: Collection
+    primary: "Collection"
     reembedding: Reembedding | None = None
 
     @property
-    def mirror(self) -> Collection | None:
+    def mirror(self) -> "Collection | None":
         """The collection that writes go to as well."""
         return self.reembedding.mirror if self.reembedding else None
 
     @property
-    def collections(self) -> list[Collection]:
+    def collections(self) -> "list[Collection]":
         """Those that a write goes to, the primary first."""
         return [self.primary, self.mirror] if self.mirror else [self.primary]
 
     @property
-    def target(self) -> Collection | None:
+    def target(self) -> "Collection | None":
         """Of the two, the one that was made later."""
         if self.reembedding is None:
             return None

@@ -160,6 +160,33 @@ def _operation_id(route: APIRoute) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class _Base:
+    """What questions and writes both stand on."""
+
+    policy: IndexPolicy
+    catalog: Catalog
+    models: LoadedModels
+    engine: Engine
+    cache: QueryCache
+    hold: BulkHold
+    supervised: Supervised
+    embedders: Embedders
+    library: Library
+    maintenance: Maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """What changes collections."""
+
+    ingestor: Ingestor
+    board: JobBoard
+    runner: JobRunner
+    reembedder: Reembedder
+    operator: Operator
+
+
+@dataclass(frozen=True, slots=True)
 class _Construction:
     """One of each, in the order they need each other; the stack ends them in the reverse order."""
 
@@ -170,53 +197,64 @@ class _Construction:
 
     async def services(self) -> Services:
         """All of them, running."""
-        settings, metrics = self.settings, self.metrics
+        settings, parsers = self.settings, await self._parsers()
+        supervisions = {name: Supervision() for name in settings.llm}
+        base = await self._base({name: supervisions[name] for name, llm in settings.llm.items() if llm.managed})
+        writing = await self._writing(base, parsers)
+        generators = await self._generators(supervisions)
+        return Services(
+            settings=settings,
+            metrics=self.metrics,
+            engine=base.engine,
+            library=base.library,
+            embedders=base.embedders,
+            reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
+            generators=generators,
+            rag=self._rag(base, generators),
+            ingestor=writing.ingestor,
+            intake=Intake(writing.ingestor, writing.board),
+            jobs=writing.board,
+            job_runner=writing.runner,
+            parsers=parsers,
+            maintenance=base.maintenance,
+            reembedder=writing.reembedder,
+            operator=writing.operator,
+            supervised=base.supervised,
+            ledger=await self._ledger(base),
+        )
+
+    async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
+        settings, metrics, hold = self.settings, self.metrics, BulkHold()
         policy = await run_sync(index_policy, settings.index)
         catalog = await run_sync(Catalog, settings.data_dir, policy)
         self.stack.callback(catalog.close)
-        parsers = await self._parsers()
         models, engine = await self._models()
-        hold, supervisions = BulkHold(), {name: Supervision() for name in settings.llm}
-        managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
         supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
         embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
         library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
         maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
-        document_embedder, mirror = self.stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
-        ingestor = self.stack.enter_context(
-            Ingestor(library, document_embedder, mirror, settings.limits, metrics, maintenance.notify)
-        )
-        store, board, runner = await self._jobs(ingestor, mirror, hold, parsers)
-        generators = await self._generators(supervisions)
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
-        reembedder = Reembedder(library, mirror, document_embedder, maintenance.notify)
-        job_purge = LiveJobPurge(board, runner, store, mirror, asyncio.get_running_loop())
-        operator = Operator(library, Purger(mirror, job_purge), metrics, maintenance.notify, hold)
-        gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, models.infos(), policy)))
-        return Services(
-            settings=settings,
-            metrics=metrics,
-            engine=engine,
-            library=library,
-            embedders=embedders,
-            reranker=RerankBatcher(models.reranker.model, engine) if models.reranker else None,
-            generators=generators,
-            rag=self._rag(library, embedders, generators, maintenance),
-            ingestor=ingestor,
-            intake=Intake(ingestor, board),
-            jobs=board,
-            job_runner=runner,
-            parsers=parsers,
-            maintenance=maintenance,
-            reembedder=await self.stack.enter_async_context(reembedder),
-            operator=self.stack.enter_context(operator),
-            supervised=supervised,
-            ledger=MeasuredLedger(
-                models.infos(), library, Placed(policy.device, policy.memory_there), cache, settings.llm, gpus
-            ),
-        )
+        return _Base(policy, catalog, models, engine, cache, hold, supervised, embedders, library, maintenance)
+
+    async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
+        documents, mirror = self.stack.enter_context(DocumentEmbedder(base.embedders)), Mirror(base.catalog)
+        notify = base.maintenance.notify
+        ingestor = Ingestor(base.library, documents, mirror, self.settings.limits, self.metrics, notify)
+        self.stack.enter_context(ingestor)
+        store, board, runner = await self._jobs(ingestor, mirror, base.hold, self.outside.parser or parsers)
+        purger = Purger(mirror, LiveJobPurge(board, runner, store, mirror, asyncio.get_running_loop()))
+        reembedder = Reembedder(base.library, mirror, documents, notify)
+        await self.stack.enter_async_context(reembedder)
+        operator = self.stack.enter_context(Operator(base.library, purger, self.metrics, notify, base.hold))
+        return _Writing(ingestor, board, runner, reembedder, operator)
+
+    async def _ledger(self, base: _Base) -> MeasuredLedger:
+        policy, infos = base.policy, base.models.infos()
+        gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, infos, policy)))
+        placed = Placed(policy.device, policy.memory_there)
+        return MeasuredLedger(infos, base.library, placed, base.cache, self.settings.llm, gpus)
 
     async def _parsers(self) -> ChildParsers:
         settings, metrics = self.settings, self.metrics.parsing
@@ -235,7 +273,7 @@ class _Construction:
             _log.error("jobs: %s", trouble)
         board = self.stack.enter_context(JobBoard(store, settings))
         take_up(board, mirror, left)
-        work = JobWork(ingestor, self.outside.parser or parser, store.raw, batch.read_line, problems.verdict_on)
+        work = JobWork(ingestor, parser, store.raw, batch.read_line, problems.verdict_on)
         is_there = partial(has_its_collection, mirror)
         runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
         return store, board, await self.stack.enter_async_context(runner)
@@ -275,16 +313,14 @@ class _Construction:
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)
 
-    def _rag(
-        self, library: Library, embedders: Embedders, generators: Mapping[str, Generator], maintenance: Maintenance
-    ) -> Rag:
+    def _rag(self, base: _Base, generators: Mapping[str, Generator]) -> Rag:
         readers = self.stack.enter_context(
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
         )
         pace, named = Pace(), Generators(generators, self.settings.default_llm)
-        retriever = Retriever(library, embedders, readers, self.settings, pace, maintenance.notify)
+        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, base.maintenance.notify)
         return Rag(
-            Planner(library, named, retriever, pace, self.settings.answer),
+            Planner(base.library, named, retriever, pace, self.settings.answer),
             Conversation(named, self.settings),
             retriever,
             Ladder(named, retriever, pace, self.settings),

@@ -7,6 +7,7 @@ QuarryError
 ├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
 ├── DocumentTooLargeError      a file that expands to more, or takes more, than a limit
 ├── ParserUnavailableError     nothing could be started to read a file
+│   └── ParserLostError        what read it was lost, and the file may be the reason
 ├── JobNotFoundError           no job of that id, or none any more
 ├── JobCancelledError          the job was cancelled while its caller waited for it
 ├── JobInputError              the raw input of a job is damaged, or killed the process too often
@@ -62,6 +63,10 @@ class ParserUnavailableError(QuarryError):
     """Nothing could be started to read a file; it says nothing about the file, and may be tried again."""
 
 
+class ParserLostError(ParserUnavailableError):
+    """The process that read a file was lost without a word: tried again it may end well, or be lost again."""
+
+
 class JobNotFoundError(QuarryError):
     """No job of that id, or none that is still remembered."""
 
@@ -77,7 +82,7 @@ class JobCancelledError(QuarryError):
 
 
 class JobInputError(QuarryError):
-    """The raw input of a job is not what was received, or the process died as often as is tried while reading it."""
+    """The raw input of a job is not what was received, or processes died as often as is tried while they read it."""
 
 
 class ModelNotServedError(QuarryError):

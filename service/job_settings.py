@@ -13,7 +13,7 @@ class JobSettings(Group):
         concurrency: jobs that are carried out at a time.
         max_open: jobs that have not ended; beyond it none is accepted.
         max_open_bytes: of their raw inputs on the disk, likewise.
-        attempts: of a job during which the process died; then it counts as failed.
+        attempts: of a job during which the process died, or as often the one that read its file; then it has failed.
         patience_s: that a job is tried again for, by one process, while what it needs is unavailable.
         keep_ended: jobs that are remembered after their end.
         keep_ended_s: for so long at most.

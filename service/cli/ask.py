@@ -11,6 +11,7 @@ from service.cli.asking import BoostOption, FiltersOption, TopKOption, body_of, 
 from service.cli.console import (
     DEFAULT_URL,
     CollectionOption,
+    JsonOption,
     KeyOption,
     UrlOption,
     checked,
@@ -32,7 +33,7 @@ def ask(
     llm: Annotated[str | None, typer.Option(help="Generator; `extractive` quotes without a language model.")] = None,
     filters: FiltersOption = None,
     boost: BoostOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")] = False,
+    json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is whole.")] = False,
 ) -> None:
     """Ask a question of a collection; the answer is printed as it is written."""

@@ -5,12 +5,11 @@ from urllib.parse import quote
 
 import typer
 
-from service.cli.console import DEFAULT_URL, KeyOption, UrlOption, checked, err, out, say_json, served
+from service.cli.console import DEFAULT_URL, JsonOption, KeyOption, UrlOption, checked, err, out, say_json, served
 
 app = typer.Typer(help="List collections, look at one, delete one.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")]
 
 
 @app.command("list")

@@ -15,6 +15,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 DEFAULT_URL = "http://127.0.0.1:8080"
 UrlOption = Annotated[str, typer.Option(help="The server.")]
 KeyOption = Annotated[str | None, typer.Option(help="API key.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")]
 CollectionOption = Annotated[str, typer.Option(help="Name of the collection.")]
 _TIMEOUT_S = 600.0
 # What to do about it, by the code of a problem, where its own words do not say.

@@ -10,6 +10,7 @@ from service.cli.asking import FiltersOption, parsed
 from service.cli.console import (
     DEFAULT_URL,
     CollectionOption,
+    JsonOption,
     KeyOption,
     UrlOption,
     checked,
@@ -20,8 +21,6 @@ from service.cli.console import (
 )
 
 app = typer.Typer(help="List the documents of a collection, read one, delete some.", no_args_is_help=True)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")]
 
 
 @app.command("list")

@@ -20,11 +20,11 @@ from service.cli.console import (
     KeyOption,
     UrlOption,
     checked,
-    client,
     err,
     fail,
     out,
     say_json,
+    served,
 )
 from service.cli.sources import BatchSource, FileSource, Found, SameIdError, find
 from service.cli.upload import Tally, Uploader
@@ -50,15 +50,12 @@ def ingest(
         fail(f"{error}: no such file or folder")
     except SameIdError as error:
         fail(f"{error}; ingest them into two collections, or the folder above both")
-    with client(url, key) as http:
+    with served(url, key) as http:
         uploader = Uploader(http, collection)
-        try:
-            _wait_ready(http, wait_ready)
-            checked(http.put(f"/v1/collections/{quote(collection, safe='')}", json={}))
-            with _progress(found.documents()) as advance:
-                _send_all(uploader, found, advance)
-        except httpx.TransportError as error:
-            fail(f"{url} cannot be reached: {error}")
+        _wait_ready(http, wait_ready)
+        checked(http.put(f"/v1/collections/{quote(collection, safe='')}", json={}))
+        with _progress(found.documents()) as advance:
+            _send_all(uploader, found, advance)
     if json:
         say_json(_as_json(found, uploader.tally, collection))
     else:

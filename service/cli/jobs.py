@@ -1,20 +1,16 @@
 """quarry jobs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import httpx
-import orjson
 import typer
 
-from service.cli.console import DEFAULT_URL, KeyOption, UrlOption, checked, client, fail, out
+from service.cli.console import DEFAULT_URL, JsonOption, KeyOption, UrlOption, checked, out, say_json, served
 
 app = typer.Typer(help="Uploads that a server has accepted and carries out in the background.", no_args_is_help=True)
 
 JobArgument = Annotated[str, typer.Argument(help="Its id.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 @app.command("list")
@@ -24,45 +20,36 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = 100,
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Jobs that are open or ended not long ago, the newest first."""
     wanted = {"collection": collection, "status": status, "limit": limit}
-    with _asked(url, key) as http:
+    with served(url, key) as http:
         page = _json(http.get("/v1/jobs", params={name: value for name, value in wanted.items() if value is not None}))
-    if as_json:
-        _say(page)
+    if json:
+        say_json(page)
         return
     for job in page["data"]:
         out.print(_line(job), markup=False)
 
 
 @app.command()
-def show(job: JobArgument, url: UrlOption = DEFAULT_URL, key: KeyOption = None, as_json: JsonOption = False) -> None:
+def show(job: JobArgument, url: UrlOption = DEFAULT_URL, key: KeyOption = None, json: JsonOption = False) -> None:
     """One job, with what went wrong."""
-    with _asked(url, key) as http:
-        _show(_json(http.get(f"/v1/jobs/{quote(job, safe='')}")), as_json=as_json)
+    with served(url, key) as http:
+        _show(_json(http.get(f"/v1/jobs/{quote(job, safe='')}")), as_json=json)
 
 
 @app.command()
-def cancel(job: JobArgument, url: UrlOption = DEFAULT_URL, key: KeyOption = None, as_json: JsonOption = False) -> None:
+def cancel(job: JobArgument, url: UrlOption = DEFAULT_URL, key: KeyOption = None, json: JsonOption = False) -> None:
     """End a job; the documents that it has written stay."""
-    with _asked(url, key) as http:
-        _show(_json(http.delete(f"/v1/jobs/{quote(job, safe='')}")), as_json=as_json)
-
-
-@contextmanager
-def _asked(url: str, key: str | None) -> Iterator[httpx.Client]:
-    with client(url, key) as http:
-        try:
-            yield http
-        except httpx.TransportError as error:
-            fail(f"{url} cannot be reached: {error}")
+    with served(url, key) as http:
+        _show(_json(http.delete(f"/v1/jobs/{quote(job, safe='')}")), as_json=json)
 
 
 def _show(job: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _say(job)
+        say_json(job)
         return
     out.print(_line(job), markup=False)
     if job["waits_for"]:
@@ -81,7 +68,3 @@ def _line(job: dict[str, Any]) -> str:
 def _json(response: httpx.Response) -> dict[str, Any]:
     reply: dict[str, Any] = checked(response).json()
     return reply
-
-
-def _say(reply: dict[str, Any]) -> None:
-    out.print(orjson.dumps(reply).decode(), markup=False)

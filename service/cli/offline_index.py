@@ -59,7 +59,9 @@ class OfflineIndex:
         """As POST :purge."""
         filter_ = None if filters is None else parse_filter(filters)
         with self._telling_of_unsealed():
-            store, waiting, _ = open_or_set_aside(self._catalog.data_dir / FOLDER)
+            store, waiting, trouble = open_or_set_aside(self._catalog.data_dir / FOLDER)
+            if trouble:
+                err.print(f"jobs: {trouble}", style="yellow", markup=False)
             with closing(store):
                 purger = Purger(Mirror(self._catalog), OfflineJobPurge(store, waiting))
                 return PurgeReply.of(purger.purge(self._name, ids, filter_)).model_dump()

@@ -8,6 +8,7 @@ from service.cli.asking import BoostOption, FiltersOption, TopKOption, body_of, 
 from service.cli.console import (
     DEFAULT_URL,
     CollectionOption,
+    JsonOption,
     KeyOption,
     UrlOption,
     checked,
@@ -29,7 +30,7 @@ def search(
     filters: FiltersOption = None,
     boost: BoostOption = None,
     explain: Annotated[bool, typer.Option("--explain", help="With --json: also how it was found.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Find the chunks nearest to a text, without an answer."""
     body = body_of(query, collection, top_k, filters, boost) | {"explain": explain}

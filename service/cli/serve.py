@@ -40,11 +40,11 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
 ) -> None:
     """Serve the HTTP API."""
-    share_the_cores()
     flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
+    share_the_cores()
     configure_logging(settings.server.log_level)
     with _fork_server() as fork_server:
         _serve(settings, link, fork_server)

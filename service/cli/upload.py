@@ -12,7 +12,7 @@ import httpx
 import orjson
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
-from service.cli.console import problem_detail
+from service.cli.console import problem_code, problem_detail
 from service.cli.sources import BatchSource, FileSource, Line
 
 _GIVE_UP_S = 120.0
@@ -75,7 +75,7 @@ class Uploader:
             self._follow(str(source.path), response.json()["job_id"])
         elif response.is_success:
             self.tally.add(response.json()["status"])
-        elif _error_code(response) == "empty_document":
+        elif problem_code(response) == "empty_document":
             self.tally.add(_SKIPPED)
         else:
             self.tally.fail(str(source.path), problem_detail(response))
@@ -166,10 +166,3 @@ def _patiently(send: Callable[[], httpx.Response]) -> httpx.Response:
 
 def _patience(retry: Any, *, reraise: bool = False) -> Retrying:  # noqa: ANN401  tenacity's retry types share no base
     return Retrying(retry=retry, stop=stop_after_delay(_GIVE_UP_S), wait=wait_exponential(0.2, max=5), reraise=reraise)
-
-
-def _error_code(response: httpx.Response) -> str | None:
-    try:
-        return str(response.json()["error"]["code"])
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -77,7 +77,10 @@ class OpenAIGenerator:
         parser = CitationParser({passage.number: passage for passage in fitted.passages})
         abstention, whole = Abstention(), Piece()
         stream = self._server.stream(
-            *(fitted.messages, fitted.max_tokens, request.temperature, request.call),
+            fitted.messages,
+            fitted.max_tokens,
+            request.temperature,
+            request.call,
             is_enough=lambda: abstention.abstained,  # nothing of what follows a refusal is shown
         )
         async with aclosing(stream) as pieces:

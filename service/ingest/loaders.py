@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ from service.ingest.file_types import FileType, file_type
 if TYPE_CHECKING:  # that room brings NumPy and its threads, and parsing children are forked from where this is loaded
     from indexes.base import TextFormat
 
-_MAX_TITLE_CHARACTERS = 1000
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -44,8 +43,7 @@ def load_file(name: str, data: bytes) -> LoadedText:
     loader = _LOADERS.get(type_)
     if loader is None:
         raise UnsupportedMediaTypeError(f"{name!r}: files of type {path.suffix!r} are only read by parser processes")
-    loaded = loader(path.name, decode_text(name, data))
-    return replace(loaded, title=loaded.title[:_MAX_TITLE_CHARACTERS])
+    return loader(path.name, decode_text(name, data))
 
 
 def decode_text(name: str, data: bytes) -> str:

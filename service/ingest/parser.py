@@ -1,10 +1,9 @@
-"""The Parser protocol: a raw file to its text; and the one that works in this process."""
+"""The Parser protocol: a raw file to its text."""
 
-import asyncio
 from pathlib import Path
 from typing import Protocol
 
-from service.ingest.loaders import LoadedText, load_file
+from service.ingest.loaders import LoadedText
 
 
 class Parser(Protocol):
@@ -22,12 +21,5 @@ class Parser(Protocol):
             UnreadableDocumentError: it is damaged or encrypted, or its text cannot be read.
             DocumentTooLargeError: it expands to more, or takes more, than a limit.
             ParserUnavailableError: it could not be tried; asked again it may be.
+            ParserLostError: what read it was lost; asked again it may be read, or be the end of another.
         """
-
-
-class InProcessParser:
-    """Parses on a thread of this process: for files that are trusted, and for tests."""
-
-    async def parse(self, name: str, raw: Path) -> LoadedText:
-        """See ``Parser``."""
-        return await asyncio.to_thread(lambda: load_file(name, raw.read_bytes()))

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from service.errors import (
     DocumentTooLargeError,
+    ParserLostError,
     ParserUnavailableError,
     UnreadableDocumentError,
     UnsupportedMediaTypeError,
@@ -20,6 +21,7 @@ _OUTCOMES: dict[type[BaseException], str] = {
     UnreadableDocumentError: "unreadable",
     DocumentTooLargeError: "too_large",
     ParserUnavailableError: "unavailable",
+    ParserLostError: "lost",
     asyncio.CancelledError: "cancelled",
 }
 

@@ -50,6 +50,7 @@ class OpenJob:
         error: why it failed.
         trouble: what it waits for, after a failure that passes.
         retries: since the process started.
+        lost_parsers: processes that were lost while they read its file, likewise.
         retrying_since: of the loop's clock, in seconds.
         fate: what it is to end as, where that was decided elsewhere: cancelled, or failed for a reason.
     """
@@ -64,6 +65,7 @@ class OpenJob:
     error: Exception | None = None
     trouble: str = ""
     retries: int = 0
+    lost_parsers: int = 0
     retrying_since: float = 0.0
     fate: tuple[Status, Exception | None] | None = None
     task: "asyncio.Task[None] | None" = None

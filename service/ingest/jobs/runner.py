@@ -8,7 +8,7 @@ from typing import Self
 
 from indexes.errors import CollectionNotFoundError, IndexesError
 from service.bulk_hold import BulkHold
-from service.errors import JobCancelledError, JobInputError
+from service.errors import JobCancelledError, JobInputError, ParserLostError
 from service.ingest.jobs.board import JobBoard
 from service.ingest.jobs.fair_jobs import FairJobs
 from service.ingest.jobs.job import JobError, Status
@@ -170,6 +170,7 @@ class JobRunner:
 
     async def _met(self, job: OpenJob, error: Exception) -> None:
         """Try again later where that may help; else the job has failed."""
+        error = self._counted(job, error)
         verdict = self._work.judge(error)
         now = asyncio.get_running_loop().time()
         if not job.retries:
@@ -179,6 +180,15 @@ class JobRunner:
             return
         job.fate = ("failed", error)
         await self._ended_or_tried_later(job)
+
+    def _counted(self, job: OpenJob, error: Exception) -> Exception:
+        """The error; of a file whose parsers are lost again and again that it is the file."""
+        if not isinstance(error, ParserLostError):
+            return error
+        job.lost_parsers += 1
+        if job.lost_parsers < self._settings.attempts:
+            return error
+        return JobInputError(f"{error}, the last of {job.lost_parsers}; jobs.attempts is {self._settings.attempts}")
 
     async def _ended_or_tried_later(self, job: OpenJob) -> None:
         try:

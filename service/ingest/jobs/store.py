@@ -22,6 +22,8 @@ from service.ingest.jobs.raw_inputs import RawInputs
 
 FOLDER, _DATABASE, _RAW = "jobs", "jobs.db", "raw"
 _OPEN = "status NOT IN ('succeeded', 'failed', 'cancelled')"
+# Of SQLite, for a file that holds something else than it wrote; a disk that is full or busy is no damage.
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _DAMAGED = JobError(None, "job_damaged", "what was stored of the job is damaged")
 
 
@@ -121,8 +123,7 @@ class JobStore:
         open_jobs = []
         for job in self._read(f"WHERE {_OPEN} OR status IS NULL", ()):
             if job.has_ended:
-                self._write("DELETE FROM jobs WHERE row = ?", (job.row,))
-                self.add(replace(job, row=0))
+                self._write(rows.REPLACE, rows.row_of(job))
             else:
                 open_jobs.append(job)
         self.raw.remove_all_but({job.id for job in open_jobs})
@@ -179,7 +180,8 @@ def open_or_set_aside(folder: Path) -> tuple[JobStore, list[Job], str]:
     """The store, its open jobs, and what is to be said: a damaged file costs its jobs, and nothing else.
 
     Raises:
-        StoreUnavailableError: there is no room for a new one either.
+        DataDirectoryError: a newer program wrote the file.
+        StoreUnavailableError: it cannot be opened now, for a reason that is no damage and costs no job.
     """
     store: JobStore | None = None
     try:
@@ -188,12 +190,26 @@ def open_or_set_aside(folder: Path) -> tuple[JobStore, list[Job], str]:
     except IndexesError as error:
         if store is not None:
             store.close()
+        if not _is_damage(error):
+            raise
         aside = folder.with_name(f"{folder.name}.damaged-{time.time_ns()}")
         try:
             move(folder, aside)
         except OSError:
             raise error from None
-        return JobStore(folder), [], f"{error}; its jobs are lost to this server, and their files are kept in {aside}"
+        return (
+            JobStore(folder),
+            [],
+            f"{error}; its jobs are lost to this server; {aside} keeps their files, which no purge reaches",
+        )
+
+
+def _is_damage(error: IndexesError) -> bool:
+    cause = error.__cause__
+    if not isinstance(cause, sqlite3.DatabaseError):
+        return False
+    # Without a code it is Python that failed, at bytes that are no text.
+    return getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGE
 
 
 def _execute(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> None:

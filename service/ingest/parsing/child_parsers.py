@@ -10,7 +10,7 @@ from pathlib import Path
 from service.errors import (
     DocumentTooLargeError,
     OverloadedError,
-    ParserUnavailableError,
+    ParserLostError,
     QuarryError,
     UnreadableDocumentError,
     UnsupportedMediaTypeError,
@@ -65,7 +65,8 @@ class ChildParsers:
 
         Raises:
             UnsupportedMediaTypeError, UnreadableDocumentError, DocumentTooLargeError: the file.
-            ParserUnavailableError: no child could be started, or it was lost.
+            ParserUnavailableError: no child could be started.
+            ParserLostError: it was lost, with its fork server or alone.
             OverloadedError: too many files wait already, or for too long.
             OSError: there is no such file at ``raw``.
         """
@@ -131,12 +132,12 @@ class ChildParsers:
         """Why a child ended without a word."""
         match code:
             case None:
-                return ParserUnavailableError(f"the process that read {name!r} was lost with its fork server")
+                return ParserLostError(f"the process that read {name!r} was lost with its fork server")
             case _ if code == -signal.SIGXCPU:
                 limit = self._limits.cpu_seconds
                 return DocumentTooLargeError(f"{name!r} takes more than {limit} s to compute (parsing.cpu_seconds)")
             case _ if code >= 0 or code == -signal.SIGKILL:  # by the system when memory is short, or by an operator
-                return ParserUnavailableError(f"the process that read {name!r} was lost: {_ending(code)}")
+                return ParserLostError(f"the process that read {name!r} was lost: {_ending(code)}")
         return UnreadableDocumentError(f"{name!r} cannot be read: its parser crashed, {_ending(code)}")
 
 

@@ -17,6 +17,7 @@ LONGEST_REQUEST = 64 * 1024
 LONGEST_LINE = 16 * 1024
 LONGEST_NAME = 1000
 LONGEST_MESSAGE = 1000
+_MOST_LINES = 3  # that it has started, its result, its end
 _BYTES_PER_CHARACTER = 4
 
 Refusal = Literal["unsupported", "unreadable", "too_large"]
@@ -105,17 +106,23 @@ class Conversation:
             BrokenMessageError: not the protocol.
         """
         result: Text | Refused | None = None
+        at = lines = 0
         try:
-            while data:
-                line, _, data = data.partition(b"\n")
-                match json.loads(line):
+            while at < len(data):
+                lines += 1
+                if lines > _MOST_LINES:
+                    raise BrokenMessageError(f"a parser process said more than {_MOST_LINES} lines")
+                fields, at = _fields_at(data, at)
+                match fields:
                     case {"exit": int(code)}:
                         return cls(result, Exited(code))
                     case {"refused": why, "message": str(message)} if why in get_args(Refusal):
                         result = Refused(why, message[:LONGEST_MESSAGE])
-                    case {"title": str(title), "format": "text" | "markdown" | "paged" as format_, "bytes": int(size)}:
-                        result = None if len(data) < size else Text(title, format_, data[:size].decode())
-                        data = data[size:]
+                    case {
+                        "title": str(title), "format": "text" | "markdown" | "paged" as format_, "bytes": int(size)
+                    } if size >= 0:  # fmt: skip
+                        text, at = data[at : at + size], at + size
+                        result = Text(title, format_, text.decode()) if len(text) == size else None
                     case {"started": True}:
                         pass
                     case other:
@@ -123,6 +130,14 @@ class Conversation:
         except (ValueError, RecursionError) as error:
             raise BrokenMessageError(f"a parser process does not keep to the protocol: {error}") from None
         return cls(result, None)
+
+
+def _fields_at(data: bytes, at: int) -> tuple[Any, int]:
+    """The line that begins there, and where the next one does: a megabyte of JSON would hold up the event loop."""
+    end = data.find(b"\n", at, at + LONGEST_LINE)
+    if end < 0:
+        raise BrokenMessageError(f"a parser process said a line without an end within {LONGEST_LINE} bytes")
+    return json.loads(data[at:end]), end + 1
 
 
 def longest_conversation(limits: ParseLimits) -> int:

@@ -16,10 +16,9 @@ import pytest
 
 from models.hashing import HashingEmbedder
 from service.app import Outside, create_app
-from service.errors import ParserUnavailableError, UnreadableDocumentError
+from service.errors import ParserLostError, ParserUnavailableError, UnreadableDocumentError
 from service.ingest.jobs import runner
-from service.ingest.loaders import LoadedText
-from service.ingest.parser import InProcessParser
+from service.ingest.loaders import LoadedText, load_file
 from service.settings import Settings
 
 Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
@@ -30,8 +29,8 @@ PATIENCE_MS = 60_000
 FOLDER = range(5000)
 
 
-class GatedParser(InProcessParser):
-    """Waits at a gate, and fails when told to.
+class GatedParser:
+    """A ``Parser`` in this process that waits at a gate, and fails when told to.
 
     Attributes:
         parsed: names, as often as they were tried.
@@ -50,7 +49,7 @@ class GatedParser(InProcessParser):
             await asyncio.sleep(0.005)  # cancellable, as a child that is killed
         if self.failures:
             raise self.failures.pop(0)
-        return await super().parse(name, raw)
+        return await asyncio.to_thread(lambda: load_file(name, raw.read_bytes()))
 
 
 @pytest.fixture
@@ -137,6 +136,17 @@ def test_what_passes_is_tried_again(api: httpx.Client, parser: GatedParser) -> N
     parser.failures += [ParserUnavailableError("no child"), ParserUnavailableError("no child")]
     assert put(api, "a", wait_ms=PATIENCE_MS).json()["status"] == "created"
     assert len(parser.parsed) == 3
+
+
+def test_a_file_whose_parsers_are_lost_is_given_up(api: httpx.Client, parser: GatedParser, problem: Problem) -> None:
+    parser.failures += [ParserLostError("killed"), ParserUnavailableError("no child"), ParserLostError("killed")]
+    assert put(api, "a", wait_ms=PATIENCE_MS).json()["status"] == "created"
+    parser.parsed.clear()
+    parser.failures += [ParserLostError("killed by SIGKILL") for _ in range(4)]
+    detail = problem(put(api, "b", wait_ms=PATIENCE_MS), 422, "job_input_damaged")["detail"]
+    assert detail == "killed by SIGKILL, the last of 3; jobs.attempts is 3"
+    assert parser.parsed == ["b.txt"] * 3
+    parser.failures.clear()
 
 
 def test_an_unforeseen_error_ends_one_job(api: httpx.Client, parser: GatedParser) -> None:

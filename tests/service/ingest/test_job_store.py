@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from indexes.errors import StoreUnavailableError
+from indexes.errors import DataDirectoryError, StoreUnavailableError
 from service.ingest.jobs.fair_jobs import FairJobs
 from service.ingest.jobs.job import Ask, Job, JobError, Outcome, Raw
 from service.ingest.jobs.open_job import OpenJob
@@ -114,6 +115,40 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     store.add(job("j"))
     store.close()
     assert len(list(tmp_path.glob("jobs.damaged-*"))) == 1
+
+
+def test_damage_deep_in_the_file_is_seen_at_the_start(tmp_path: Path) -> None:
+    store, _, _ = open_or_set_aside(tmp_path / "jobs")
+    store.add(job("j"))
+    store.close()
+    with (tmp_path / "jobs" / "jobs.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+    store, left, said = open_or_set_aside(tmp_path / "jobs")
+    store.close()
+    assert left == []
+    assert "jobs.damaged-" in said
+
+
+def test_what_is_no_damage_gives_no_job_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _, _ = open_or_set_aside(tmp_path / "jobs")
+    store.add(job("j"))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "jobs" / "jobs.db")) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(DataDirectoryError, match="99"):
+        open_or_set_aside(tmp_path / "jobs")
+    with closing(sqlite3.connect(tmp_path / "jobs" / "jobs.db")) as database:
+        database.execute("PRAGMA user_version = 1")
+    with monkeypatch.context() as patch:
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        patch.setattr("indexes.database.SqliteDatabase._connect", Mock(side_effect=full))
+        with pytest.raises(StoreUnavailableError, match="full"):
+            open_or_set_aside(tmp_path / "jobs")
+    store, left, said = open_or_set_aside(tmp_path / "jobs")
+    store.close()
+    assert ([found.id for found in left], said) == (["j"], "")
 
 
 def test_a_full_disk_leaves_nothing(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,29 @@ def test_a_failure_after_the_beginning_ends_the_stream_as_one(open_story: OpenSt
     run(open_story, scenario)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_drain_that_cuts_a_chat_ends_it_as_its_client_reads_errors(open_story: OpenStory, stream: bool) -> None:
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        tasks = asyncio.all_tasks()
+        story.llm.script = [Delta("Half an ans"), None]
+        asked = asyncio.create_task(chat(story, stream=stream))
+        await story.llm.begun.wait()
+        assert await story.app.state.drain.run(0.0) == 1
+        reply = await asked
+        if stream:
+            last = reply.text.removesuffix("\n\n").split("\n\n")[-1]
+            told = json.loads(last.removeprefix("data: "))
+            assert (set(told), told["choices"]) == ({"error", "choices"}, [])
+        else:
+            assert reply.status_code == 503
+            told = reply.json()
+        assert told["error"]["code"] == "overloaded"
+        assert story.llm.open == 0
+        await story.settled(tasks)
+
+    run(open_story, scenario)
+
+
 def test_what_is_asked_reaches_the_story(open_story: OpenStory) -> None:
     async def scenario(story: Any) -> None:  # noqa: ANN401
         parts = [{"type": "text", "text": "And when do the honey"}, {"type": "text", "text": "bees sleep?"}]

@@ -14,6 +14,7 @@ import pytest
 from service.errors import (
     DocumentTooLargeError,
     OverloadedError,
+    ParserLostError,
     ParserUnavailableError,
     QuarryError,
     UnreadableDocumentError,
@@ -43,16 +44,19 @@ def children(pid: int) -> list[int]:
         ("crash", {}, UnreadableDocumentError, "its parser crashed, killed by SIGSEGV"),
         ("raise oh", {}, UnreadableDocumentError, "KeyError: 'oh'"),
         ("recurse", {}, UnreadableDocumentError, "nested too deeply"),
-        ("exit 3", {}, ParserUnavailableError, "exit code 3"),
+        ("exit 3", {}, ParserLostError, "exit code 3"),
         ("hang", {"seconds": 0.5}, DocumentTooLargeError, r"takes longer than 0.5 s to read \(parsing.seconds\)"),
         ("spin", {"cpu_seconds": 1}, DocumentTooLargeError, r"more than 1 s to compute \(parsing.cpu_seconds\)"),
         ("eat", {"memory_bytes": 64 * MIB}, DocumentTooLargeError, r"67108864 bytes to read \(parsing.memory_bytes\)"),
         ("flood", {"characters": 1000}, UnreadableDocumentError, "said more than"),
         ("say garbage\n", {}, UnreadableDocumentError, "does not keep to the protocol"),
         ("say [1]\n", {}, UnreadableDocumentError, r"a parser process said '\[1\]'"),
-        ('say {"exit": 0}\n', {}, ParserUnavailableError, "exit code 0"),
+        ('say {"exit": 0}\n', {}, ParserLostError, "exit code 0"),
         ('say {"title": "t", "format": "text", "bytes": 9}\nfew', {}, UnreadableDocumentError, "protocol"),
         ('say {"title": "t", "format": "wrong", "bytes": 0}\n', {}, UnreadableDocumentError, "said"),
+        ('say {"title": "t", "format": "text", "bytes": -9}\n', {}, UnreadableDocumentError, "'bytes': -9"),
+        ('repeat {"started": true}\n', {}, UnreadableDocumentError, "more than 3 lines"),
+        ("repeat [", {}, UnreadableDocumentError, "without an end within 16384 bytes"),
     ],
 )
 def test_what_a_child_does_costs_its_own_file_alone(
@@ -86,7 +90,7 @@ def test_a_child_killed_from_outside_may_be_tried_again(hostile: Any) -> None:  
         task = asyncio.create_task(hostile.parsers().parse("a.txt", hostile.raw(b"hang")))
         await until(lambda: children(server.pid))
         os.kill(children(server.pid)[0], signal.SIGKILL)
-        with pytest.raises(ParserUnavailableError, match="killed by SIGKILL"):
+        with pytest.raises(ParserLostError, match="killed by SIGKILL"):
             await task
 
     hostile.run(scenario)
@@ -139,7 +143,7 @@ def test_a_lost_fork_server_takes_its_children_along_and_is_started_again(own_ho
         await until(lambda: children(first))
         child = children(first)[0]
         os.kill(first, signal.SIGKILL)
-        with pytest.raises(ParserUnavailableError, match="lost"):
+        with pytest.raises(ParserLostError, match="with its fork server"):
             await task
         await until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
         assert (await parsers.parse("a.txt", own_hostile.raw(b"calm"))).text == "calm"

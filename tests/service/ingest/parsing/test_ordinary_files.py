@@ -121,3 +121,7 @@ def test_outcomes_are_counted(parsing: Any) -> None:  # noqa: ANN401
         before[0] + 1,
         before[1] + 1,
     )
+
+
+def test_a_title_has_an_end(parsing: Any) -> None:  # noqa: ANN401
+    assert parsing.parse("a.md", b"# " + b"x" * 5000).title == "x" * 1000
