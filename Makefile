@@ -13,10 +13,11 @@ KILLS ?= 1000
 CUTS ?= 1000
 FLIPS ?= 1000
 EXAMPLES ?= 10000
+schema-test: EXAMPLES := $(if $(filter command line environment,$(origin EXAMPLES)),$(EXAMPLES),200)
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test leak-test check fmt docs peers bench-gpu clean
+.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test api-page check fmt docs peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,12 @@ power-test: $(VENV)/dev.stamp ## Cut the power CUTS times in recorded runs and l
 
 property-test: $(VENV)/dev.stamp ## Compare EXAMPLES sequences of operations with a dict and NumPy; SEED chooses them
 	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest --timeout=0 --hypothesis-seed=$(SEED) tests/faults/test_any_sequence.py
+
+schema-test: $(VENV)/dev.stamp ## Ask a server for everything that its OpenAPI document says, EXAMPLES times a route; SEED chooses them
+	EXAMPLES=$(EXAMPLES) SEED=$(SEED) $(BIN)/python -m pytest --timeout=0 tests/service/api/test_conformance.py
+
+api-page: $(VENV)/dev.stamp ## Write docs/reference/api.md from the OpenAPI document
+	$(BIN)/python -m service.cli.api_page docs/reference/api.md
 
 check: $(VENV)/dev.stamp ## Format, lint, types and the directions of the architecture
 	$(BIN)/ruff format --check .

@@ -5,8 +5,9 @@ import unicodedata
 
 from indexes.errors import InvalidNameError
 
-_COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_MAX_ID_BYTES = 512
+COLLECTION_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+MAX_ID_BYTES = 512
+_COLLECTION = re.compile(COLLECTION_PATTERN)
 _SHOWN_CHARACTERS = 80
 
 
@@ -33,8 +34,8 @@ def check_document_id(document_id: str) -> None:
         size = len(document_id.encode())
     except UnicodeEncodeError:
         raise InvalidNameError(f"document id {shown} holds a lone surrogate, which UTF-8 cannot express") from None
-    if not 1 <= size <= _MAX_ID_BYTES:
-        raise InvalidNameError(f"document id {shown} takes {size} bytes; the limit is 1 to {_MAX_ID_BYTES}")
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise InvalidNameError(f"document id {shown} takes {size} bytes; the limit is 1 to {MAX_ID_BYTES}")
     if any(unicodedata.category(character) == "Cc" for character in document_id):
         raise InvalidNameError(f"document id {shown} holds a control character")
     if document_id in {".", ".."}:

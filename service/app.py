@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from anyio.to_thread import run_sync
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
 from threadpoolctl import threadpool_limits
 
 from indexes.catalog import Catalog
@@ -33,12 +34,15 @@ from service.api import (
     operations,
     problems,
     question,
+    reference,
     rerank,
     upkeep,
 )
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.drain import Drain, DrainGate
+from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
+from service.api.reference import Reference
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
@@ -133,8 +137,8 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         version="1",
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # reference.py serves it
+        generate_unique_id_function=_operation_id,
     )
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
@@ -142,10 +146,17 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    openai = (chat, embeddings, model_list)
-    for module in (question, *openai, rerank, documents, batch, jobs, collections, aliases, upkeep, operations, admin):
+    own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, reference)
+    for module in own:
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)], responses=REFUSED_QUERY)
+    for module in (chat, model_list, embeddings, rerank):  # in others' shapes
         app.include_router(module.router)
+    app.state.reference = Reference(app, settings)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
 
 
 @dataclass(frozen=True, slots=True)

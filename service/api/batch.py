@@ -12,17 +12,17 @@ from pydantic import ValidationError
 from starlette.responses import Response, StreamingResponse
 
 from indexes.base import Document
-from indexes.errors import IndexesError
+from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
 from service.api.caller import caller_of
-from service.api.hang_up import unless_hung_up
-from service.api.jobs import WaitMs
+from service.api.description.failing import fails_with
+from service.api.jobs import WaitOrNot, until_ended
 from service.api.media_type import JSON
 from service.api.problems import kind_of, validation_detail
 from service.api.schemas.documents import BatchError, BatchLine, BatchLineReply
 from service.api.schemas.jobs import BatchJobReply
 from service.api.services import Services, ServicesOf
 from service.api.uploads import Uploads
-from service.errors import EmptyDocumentError, InvalidRequestError, QuarryError
+from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError, QuarryError
 from service.ingest.ingestor import AcceptedWrite, Ingestor, NewDocument
 from service.ingest.jobs.work import readable_id
 
@@ -30,19 +30,48 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
 _MEDIA_TYPE = "application/x-ndjson"
 _CONCURRENT_LINES = 64
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {_MEDIA_TYPE: {"schema": BatchLine.model_json_schema()}}}
-}
+
+
+def _lines(model: str, said: str, example: str) -> dict[str, Any]:
+    schema = {"type": "array", "description": said, "items": {"$ref": f"#/components/schemas/{model}"}}
+    return {"content": {_MEDIA_TYPE: {"schema": schema, "examples": {"lines": {"value": example}}}}}
+
+
+_BODY = _lines(
+    "BatchLine",
+    "A document on each line.",
+    '{"id":"memo-1","text":"The audit is on Friday."}\n{"id":"memo-2","text":"Lunch is at noon."}\n',
+)
+_REPLY = _lines(
+    "BatchLineReply",
+    "What became of each line, in order.",
+    '{"line":1,"id":"memo-1","status":"created","error":null}\n'
+    '{"line":2,"id":"memo-2","status":"unchanged","error":null}\n',
+)
 
 
 @router.post(
     "/documents:batch",
-    openapi_extra=_BODY,
     response_class=StreamingResponse,
-    responses={202: {"model": BatchJobReply, "description": "With `wait_ms`: the batch is a job, and durable."}},
+    responses={
+        200: {"description": "A result line for each line.", **_REPLY},
+        202: {"model": BatchJobReply, "description": "With `wait_ms`: the batch is a job, and durable."},
+    },
+    openapi_extra=fails_with(
+        InvalidNameError,
+        CollectionConflictError,
+        InvalidRequestError,
+        StoreUnavailableError,
+        OverloadedError,
+        requestBody={"required": True, **_BODY},
+    ),
 )
-async def put_batch(collection: str, request: Request, services: ServicesOf, wait_ms: WaitMs | None = None) -> Response:
-    """Insert or replace many documents; a result line for each line, in order. With `wait_ms` as one job."""
+async def put_batch(collection: str, request: Request, services: ServicesOf, wait_ms: WaitOrNot = None) -> Response:
+    """Insert or replace many documents.
+
+    A line that is refused costs the others nothing; of two lines with one id the later one wins. With `wait_ms` the
+    batch is one job, which waits for nobody and is carried out also after a crash.
+    """
     if wait_ms is not None:
         return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
@@ -57,7 +86,7 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
 
 async def _as_job(uploads: Uploads, services: Services, wait_ms: int) -> Response:
     job = await uploads.put_lines(services.settings.limits.batch_documents)
-    await unless_hung_up(uploads.request, job.wait(wait_ms / 1000))
+    await until_ended(job, wait_ms, uploads.request)
     reply = BatchJobReply(job_id=job.job.id, total=job.job.total, status=job.job.status)
     return Response(reply.model_dump_json(), 202, media_type=JSON)
 

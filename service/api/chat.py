@@ -7,6 +7,8 @@ from service.api.answering import answered, streamed
 from service.api.asked import question_of
 from service.api.chat_form import ChatForm, failure_frame
 from service.api.chat_request import chat_request
+from service.api.description.failing import ANSWERING, fails_with
+from service.api.description.stream import CHAT_STREAM
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas.chat import ChatBody, ChatReply
@@ -17,9 +19,17 @@ from service.errors import ModelNotServedError
 router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
 
 
-@router.post("/chat/completions", response_model=ChatReply, responses={200: {"content": {"text/event-stream": {}}}})
+@router.post(
+    "/chat/completions",
+    response_model=ChatReply,
+    responses={200: CHAT_STREAM},
+    openapi_extra=fails_with(*ANSWERING, ModelNotServedError),
+)
 async def chat_completions(body: ChatBody, request: Request, services: ServicesOf) -> ChatReply | EventStream:
-    """An answer from the documents of the collection that ``model`` names, with citations as annotations."""
+    """An answer from the documents of the collection that `model` names, with citations as annotations.
+
+    In OpenAI's shape. What the answer does not heed is named in `rag.ignored`; what would make it another is a 400.
+    """
     asked = chat_request(body, request, services.settings)
     question = question_of(asked.query, request, services.settings)
     try:

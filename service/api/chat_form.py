@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
+from pydantic import BaseModel
 
 from service.answer import Answer, Citation
 from service.api.question import closing_of, opening_of, reply_of
@@ -125,5 +126,5 @@ def _usage(answer: Answer) -> ChatUsage:
     return ChatUsage.model_validate(dict(answer.usage))
 
 
-def _without(told: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in told.items() if name not in _ELSEWHERE}
+def _without(told: BaseModel) -> dict[str, object]:
+    return told.model_dump(exclude=set(_ELSEWHERE))

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Response
 
-from indexes.errors import CollectionNotFoundError, StoreUnavailableError
+from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidNameError, StoreUnavailableError
 from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState
+from service.api.description.failing import READING, fails_with
 from service.api.media_type import require_json
 from service.api.schemas.collections import (
     ChunkingReply,
@@ -30,7 +31,7 @@ from service.reembedding import ReembeddingState
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
 
-@router.get("")
+@router.get("", openapi_extra=fails_with())
 async def list_collections(services: ServicesOf) -> CollectionList:
     """Every collection, also those whose vectors another embedder made."""
     data: list[CollectionReply] = []
@@ -45,11 +46,19 @@ async def list_collections(services: ServicesOf) -> CollectionList:
     return CollectionList(data=data, unavailable=unavailable)
 
 
-@router.put("/{collection}", dependencies=[Depends(require_json)], responses={201: {"model": CollectionReply}})
+@router.put(
+    "/{collection}",
+    dependencies=[Depends(require_json)],
+    responses={201: {"model": CollectionReply}},
+    openapi_extra=fails_with(InvalidNameError, InvalidRequestError, CollectionConflictError, StoreUnavailableError),
+)
 async def put_collection(
     collection: str, response: Response, services: ServicesOf, body: CollectionBody | None = None
 ) -> CollectionReply:
-    """Create a collection, or confirm that it is as asked: another identity is a 409."""
+    """Create a collection, or confirm that it is as asked.
+
+    Another identity than it has is a 409.
+    """
     asked = body or CollectionBody()
     if asked.llm:
         checked_name(asked.llm, services.generators)
@@ -60,13 +69,13 @@ async def put_collection(
     return await reply_of(collection, services)
 
 
-@router.get("/{collection}")
+@router.get("/{collection}", openapi_extra=fails_with(*READING))
 async def get_collection(collection: str, services: ServicesOf) -> CollectionReply:
     """Identity and extent of a collection."""
     return await reply_of(collection, services)
 
 
-@router.delete("/{collection}")
+@router.delete("/{collection}", openapi_extra=fails_with(*READING, CollectionConflictError))
 async def delete_collection(collection: str, services: ServicesOf) -> DeletedCollection:
     """Delete a collection and every file of it. Its jobs fail."""
     await asyncio.to_thread(services.library.drop, collection)
@@ -74,11 +83,19 @@ async def delete_collection(collection: str, services: ServicesOf) -> DeletedCol
     return DeletedCollection(deleted=collection)
 
 
-@router.post("/{collection}:reembed", dependencies=[Depends(require_json)], responses={202: {"model": CollectionReply}})
+@router.post(
+    "/{collection}:reembed",
+    dependencies=[Depends(require_json)],
+    responses={202: {"model": CollectionReply}},
+    openapi_extra=fails_with(*READING, InvalidRequestError, CollectionConflictError),
+)
 async def reembed(
     collection: str, response: Response, services: ServicesOf, body: ReembedBody | None = None
 ) -> CollectionReply:
-    """Give a live collection another embedding model or chunking, or the one back that it had: 202 while it goes on."""
+    """Give a live collection another embedding model or chunking, or the one back that it had.
+
+    A 202 while it goes on: searches see the old form until the new one is whole.
+    """
     asked = body or ReembedBody()
     options = _options(asked)
     if asked.action != "start" and options != CollectionOptions():

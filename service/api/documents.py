@@ -4,16 +4,24 @@ import asyncio
 from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from indexes.base import Document
+from indexes.errors import (
+    CollectionConflictError,
+    DocumentNotFoundError,
+    InvalidFilterError,
+    InvalidNameError,
+    StoreUnavailableError,
+)
 from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.caller import caller_of
-from service.api.jobs import WaitMs
+from service.api.description.failing import READING, fails_with
+from service.api.jobs import WaitOrNot
 from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
@@ -25,7 +33,18 @@ from service.api.schemas.documents import (
 )
 from service.api.services import ServicesOf
 from service.api.uploads import Uploads, reply_to
-from service.errors import InvalidRequestError
+from service.errors import (
+    DocumentTooLargeError,
+    EmbedderUnavailableError,
+    EmptyDocumentError,
+    InvalidRequestError,
+    JobCancelledError,
+    JobInputError,
+    OverloadedError,
+    ParserUnavailableError,
+    UnreadableDocumentError,
+    UnsupportedMediaTypeError,
+)
 from service.ingest.ingestor import Ingestor, NewDocument, Written
 from service.ingest.jobs.open_job import OpenJob
 
@@ -35,7 +54,7 @@ _MAX_PAGE = 1000
 _SLASHES_BEFORE_ID = 5  # /v1/collections/{collection}/documents/
 
 
-async def _document_id(request: Request) -> str:
+async def _document_id(request: Request, id_: Annotated[str, Path(alias="id")]) -> str:
     """The id from the raw path, where bytes that are not UTF-8 are still what they were."""
     raw = bytes(request.scope.get("raw_path") or request.url.path.encode())
     # Decoded before it is cut: the route matched the decoded path, whatever of it the client had encoded.
@@ -50,33 +69,32 @@ async def _document_id(request: Request) -> str:
 
 DocumentId = Annotated[str, Depends(_document_id)]
 _ID_PATH = "/documents/{id:path}"
+_READING_A_FILE = (UnsupportedMediaTypeError, UnreadableDocumentError, DocumentTooLargeError, ParserUnavailableError)
+_OF_A_JOB = (JobCancelledError, JobInputError)
 _PUT_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": DocumentBody.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "title": {"type": "string"},
-                        "metadata": {"type": "string", "description": "A JSON object."},
-                        "url": {"type": "string"},
-                    },
-                }
-            },
-        },
-    }
+    "required": True,
+    "content": {
+        media_type.JSON: {"schema": {"$ref": "#/components/schemas/DocumentBody"}},
+        media_type.FORM: {"schema": {"$ref": "#/components/schemas/FormBody"}},
+    },
 }
 
 
 @router.put(
     _ID_PATH,
-    openapi_extra=_PUT_BODY,
     responses={201: {"model": DocumentReply}, 202: {"model": DocumentReply}},
     response_model_exclude_none=True,
+    openapi_extra=fails_with(
+        InvalidNameError,
+        EmptyDocumentError,
+        CollectionConflictError,
+        StoreUnavailableError,
+        OverloadedError,
+        EmbedderUnavailableError,
+        *_READING_A_FILE,
+        *_OF_A_JOB,
+        requestBody=_PUT_BODY,
+    ),
 )
 async def put_document(
     collection: str,
@@ -84,11 +102,12 @@ async def put_document(
     request: Request,
     response: Response,
     services: ServicesOf,
-    wait_ms: WaitMs | None = None,
+    wait_ms: WaitOrNot = None,
 ) -> DocumentReply:
     """Insert or replace a document.
 
-    200 and 201 mean that it is durable and searchable. A file, or any document with `wait_ms`, is written by a job:
+    200 and 201 mean that it is durable and searchable; the same content again is `unchanged`, and costs nothing. The
+    collection is created if there is none. A file, or any document with `wait_ms`, is written by a job:
     where that takes longer, a 202 says that job and upload are durable, and are carried out also after a crash.
     """
     uploads = Uploads(request, services.intake, collection)
@@ -113,9 +132,12 @@ async def _put(ingestor: Ingestor, collection: str, document: Document, caller: 
     return await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller))
 
 
-@router.get("/documents")
+@router.get("/documents", openapi_extra=fails_with(*READING))
 async def list_documents(
-    collection: str, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100, cursor: str = ""
+    collection: str,
+    services: ServicesOf,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE, description="Documents of a page.")] = 100,
+    cursor: Annotated[str, Query(description="`next_cursor` of the page before; empty for the first.")] = "",
 ) -> DocumentPage:
     """Documents in the order of their ids."""
     found = await asyncio.to_thread(
@@ -125,7 +147,7 @@ async def list_documents(
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
 
-@router.get(_ID_PATH)
+@router.get(_ID_PATH, openapi_extra=fails_with(*READING, InvalidNameError, DocumentNotFoundError))
 async def get_document(collection: str, document_id: DocumentId, services: ServicesOf) -> StoredDocument:
     """A document with its text."""
     document = await asyncio.to_thread(
@@ -140,16 +162,26 @@ async def get_document(collection: str, document_id: DocumentId, services: Servi
     )
 
 
-@router.delete(_ID_PATH)
+@router.delete(_ID_PATH, openapi_extra=fails_with(*READING, InvalidNameError))
 async def delete_document(collection: str, document_id: DocumentId, services: ServicesOf) -> DeletedDocument:
-    """Delete a document: invisible to every search that starts after this replies."""
+    """Delete a document.
+
+    It is invisible to every search that starts after this replies. That there is none is no error.
+    """
     deleted, version = await services.ingestor.delete(collection, document_id)
     return DeletedDocument(deleted=int(deleted), index_version=version)
 
 
-@router.post("/documents:delete", dependencies=[Depends(media_type.require_json)])
+@router.post(
+    "/documents:delete",
+    dependencies=[Depends(media_type.require_json)],
+    openapi_extra=fails_with(*READING, InvalidFilterError),
+)
 async def delete_documents(collection: str, body: DeleteBody, services: ServicesOf) -> DeletedDocument:
-    """Delete every document whose metadata passes the filters: invisible to every search that starts after this."""
+    """Delete every document whose metadata passes the filters.
+
+    They are invisible to every search that starts after this replies.
+    """
     filter_ = parse_filter(body.filters)
     deleted, version = await services.ingestor.delete_matching(collection, filter_)
     return DeletedDocument(deleted=deleted, index_version=version)

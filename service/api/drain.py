@@ -1,8 +1,9 @@
 """Drain: the end of a server, in which nobody new is taken on and everybody else is answered."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from service.telemetry.metrics import Metrics
 
 _RETRY_AFTER_S = 5.0
 # What looks at the process while it ends; /readyz is not among them, and its refusal is true.
-_ALWAYS_ANSWERED = frozenset({"/healthz", "/metrics", "/v1/status"})
+ALWAYS_ANSWERED = frozenset({"/healthz", "/metrics", "/v1/status"})
 
 
 class Drain:
@@ -22,10 +23,14 @@ class Drain:
 
     def __init__(self) -> None:
         self._answered: set[asyncio.Task[object]] = set()
-        self._empty, self._hurry = asyncio.Event(), asyncio.Event()
+        self._begun, self._empty, self._hurry = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._empty.set()
-        self.is_on = False
         self.is_cut = False
+
+    @property
+    def is_on(self) -> bool:
+        """It has begun."""
+        return self._begun.is_set()
 
     def hurry(self) -> None:
         """Cut what is still being answered."""
@@ -37,7 +42,7 @@ class Drain:
         Returns:
             How many were cut.
         """
-        self.is_on = True
+        self._begun.set()
         waits = {asyncio.create_task(self._empty.wait()), asyncio.create_task(self._hurry.wait())}
         try:
             await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
@@ -49,6 +54,15 @@ class Drain:
         for task in cut:
             task.cancel()
         return len(cut)
+
+    async def sooner(self, wait: Coroutine[Any, Any, object]) -> None:
+        """Wait, but not beyond the drain's begin: for what is durable, and can be asked for again elsewhere."""
+        waits = {asyncio.create_task(wait), asyncio.create_task(self._begun.wait())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -75,7 +89,7 @@ class DrainGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or scope["path"] in _ALWAYS_ANSWERED:
+        if scope["type"] != "http" or scope["path"] in ALWAYS_ANSWERED:
             await self._app(scope, receive, send)
         elif self._drain.is_on:
             error = ShuttingDownError("the server is shutting down and takes no new requests", _RETRY_AFTER_S)

@@ -9,13 +9,21 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from models.base import EmbedderInfo, TextKind, Vectors
 from service.api.caller import asker_of, lane_of
+from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import JSON, require_json
 from service.api.schemas.embeddings import EmbeddingsBody, EmbeddingsReply
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker, Embedded, EmbeddingBatcher
-from service.errors import InvalidRequestError, ModelNotServedError, TooManyInputsError
+from service.errors import (
+    DeadlineExceededError,
+    EmbedderUnavailableError,
+    InvalidRequestError,
+    ModelNotServedError,
+    OverloadedError,
+    TooManyInputsError,
+)
 from service.scheduling.job import Lane
 
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(require_json)])
@@ -25,7 +33,18 @@ _SUFFIXES = {"-query": TextKind.QUERY, "-passage": TextKind.DOCUMENT}
 _KINDS = {"query": TextKind.QUERY, "document": TextKind.DOCUMENT, "passage": TextKind.DOCUMENT}
 
 
-@router.post("/embeddings", responses={200: {"model": EmbeddingsReply}})
+@router.post(
+    "/embeddings",
+    responses={200: {"model": EmbeddingsReply}},
+    openapi_extra=fails_with(
+        InvalidRequestError,
+        ModelNotServedError,
+        TooManyInputsError,
+        OverloadedError,
+        EmbedderUnavailableError,
+        DeadlineExceededError,
+    ),
+)
 async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesOf) -> Response:
     """Vectors of texts, and the tokens they took."""
     embedder, kind = _model(body, services)

@@ -2,12 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 
+from indexes.errors import StoreUnavailableError
+from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.schemas.jobs import JobPage, JobReply, Status
 from service.api.services import Services, ServicesOf
 from service.errors import JobNotFoundError
+from service.ingest.jobs.open_job import OpenJob
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -15,16 +18,29 @@ _MAX_PAGE = 1000
 _LONGEST_WAIT_MS = 600_000
 _MS = 1000
 
-WaitMs = Annotated[int, Query(ge=0, le=_LONGEST_WAIT_MS, description="Milliseconds to wait for the job's end.")]
+_CURSOR = Query(ge=1, le=2**63 - 1, description="`next_cursor` of the page before.", examples=[42])
+_WAIT = Query(ge=0, le=_LONGEST_WAIT_MS, description="Milliseconds to wait for the job's end.", examples=[2000])
+WaitMs = Annotated[int, _WAIT]
+JobId = Annotated[str, Path(description="Id of a job.", examples=["b7e6c1b0-6a2e-4c53-8f6f-0a1d5a4c9e11"])]
+WaitOrNot = Annotated[int | None, _WAIT]
 
 
-@router.get("")
+async def until_ended(job: OpenJob, wait_ms: int, request: Request) -> None:
+    """Wait for the end of a job, ``wait_ms`` at most, and not while the server drains: the job is durable.
+
+    Raises:
+        ClientDisconnect: nobody waits for it any more.
+    """
+    await unless_hung_up(request, request.app.state.drain.sooner(job.wait(wait_ms / _MS)))
+
+
+@router.get("", openapi_extra=fails_with(StoreUnavailableError))
 async def list_jobs(
     services: ServicesOf,
-    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 100,
-    cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-    collection: str | None = None,
-    status: Status | None = None,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE, description="Jobs of a page.")] = 100,
+    cursor: Annotated[int | None, _CURSOR] = None,
+    collection: Annotated[str | None, Query(description="Only those of this collection.", examples=["docs"])] = None,
+    status: Annotated[Status | None, Query(description="Only those.", examples=["running"])] = None,
 ) -> JobPage:
     """Jobs that are open or ended not long ago, the newest first."""
     found = await services.jobs.page(cursor, limit + 1, collection, status)
@@ -32,18 +48,21 @@ async def list_jobs(
     return JobPage(data=data, next_cursor=str(found[limit - 1].row) if len(found) > limit else None)
 
 
-@router.get("/{id}")
-async def get_job(id: str, request: Request, services: ServicesOf, wait_ms: WaitMs = 0) -> JobReply:
+@router.get("/{id}", openapi_extra=fails_with(JobNotFoundError, StoreUnavailableError))
+async def get_job(id: JobId, request: Request, services: ServicesOf, wait_ms: WaitMs = 0) -> JobReply:
     """A job, when it has ended or the wait is over."""
     opened = services.jobs.is_open(id)
     if opened is not None and wait_ms:
-        await unless_hung_up(request, opened.wait(wait_ms / _MS))
+        await until_ended(opened, wait_ms, request)
     return await _reply(id, services)
 
 
-@router.delete("/{id}")
-async def cancel_job(id: str, services: ServicesOf) -> JobReply:
-    """Cancel a job, if it has not ended. The documents that it has written stay; `outcomes` says how many."""
+@router.delete("/{id}", openapi_extra=fails_with(JobNotFoundError, StoreUnavailableError))
+async def cancel_job(id: JobId, services: ServicesOf) -> JobReply:
+    """Cancel a job, if it has not ended.
+
+    The documents that it has written stay; `outcomes` says how many.
+    """
     opened = services.jobs.is_open(id)
     if opened is not None:
         await services.job_runner.cancel(opened)

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from service.api.description.failing import fails_with
 from service.api.schemas.model_list import ModelList, ModelReply, Use
 from service.api.services import Services, ServicesOf
 from service.errors import ModelNotServedError
@@ -9,15 +10,15 @@ from service.errors import ModelNotServedError
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-@router.get("")
+@router.get("", openapi_extra=fails_with())
 async def list_models(services: ServicesOf) -> ModelList:
-    """What the routes in OpenAI's shape take as ``model``."""
+    """What the routes in others' shapes take as `model`."""
     return ModelList(data=list(_models(services).values()))
 
 
-@router.get("/{model:path}")
+@router.get("/{model:path}", openapi_extra=fails_with(ModelNotServedError))
 async def get_model(model: str, services: ServicesOf) -> ModelReply:
-    """One of them; its name may hold slashes."""
+    """One of the models; its name may hold slashes."""
     found = _models(services).get(model)
     if found is None:
         raise ModelNotServedError(f"model {model!r} is not served here; GET /v1/models lists those that are")

@@ -6,33 +6,49 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from indexes.data_directory import has_room
 from indexes.errors import IndexesError
 from indexes.state import CollectionState
+from service.api.description.failing import fails_with
+from service.api.schemas.status import HealthReply, ReadinessReply, StatusReply
 from service.api.services import Services, ServicesOf
 from service.ingest.jobs.board import BoardState
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz")
-async def healthz() -> dict[str, str]:
+_SAMPLE = 'quarry_requests_total{method="GET",route="/readyz",status="200"} 12.0\n'
+_UNREADY: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Search cannot serve; `reasons` says why.", "model": ReadinessReply}
+}
+
+
+@router.head("/healthz", operation_id="head_healthz", openapi_extra=fails_with())
+@router.get("/healthz", openapi_extra=fails_with())
+async def healthz() -> HealthReply:
     """The process answers."""
-    return {"status": "ok"}
+    return HealthReply(status="ok")
 
 
-@router.get("/readyz", responses={503: {"description": "Search cannot serve; `reasons` says why."}})
-async def readyz(response: Response, services: ServicesOf) -> dict[str, object]:
-    """503 only when search cannot serve; what is lost beside that is named in `degraded`."""
+@router.head("/readyz", operation_id="head_readyz", responses=_UNREADY, openapi_extra=fails_with())
+@router.get("/readyz", responses=_UNREADY, openapi_extra=fails_with())
+async def readyz(response: Response, services: ServicesOf) -> ReadinessReply:
+    """Whether search can serve.
+
+    A 503 only when it cannot; what is lost beside that is named in `degraded`.
+    """
     trouble = services.engine.trouble
     reasons = [f"embedder: {trouble}"] if trouble else []
     response.status_code = 503 if reasons else 200
-    return {"status": "unavailable" if reasons else "ready", "reasons": reasons, "degraded": await _degraded(services)}
+    return ReadinessReply(
+        status="unavailable" if reasons else "ready", reasons=reasons, degraded=await _degraded(services)
+    )
 
 
-@router.get("/v1/status")
+@router.get("/v1/status", response_model=StatusReply, openapi_extra=fails_with())
 async def status(services: ServicesOf) -> dict[str, Any]:
     """State of every dependency and of every segment."""
     return {
@@ -53,7 +69,12 @@ async def status(services: ServicesOf) -> dict[str, Any]:
     }
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"example": _SAMPLE}}}},
+    openapi_extra=fails_with(),
+)
 async def metrics(services: ServicesOf) -> Response:
     """Prometheus exposition."""
     services.engine.measure()

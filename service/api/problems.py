@@ -17,6 +17,7 @@ from starlette.responses import Response
 from indexes import errors as indexes
 from models.base import ModelError
 from service import errors as service
+from service.api.methods import methods_of
 from service.api.schemas.problem import Problem, ProblemError
 from service.ingest.jobs.work import Verdict
 from service.telemetry.metrics import Metrics
@@ -89,10 +90,27 @@ _HTTP_CODES = {
     415: Kind("unsupported_media_type", 415),
 }
 
+KINDS = frozenset({*(kind for _, kind in TABLE), *_HTTP_CODES.values(), INVALID_SCHEMA})
+"""Every problem that a reply can be."""
+
 
 def kind_of(error: Exception) -> Kind:
     """The row of the table for an error."""
-    return next(kind for type_, kind in TABLE if isinstance(error, type_))
+    return kind_of_type(type(error))
+
+
+def kind_of_type(error: type[Exception]) -> Kind:
+    """The row of the table for errors of a type."""
+    return next(kind for type_, kind in TABLE if issubclass(error, type_))
+
+
+def retry_headers(status: int, *, retryable: bool, after_s: float) -> dict[str, str]:
+    """What the reply to a problem says about asking again, to clients of any kind and to OpenAI's."""
+    if retryable:
+        return {"Retry-After": str(math.ceil(after_s)), "retry-after-ms": str(math.ceil(after_s * 1000))}
+    if status in {HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}:
+        return {"x-should-retry": "false"}
+    return {}
 
 
 def verdict_on(error: Exception) -> Verdict:
@@ -149,7 +167,8 @@ def install(app: FastAPI, metrics: Metrics) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  registered for this type
         kind = _HTTP_CODES.get(error.status_code, Kind("invalid_request", error.status_code))
-        return reply(problem(request, kind, _http_detail(request, error)), headers=error.headers or {})
+        headers = {"Allow": ", ".join(methods_of(request))} if kind.status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        return reply(problem(request, kind, _http_detail(request, error)), headers=headers or error.headers)
 
     async def on_hang_up(request: Request, error: Exception) -> Response:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
@@ -177,11 +196,7 @@ def validation_detail(errors: Sequence[Any]) -> str:
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
     # What nothing foresaw is answered outside of RequestContext, which sets both headers on all other replies.
     extra = {"x-request-id": body["request_id"], "Server-Timing": server_timing(body["timings_ms"]), **headers}
-    if body["retryable"]:
-        extra["Retry-After"] = str(math.ceil(retry_after_s))
-        extra["retry-after-ms"] = str(math.ceil(retry_after_s * 1000))
-    elif body["status"] in {HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}:
-        extra["x-should-retry"] = "false"
+    extra |= retry_headers(body["status"], retryable=body["retryable"], after_s=retry_after_s)
     return Response(orjson.dumps(body), body["status"], extra, MEDIA_TYPE)
 
 

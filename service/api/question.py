@@ -8,8 +8,11 @@ from service.answer import Answer, Citation
 from service.api.answering import answered, count_lost, streamed
 from service.api.asked import question_of, search_of
 from service.api.context import timings_of
+from service.api.description.failing import ANSWERING, SEARCHING, fails_with
+from service.api.description.stream import ANSWER_STREAM
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
+from service.api.schemas.events import DoneEvent, RetrievalEvent
 from service.api.schemas.explanation import Explanation
 from service.api.schemas.question import (
     ChunkReply,
@@ -28,7 +31,7 @@ from service.question import Question, Retrieval
 router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
 
 
-@router.post("/search")
+@router.post("/search", openapi_extra=fails_with(*SEARCHING))
 async def search(body: SearchBody, request: Request, services: ServicesOf) -> SearchReply:
     """Chunks nearest to the query, best first."""
     question = search_of(body, request, services.settings)
@@ -43,9 +46,18 @@ async def search(body: SearchBody, request: Request, services: ServicesOf) -> Se
     )
 
 
-@router.post("/query", response_model=QueryReply, responses={200: {"content": {"text/event-stream": {}}}})
+@router.post(
+    "/query",
+    response_model=QueryReply,
+    responses={200: ANSWER_STREAM},
+    openapi_extra=fails_with(*ANSWERING),
+)
 async def query(body: QueryBody, request: Request, services: ServicesOf) -> QueryReply | EventStream:
-    """An answer from the documents, with citations; as server-sent events when ``stream`` is true."""
+    """An answer from the documents, with citations.
+
+    With `stream` it comes as server-sent events. A failed stage is named in `degraded`, or is an error with
+    `on_failure: fail`; it is never a `no_answer`.
+    """
     if body.stream and not body.generate:
         raise InvalidRequestError("stream is true and generate is false: there is nothing to stream", param="stream")
     question = question_of(body, request, services.settings)
@@ -89,7 +101,7 @@ class QueryEvents:
 
     def opening(self) -> bytes:
         """What was found."""
-        return event("retrieval", opening_of(self._question, self._retrieval))
+        return event("retrieval", opening_of(self._question, self._retrieval).model_dump())
 
     def text(self, text: str) -> bytes:
         """The next piece of the answer."""
@@ -101,35 +113,34 @@ class QueryEvents:
 
     def closing(self, answer: Answer) -> bytes:
         """The end, and the whole."""
-        return event("done", closing_of(answer, self._question))
+        return event("done", closing_of(answer, self._question).model_dump())
 
 
-def opening_of(question: Question, retrieval: Retrieval) -> dict[str, object]:
+def opening_of(question: Question, retrieval: Retrieval) -> RetrievalEvent:
     """What a stream begins with."""
-    explained = _explained(question, retrieval)
-    return {
-        "id": _id(),
-        "chunks": [ChunkReply.of(hit).model_dump() for hit in retrieval.hits],
-        "searched": retrieval.text,
-        "warnings": [warning.model_dump() for warning in WarningReply.all_of(retrieval.query)],
-        "timings_ms": question.timings.milliseconds(),
-        "index_version": retrieval.index_version,
-        "explain": explained and explained.model_dump(),
-    }
+    return RetrievalEvent(
+        id=_id(),
+        chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
+        searched=retrieval.text,
+        warnings=WarningReply.all_of(retrieval.query),
+        timings_ms=question.timings.milliseconds(),
+        index_version=retrieval.index_version,
+        explain=_explained(question, retrieval),
+    )
 
 
-def closing_of(answer: Answer, question: Question) -> dict[str, object]:
+def closing_of(answer: Answer, question: Question) -> DoneEvent:
     """What a stream ends with."""
-    return {
-        "status": answer.status,
-        "no_answer_reason": answer.no_answer_reason,
-        "answer": answer.text,
-        "finish_reason": answer.finish_reason,
-        "usage": dict(answer.usage),
-        "llm_timings_ms": dict(answer.llm_timings_ms),
-        "timings_ms": question.timings.milliseconds(),
-        "degraded": list(answer.degraded),
-    }
+    return DoneEvent(
+        status=answer.status,
+        no_answer_reason=answer.no_answer_reason,
+        answer=answer.text,
+        finish_reason=answer.finish_reason,
+        usage=dict(answer.usage),
+        llm_timings_ms=dict(answer.llm_timings_ms),
+        timings_ms=question.timings.milliseconds(),
+        degraded=list(answer.degraded),
+    )
 
 
 def _explained(question: Question, retrieval: Retrieval) -> Explanation | None:

@@ -7,13 +7,21 @@ import numpy as np
 from fastapi import APIRouter, Depends, Request
 
 from service.api.caller import asker_of, lane_of
+from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas.rerank import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker
-from service.errors import InvalidRequestError, ModelNotServedError, TooManyInputsError
+from service.errors import (
+    DeadlineExceededError,
+    EmbedderUnavailableError,
+    InvalidRequestError,
+    ModelNotServedError,
+    OverloadedError,
+    TooManyInputsError,
+)
 from service.reranking import RerankBatcher, Scored
 from service.scheduling.job import Lane
 from service.settings import LimitSettings
@@ -21,8 +29,18 @@ from service.settings import LimitSettings
 router = APIRouter(tags=["models"], dependencies=[Depends(require_json)])
 
 
-@router.post("/v1/rerank", response_model_exclude_none=True)
-@router.post("/v2/rerank", response_model_exclude_none=True)
+_FAILURES = fails_with(
+    InvalidRequestError,
+    ModelNotServedError,
+    TooManyInputsError,
+    OverloadedError,
+    EmbedderUnavailableError,
+    DeadlineExceededError,
+)
+
+
+@router.post("/v2/rerank", response_model_exclude_none=True, openapi_extra=_FAILURES, operation_id="rerank_v2")
+@router.post("/v1/rerank", response_model_exclude_none=True, openapi_extra=_FAILURES)
 async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> RerankReply:
     """Documents by how well they answer the query, best first."""
     reranker = _reranker(body, services)

@@ -2,8 +2,16 @@
 
 from fastapi import APIRouter, Depends
 
+from indexes.errors import (
+    CollectionConflictError,
+    ErasureError,
+    InsufficientMemoryError,
+    InvalidFilterError,
+    NothingSealedError,
+)
 from indexes.filters import parse_filter
 from service.api.collections import reply_of
+from service.api.description.failing import READING, fails_with
 from service.api.media_type import require_json
 from service.api.schemas.collections import CollectionReply
 from service.api.schemas.index import CalibrateReply, NothingBody, PurgeBody, PurgeReply, VerifyReply
@@ -12,28 +20,56 @@ from service.api.services import ServicesOf
 router = APIRouter(prefix="/v1/collections", tags=["upkeep"])
 
 
-@router.post("/{collection}:rebuild", dependencies=[Depends(require_json)])
+@router.post(
+    "/{collection}:rebuild",
+    dependencies=[Depends(require_json)],
+    openapi_extra=fails_with(*READING, CollectionConflictError, InsufficientMemoryError),
+)
 async def rebuild(collection: str, services: ServicesOf, body: NothingBody | None = None) -> CollectionReply:
-    """Build the index anew from the store; replies when it serves. Searches and writes go on."""
+    """Build the index anew from the store.
+
+    Replies when it serves. Searches and writes go on.
+    """
     await services.operator.rebuild(collection)
     return await reply_of(collection, services)
 
 
-@router.post("/{collection}:calibrate", dependencies=[Depends(require_json)])
+@router.post(
+    "/{collection}:calibrate",
+    dependencies=[Depends(require_json)],
+    openapi_extra=fails_with(*READING, CollectionConflictError, NothingSealedError),
+)
 async def calibrate(collection: str, services: ServicesOf, body: NothingBody | None = None) -> CalibrateReply:
-    """Measure the recall of the index again, and search by the cheapest setting that reaches the target."""
+    """Measure the recall of the index again.
+
+    From then on the cheapest setting that reaches the target is used. A 409 while nothing is sealed.
+    """
     return CalibrateReply.of(await services.operator.calibrate(collection))
 
 
-@router.post("/{collection}:verify", dependencies=[Depends(require_json)])
+@router.post(
+    "/{collection}:verify",
+    dependencies=[Depends(require_json)],
+    openapi_extra=fails_with(*READING, CollectionConflictError),
+)
 async def verify(collection: str, services: ServicesOf, body: NothingBody | None = None) -> VerifyReply:
-    """Read every file, and compare every vector in memory with the stored one. Searches and writes go on."""
+    """Read every file, and compare every vector in memory with the stored one.
+
+    Searches and writes go on.
+    """
     return VerifyReply.of(await services.operator.verify(collection))
 
 
-@router.post("/{collection}:purge", dependencies=[Depends(require_json)])
+@router.post(
+    "/{collection}:purge",
+    dependencies=[Depends(require_json)],
+    openapi_extra=fails_with(*READING, CollectionConflictError, InvalidFilterError, ErasureError),
+)
 async def purge(collection: str, services: ServicesOf, body: PurgeBody | None = None) -> PurgeReply:
-    """Delete documents, remove from every file what was ever deleted, and search the files for it."""
+    """Delete documents so that no file holds them any more.
+
+    What was deleted before is removed too; then every file is searched for it.
+    """
     asked = body or PurgeBody()
     filter_ = None if asked.filters is None else parse_filter(asked.filters)
     return PurgeReply.of(await services.operator.purge(collection, asked.ids, filter_))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from service.api.caller import caller_of
-from service.api.hang_up import unless_hung_up
+from service.api.jobs import until_ended
 from service.api.schemas.documents import DocumentBody, DocumentReply
 from service.errors import InvalidRequestError
 from service.ingest.ingestor import Written
@@ -22,7 +22,6 @@ from service.ingest.jobs.raw_inputs import Incoming
 from service.ingest.jobs.work import count_lines
 
 _FIELDS = {"file", "title", "metadata", "url"}
-_MS = 1000
 _FLUSH_BYTES = 1 << 20
 
 
@@ -104,14 +103,14 @@ class Uploads:
 
 
 async def reply_to(put: OpenJob | Written, wait_ms: int, request: Request, response: Response) -> DocumentReply:
-    """What became of a document when its job ends; 202 where that takes longer than ``wait_ms``.
+    """What became of a document when its job ends; 202 where that takes longer than ``wait_ms`` or the server drains.
 
     Raises:
         QuarryError, IndexesError: why the job failed.
     """
     if isinstance(put, Written):
         return written_reply(put, response)
-    await unless_hung_up(request, put.wait(wait_ms / _MS))
+    await until_ended(put, wait_ms, request)
     if put.error is not None:
         raise put.error
     if put.written is not None and put.ended.is_set():

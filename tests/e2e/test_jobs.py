@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,3 +77,30 @@ def test_a_client_that_hangs_up_does_not_end_its_job(serve: Callable[..., Server
     (job,) = jobs
     assert ended(http, job["id"])["status"] == "succeeded"
     assert http.get(f"{DOCUMENTS}/f").json()["text"] == text
+
+
+def test_jobs_on_the_command_line(
+    serve: Callable[..., Server],
+    quarry: Callable[[Sequence[str | Path]], subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    _, http = serve(tmp_path / "data", QUARRY_JOBS__DEFAULT_WAIT_MS="0")
+    url = ("--url", str(http.base_url))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.txt").write_text(f"Words number {number}.")
+    (folder / "empty.txt").write_text(" ")
+    first, second = (quarry(["ingest", folder, "--collection", "docs", *url]) for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "12 created, 1 skipped, empty" in first.stdout
+    assert "1 skipped, empty, 12 unchanged" in second.stdout
+    page = json.loads(quarry(["jobs", "list", "--json", "--status", "succeeded", *url]).stdout)
+    assert len(page["data"]) == 12
+    job = page["data"][0]["id"]
+    assert f"{job} succeeded docs" in quarry(["jobs", "list", *url]).stdout
+    assert "1/1 1 created" in quarry(["jobs", "show", job, *url]).stdout
+    assert json.loads(quarry(["jobs", "cancel", job, "--json", *url]).stdout)["status"] == "succeeded"
+    unknown = quarry(["jobs", "show", "unknown", *url])
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "404" in unknown.stderr

@@ -1,23 +1,52 @@
 """Collections: their identity, extent and re-embedding."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from indexes.base import Metric
-from service.api.schemas.base import Finite, StrictBody
+from service.api.schemas.base import WHOLE, Finite, StrictBody, examples
 from service.api.schemas.index import IndexReply
+
+_DOCS = {
+    "name": "docs",
+    "embedding_model": "all-MiniLM-L6-v2",
+    "dimension": 384,
+    "metric": "cosine",
+    "target_recall": 0.99,
+    "chunking": {"size": 100, "overlap": 20},
+    "llm": None,
+    "documents": 1,
+    "chunks": 1,
+    "index_version": 1,
+    "index": {
+        "seal_rows": 8192,
+        "segments": [{"tier": "growing: exact below 8192 rows", "index": "flat", "rows": 1, "live_rows": 1}],
+        "dead_rows": 0,
+        "bytes": 1568,
+        "recall": {"recall": None, "low": 0.0, "high": 1.0, "searches": 0},
+        "snapshot": None,
+        "working_on": None,
+        "trouble": [],
+    },
+    "reembedding": None,
+}
 
 
 class ChunkingBody(StrictBody):
     """Chunk sizes in tokens of the embedding model."""
 
-    size: int | None = Field(None, ge=16, le=8192)
-    overlap: int | None = Field(None, ge=0)
+    size: Annotated[int, Field(ge=16, le=8192), WHOLE] | None = None
+    overlap: Annotated[int, Field(ge=0), WHOLE] | None = None
 
 
 class CollectionBody(StrictBody):
     """A collection's identity; what is left out takes the server's default. ``llm`` is no part of it."""
+
+    model_config = examples(
+        {},
+        {"metric": "cosine", "target_recall": 0.99, "chunking": {"size": 100, "overlap": 20}},
+    )
 
     embedding_model: str | None = None
     metric: Metric | None = Field(None, description="How vectors are compared; cosine by default.")
@@ -40,6 +69,8 @@ class ChunkingReply(BaseModel):
 
 class ReembedBody(StrictBody):
     """What to do; the collection keeps of itself what ``start`` leaves out, and the other actions take nothing more."""
+
+    model_config = examples({"action": "start", "chunking": {"size": 120, "overlap": 20}}, {"action": "finish"})
 
     action: Literal["start", "rollback", "finish"] = "start"
     embedding_model: str | None = None
@@ -67,6 +98,8 @@ class ReembeddingReply(BaseModel):
 class CollectionReply(BaseModel):
     """A collection's identity and extent."""
 
+    model_config = examples(_DOCS)
+
     name: str
     embedding_model: str
     dimension: int
@@ -84,11 +117,15 @@ class CollectionReply(BaseModel):
 class CollectionList(BaseModel):
     """Every collection, by name."""
 
+    model_config = examples({"data": [_DOCS], "unavailable": {}})
+
     data: list[CollectionReply]
     unavailable: dict[str, str] = Field(description="Why a collection cannot be read, by name.")
 
 
 class DeletedCollection(BaseModel):
     """The name that is free again."""
+
+    model_config = examples({"deleted": "docs"})
 
     deleted: str

@@ -8,7 +8,7 @@ from service.api.schemas.base import StrictBody
 
 
 def _spoken(role: object) -> object:
-    if role in {"system", "developer"}:
+    if role in ("system", "developer"):  # no set: a role may be anything, also what has no hash
         raise ValueError(f"{role} messages are not taken: the instructions to the language model are the server's own")
     return role
 

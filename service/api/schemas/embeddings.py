@@ -1,21 +1,36 @@
 """Embeddings, in OpenAI's shape."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.api.schemas.base import VendorBody
+from service.api.schemas.base import WHOLE, VendorBody, examples
 
 
 class EmbeddingsBody(VendorBody):
     """Texts to embed."""
 
+    model_config = examples({"input": "When is the audit?"}, {"input": ["When is the audit?"], "input_type": "query"})
+
     model: str | None = Field(None, description="Name of a served embedder; the default one where there is none.")
     input: str | list[Any] = Field(
-        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        description="A text, or texts; none of them empty.",
+        json_schema_extra={
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1},
+                    "minItems": 1,
+                    "x-settings": {"maxItems": "limits.embedding_inputs"},
+                },
+            ]
+        },
     )
     encoding_format: Literal["float", "base64"] | None = "float"
-    dimensions: int | None = Field(None, ge=1, description="Cut the vectors and make them unit vectors again.")
+    dimensions: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Cut the vectors and make them unit vectors again."
+    )
     input_type: Literal["query", "document", "passage"] | None = None
 
 
@@ -36,6 +51,15 @@ class EmbeddingsUsage(BaseModel):
 
 class EmbeddingsReply(BaseModel):
     """Vectors in the order of the input."""
+
+    model_config = examples(
+        {
+            "object": "list",
+            "data": [{"object": "embedding", "index": 0, "embedding": [0.0186, -0.0431, 0.0547]}],
+            "model": "all-MiniLM-L6-v2",
+            "usage": {"prompt_tokens": 7, "total_tokens": 7},
+        }
+    )
 
     object: Literal["list"]
     data: list[Embedding]

@@ -60,7 +60,6 @@ class QueryReading(BaseModel):
 class Explanation(BaseModel):
     """How a search was made."""
 
-    query: QueryReading
     index_version: int
     sealed_rows: int = Field(description="Rows that IVF-PQ covers.")
     tail_rows: int = Field(description="Rows that are searched exactly.")
@@ -72,6 +71,7 @@ class Explanation(BaseModel):
     dropped: list[DroppedReply] = Field(description="The best candidates that are no hits and might have been.")
     deleted: int = Field(description="Candidates that were deleted.")
     filtered: int = Field(description="Candidates whose document fails the filters, which are never named.")
+    query: QueryReading
 
     @classmethod
     def of(cls, retrieval: Retrieval, boosts: int) -> Self:

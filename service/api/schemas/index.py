@@ -10,7 +10,7 @@ from indexes.recall import RecallEstimate
 from indexes.state import CollectionState, SavedState
 from indexes.verification import Verification
 from indexes.work import Work
-from service.api.schemas.base import StrictBody
+from service.api.schemas.base import FILTERS, StrictBody, described, examples
 from service.ingest.purger import Purged
 
 MAX_PURGED_IDS = 10_000
@@ -51,6 +51,16 @@ class PointReply(BaseModel):
 class CalibrateReply(BaseModel):
     """A recall curve, and what was chosen."""
 
+    model_config = examples(
+        {
+            "target_recall": 0.99,
+            "meets_target": True,
+            "chosen": {"nprobe": 24, "refine": 8, "recall": 0.992, "cost": 913_000.0},
+            "queries": 256,
+            "points": [{"nprobe": 24, "refine": 8, "recall": 0.992, "cost": 913_000.0}],
+        }
+    )
+
     target_recall: float
     meets_target: bool
     chosen: PointReply
@@ -72,6 +82,8 @@ class CalibrateReply(BaseModel):
 class VerifyReply(BaseModel):
     """What was compared, and what is wrong: nothing where ``problems`` is empty."""
 
+    model_config = examples({"index_version": 42, "rows": 50_311, "vectors": 50_311, "problems": []})
+
     index_version: int
     rows: int = Field(description="Of the store, that the index should hold.")
     vectors: int = Field(description="Compared component by component.")
@@ -91,12 +103,16 @@ class VerifyReply(BaseModel):
 class NothingBody(StrictBody):
     """A request that has nothing to say."""
 
+    model_config = examples({})
+
 
 class PurgeBody(StrictBody):
     """Which documents to delete before everything that is deleted is removed; none is allowed."""
 
+    model_config = examples({"ids": ["memo-1"]}, {"filters": {"type": "eq", "key": "tenant", "value": "acme"}})
+
     ids: list[str] = Field([], max_length=MAX_PURGED_IDS, description="Documents; absent ones are no error.")
-    filters: dict[str, Any] | None = Field(None, description="As in a search: documents that pass now.")
+    filters: dict[str, Any] | None = Field(None, description=FILTERS, json_schema_extra=described("Filter"))
 
 
 class ProofReply(BaseModel):
@@ -111,6 +127,14 @@ class ProofReply(BaseModel):
 
 class PurgeReply(BaseModel):
     """What was deleted, and the proof that it is gone."""
+
+    model_config = examples(
+        {
+            "deleted": 1,
+            "index_version": 43,
+            "proof": {"files": 7, "bytes": 2_071_483, "needles": 54, "shared": 1, "found": 0},
+        }
+    )
 
     deleted: int
     index_version: int

@@ -6,10 +6,31 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from service.api.schemas.base import examples
 from service.ingest.jobs.job import Job
 
 Kind = Literal["file", "text", "batch"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+_JOB = {
+    "id": "b7e6c1b0-6a2e-4c53-8f6f-0a1d5a4c9e11",
+    "collection": "docs",
+    "kind": "batch",
+    "document_id": None,
+    "status": "succeeded",
+    "done": 2,
+    "total": 2,
+    "outcomes": {"created": 1, "skipped": 1},
+    "errors": [
+        {"id": "memo-2", "line": 2, "code": "empty_document", "message": "document 'memo-2' has no text"},
+    ],
+    "index_version": 1,
+    "waits_for": None,
+    "created_at": "2026-03-02T09:00:00Z",
+    "started_at": "2026-03-02T09:00:00.010000Z",
+    "finished_at": "2026-03-02T09:00:00.250000Z",
+}
 
 
 class JobErrorReply(BaseModel):
@@ -23,6 +44,8 @@ class JobErrorReply(BaseModel):
 
 class JobReply(BaseModel):
     """A job: succeeded means that every document is durable and searchable, but for those that are empty."""
+
+    model_config = examples(_JOB)
 
     id: str
     collection: str
@@ -66,12 +89,16 @@ class JobReply(BaseModel):
 class JobPage(BaseModel):
     """Jobs, the newest first; ``next_cursor`` is None on the last page."""
 
+    model_config = examples({"data": [_JOB], "next_cursor": None})
+
     data: list[JobReply]
     next_cursor: str | None
 
 
 class BatchJobReply(BaseModel):
     """A batch that was accepted as a job."""
+
+    model_config = examples({"job_id": _JOB["id"], "total": 2, "status": "queued"})
 
     job_id: str
     total: int = Field(description="Lines that are not blank.")

@@ -8,7 +8,7 @@ from indexes.base import Hit
 from indexes.errors import InvalidFilterError
 from indexes.filters import parse_filter
 from service.answer import Citation
-from service.api.schemas.base import FILTERS, Finite, StrictBody
+from service.api.schemas.base import FILTERS, NOT_BLANK, WHOLE, Finite, StrictBody, described, examples
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.explanation import Explanation
 from service.question import ReadQuery
@@ -16,6 +16,42 @@ from service.question import ReadQuery
 MAX_TOP_K = 1000
 # Each is a search of its own.
 MAX_BOOSTS = 8
+
+CHUNK: dict[str, object] = {
+    "id": "memo-1#0",
+    "document_id": "memo-1",
+    "title": "Memo",
+    "url": None,
+    "text": "The audit is on Friday.",
+    "start": 0,
+    "end": 23,
+    "page": None,
+    "heading_path": [],
+    "score": 0.71,
+    "scores": {"vector": 0.71},
+}
+CITATION: dict[str, object] = {
+    "marker": 1,
+    "chunk_id": "memo-1#0",
+    "document_id": "memo-1",
+    "document_start": 0,
+    "document_end": 23,
+    "answer_start": 24,
+    "answer_end": 27,
+    "quote": "The audit is on Friday.",
+    "page": None,
+    "heading_path": [],
+}
+_TEXT = described(settings={"maxLength": "limits.query_characters"}, pattern=NOT_BLANK)
+# A schema cannot say that the last message is the user's.
+_ASKS_ONCE = [
+    {"required": ["query"], "properties": {"query": {"type": "string"}, "messages": {"type": "null"}}},
+    {"required": ["messages"], "properties": {"messages": {"type": "array"}, "query": {"type": "null"}}},
+]
+_STREAMS_AN_ANSWER = {
+    "properties": {"stream": {"const": True}, "generate": {"const": False}},
+    "required": ["stream", "generate"],
+}
 
 
 def _filter(raw: dict[str, Any]) -> dict[str, Any]:
@@ -29,20 +65,24 @@ def _filter(raw: dict[str, Any]) -> dict[str, Any]:
 class BoostBody(StrictBody):
     """Documents that are to come earlier."""
 
-    filter: Annotated[dict[str, Any], AfterValidator(_filter)] = Field(description=FILTERS)
+    filter: Annotated[dict[str, Any], AfterValidator(_filter)] = Field(
+        description=FILTERS, json_schema_extra=described("Filter")
+    )
     weight: Finite = Field(gt=0, le=1, description="Cosine that their chunks are given in the order of the hits.")
 
 
 class RetrievalOptions(StrictBody):
     """How much to look for, and how."""
 
-    top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="Chunks wanted.")
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K), WHOLE] = Field(10, description="Chunks wanted.")
     score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
-    filters: dict[str, Any] | None = Field(None, description=FILTERS)
+    filters: dict[str, Any] | None = Field(None, description=FILTERS, json_schema_extra=described("Filter"))
     boost: list[BoostBody] = Field(
         [], max_length=MAX_BOOSTS, description="Of those whose filter a document passes, the greatest weight counts."
     )
-    deadline_ms: int | None = Field(None, ge=1, le=600_000, description="Time the request may take.")
+    deadline_ms: Annotated[int, Field(ge=1, le=600_000), WHOLE] | None = Field(
+        None, description="Time the request may take."
+    )
     explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
 
 
@@ -53,7 +93,9 @@ class AnswerOptions(StrictBody):
         None, description="Search for what the last message means in the conversation; null takes the server's default."
     )
     llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
-    on_failure: Literal["degrade", "fail"] = "degrade"
+    on_failure: Literal["degrade", "fail"] = Field(
+        "degrade", description="What a lost or late stage brings: an answer without it, or an error."
+    )
 
 
 class RetrievalBody(RetrievalOptions):
@@ -65,19 +107,47 @@ class RetrievalBody(RetrievalOptions):
 class SearchBody(RetrievalBody):
     """What to find, and where."""
 
-    query: str = Field(min_length=1, description="The question or search text.")
+    model_config = examples({"query": "When is the audit?", "collection": "docs", "top_k": 3})
+
+    query: str = Field(min_length=1, description="The question or search text.", json_schema_extra=_TEXT)
 
 
 class QueryBody(AnswerOptions, RetrievalBody):
     """A question to answer, alone or as the last message of a conversation."""
 
-    query: str | None = Field(None, min_length=1, description="The question, if not `messages`.")
+    model_config = examples(
+        {"query": "When is the audit?", "collection": "docs", "max_tokens": 256, "deadline_ms": 20_000},
+        {
+            "messages": [
+                {"role": "user", "content": "Who audits us?"},
+                {"role": "assistant", "content": "Acme does [1]."},
+                {"role": "user", "content": "And when do they come?"},
+            ],
+            "collection": "docs",
+        },
+        {"query": "When is the audit?", "collection": "docs", "stream": True},
+        {
+            "query": "When is the audit?",
+            "boost": [{"filter": {"type": "eq", "key": "source", "value": "handbook"}, "weight": 0.15}],
+        },
+        oneOf=_ASKS_ONCE,
+        **{"not": _STREAMS_AN_ANSWER},
+    )
+
+    query: str | None = Field(
+        None, min_length=1, description="The question, if not `messages`.", json_schema_extra=_TEXT
+    )
     messages: list[MessageBody] | None = Field(
-        None, min_length=1, description="The conversation, oldest first; its last message is the user's question."
+        None,
+        min_length=1,
+        description="The conversation, oldest first; its last message is the user's question.",
+        json_schema_extra=described(settings={"maxItems": "limits.conversation_messages"}),
     )
     generate: bool = Field(True, description="False returns the chunks without an answer.")
-    max_tokens: int | None = Field(None, ge=1, le=32_768)
-    temperature: Finite | None = Field(None, ge=0, le=2)
+    max_tokens: Annotated[int, Field(ge=1, le=32_768), WHOLE] | None = Field(
+        None, description="Longest answer, in tokens of the model."
+    )
+    temperature: Finite | None = Field(None, ge=0, le=2, description="Null takes the generator's own.")
     stream: bool = Field(False, description="Server-sent events instead of one JSON object.")
 
     @model_validator(mode="after")
@@ -165,6 +235,17 @@ class WarningReply(BaseModel):
 class SearchReply(BaseModel):
     """Chunks, best first."""
 
+    model_config = examples(
+        {
+            "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
+            "chunks": [CHUNK],
+            "warnings": [],
+            "timings_ms": {"queue": 0.1, "embed": 3.0, "search": 0.4, "other": 0.5, "total": 4.0},
+            "index_version": 42,
+            "explain": None,
+        }
+    )
+
     id: str
     chunks: list[ChunkReply]
     warnings: list[WarningReply]
@@ -191,6 +272,26 @@ class AnswerReply(BaseModel):
 
 class QueryReply(AnswerReply):
     """An answer with what it rests on."""
+
+    model_config = examples(
+        {
+            "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
+            "answer": "The audit is on Friday. [1]",
+            "status": "ok",
+            "no_answer_reason": None,
+            "finish_reason": "stop",
+            "citations": [CITATION],
+            "chunks": [CHUNK],
+            "searched": "When is the audit?",
+            "usage": {},
+            "llm_timings_ms": {},
+            "timings_ms": {"embed": 3.0, "search": 0.4, "llm_total": 9.1, "other": 0.9, "total": 13.4},
+            "degraded": [],
+            "warnings": [],
+            "index_version": 42,
+            "explain": None,
+        }
+    )
 
     id: str
     answer: str | None

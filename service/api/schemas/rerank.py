@@ -1,8 +1,10 @@
 """Reranking, in Cohere's and Jina's shape."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas.base import VendorBody
+from service.api.schemas.base import NOT_BLANK, WHOLE, VendorBody, described, examples
 
 
 class RerankDocument(BaseModel):
@@ -16,10 +18,20 @@ class RerankDocument(BaseModel):
 class RerankBody(VendorBody):
     """A query, and documents to rank by it."""
 
+    model_config = examples(
+        {"query": "When is the audit?", "documents": ["The audit is on Friday.", {"text": "Lunch is at noon."}]}
+    )
+
     model: str | None = Field(None, description="Name of the served reranker.")
-    query: str
-    documents: list[str | RerankDocument]
-    top_n: int | None = Field(None, ge=1, description="Results wanted; all where none is given.")
+    query: str = Field(
+        json_schema_extra=described(settings={"maxLength": "limits.query_characters"}, pattern=NOT_BLANK)
+    )
+    documents: list[str | RerankDocument] = Field(
+        json_schema_extra=described(settings={"maxItems": "limits.rerank_documents"}, minItems=1)
+    )
+    top_n: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Results wanted; all where none is given."
+    )
     return_documents: bool | None = False
 
 
@@ -39,6 +51,15 @@ class RerankUsage(BaseModel):
 
 class RerankReply(BaseModel):
     """Documents, best first."""
+
+    model_config = examples(
+        {
+            "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
+            "model": "my-cross-encoder",
+            "results": [{"index": 0, "relevance_score": 0.97}, {"index": 1, "relevance_score": 0.02}],
+            "usage": {"total_tokens": 28},
+        }
+    )
 
     id: str
     model: str

@@ -167,7 +167,9 @@ def test_openai_does_not_try_again_when_its_time_is_up(client: Callable[..., ope
             model="docs", messages=MESSAGES, extra_body={"rag": {"on_failure": "fail", "deadline_ms": 500}}
         )
     assert (late.value.status_code, late.value.response.headers["x-should-retry"]) == (504, "false")
-    assert len(llm.state()["requests"]) == 1
+    assert (
+        len([request for request in llm.state()["requests"] if request.get("stream")]) == 1
+    )  # and a canary, it may be
 
 
 def test_langchain_chat(start: Callable[..., str]) -> None:

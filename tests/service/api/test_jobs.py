@@ -15,9 +15,11 @@ import httpx
 import pytest
 
 from models.hashing import HashingEmbedder
+from service.app import Outside, create_app
 from service.errors import ParserLostError, ParserUnavailableError, UnreadableDocumentError
 from service.ingest.jobs import runner
 from service.ingest.loaders import LoadedText, load_file
+from service.settings import Settings
 
 Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
@@ -426,3 +428,21 @@ def test_files_that_are_ingested_again_are_neither_read_nor_embedded(parser: Gat
         assert (embedder.embedded, len(parser.parsed)) == (embedded, read)
         api.put(f"{DOCUMENTS}/0", json={"text": "Something else."})
         assert put(api, "0", "Words 0.").json()["status"] == "updated"
+
+
+def test_a_drain_waits_for_no_job(parser: GatedParser, tmp_path: Path) -> None:
+    async def scenario() -> httpx.Response:
+        app = create_app(Settings(data_dir=tmp_path / "data"), Outside(HashingEmbedder(), parser=parser))
+        transport = httpx.ASGITransport(app)
+        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
+            files, params = {"file": ("a.txt", b"Some words.")}, {"wait_ms": 10 * PATIENCE_MS}
+            waiting = asyncio.create_task(client.put(f"http://quarry{DOCUMENTS}/a", files=files, params=params))
+            while not parser.parsed:  # noqa: ASYNC110  the parser has no event to wait for
+                await asyncio.sleep(0.005)
+            assert await app.state.drain.run(PATIENCE_S) == 0, "cut"
+            return await waiting
+
+    parser.gate.clear()
+    reply = asyncio.run(scenario())
+    assert (reply.status_code, reply.json()["status"]) == (202, "accepted")
+    assert raw_files(tmp_path) == [reply.json()["job_id"]]

@@ -321,7 +321,7 @@ def test_bad_collections(
     assert said in problem(limited.put("/v1/collections/new", json=body), status, "invalid_request")["detail"]
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/docs", "/v1/collections/docs/nothing", "/%FF"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/collections/docs/nothing", "/%FF"])
 def test_unknown_routes(limited: httpx.Client, problem: Problem, path: str) -> None:
     assert "there is no" in problem(limited.get(path), 404, "not_found")["detail"]
 
@@ -392,3 +392,14 @@ def test_a_subclass_stands_before_its_base() -> None:
     types = [type_ for type_, _ in TABLE]
     for position, type_ in enumerate(types):
         assert not any(issubclass(later, type_) for later in types[position + 1 :])
+
+
+def test_a_role_that_is_no_string_is_refused(limited: httpx.Client, problem: Problem) -> None:
+    for role in ([], {}, 7, None):
+        sent = limited.post("/v1/query", json={"messages": [{"role": role, "content": "x"}]})
+        assert "messages.0.role" in problem(sent, 422, "invalid_request")["detail"]
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written(limited: httpx.Client) -> None:
+    sent = limited.post("/v1/search", content=b'{"query": "x", "collection": "docs", "top_k": 10.0}', headers=JSON)
+    assert sent.status_code == 200

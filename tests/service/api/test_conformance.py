@@ -1,0 +1,74 @@
+"""Schemathesis asks a live server for everything that its document says, and for what it says cannot be asked.
+
+``EXAMPLES`` and ``SEED`` of the environment make the run longer or another one; ``make schema-test`` sets them.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+CONFIG = Path(__file__).parent / "conformance" / "schemathesis.toml"
+EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
+SEED = int(os.environ.get("SEED", "1"))
+SHOWN = 20_000
+IS_THOROUGH = EXAMPLES > 100
+# The grammar of filters alone is hundreds of cases, every purge rewrites files, and a batch is slow to generate. What
+# these take is taken by query and put_document too; the other phases ask them all the same.
+COSTLY_TO_COVER = ("search", "delete_documents", "purge", "put_batch")
+
+
+def schemathesis(address: str, phases: str, examples: int) -> subprocess.CompletedProcess[str]:
+    left_out = COSTLY_TO_COVER if phases == "coverage" and not IS_THOROUGH else ()
+    asked = [argument for name in left_out for argument in ("--exclude-operation-id", name)]
+    asked += ["--phases", phases, "--max-examples", str(examples), "--seed", str(SEED), "--no-color"]
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG.name, "run"]
+    env = {**os.environ, "NO_PROXY": "*", "PYTHONWARNINGS": "default", "COLUMNS": "160"}
+    return subprocess.run(
+        [*command, f"{address}/openapi.json", *asked],
+        cwd=CONFIG.parent,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def served(listening: Callable[..., str], overlap: object, language_model: Callable[..., str]) -> str:
+    """Address of a server with a reranker, a language model and a few documents."""
+    model = language_model([b'data: {"choices":[{"delta":{"content":"On Friday. [1]"}}]}\n\n', b"data: [DONE]\n\n"])
+    address = listening(
+        rerank={"model": "overlap"},
+        llm={"main": {"url": model, "model": "m"}},
+        server={"max_body_bytes": 200_000},
+        jobs={"default_wait_ms": 200},
+    )
+    with httpx.Client(base_url=address) as client:
+        for number in range(3):
+            body = {"text": f"The audit is on Friday, says memo {number}.", "metadata": {"tenant": "acme"}}
+            client.put(f"/v1/collections/docs/documents/memo-{number}", json=body).raise_for_status()
+    return address
+
+
+@pytest.mark.timeout(0 if IS_THOROUGH else 1200)
+@pytest.mark.parametrize(("phases", "share"), [("examples,fuzzing", 1), ("coverage", 1), ("stateful", 5)])
+def test_every_route_does_what_the_document_says(served: str, phases: str, share: int) -> None:
+    print(f"seed {SEED}, {EXAMPLES * share} examples of {phases}")  # noqa: T201
+    run = schemathesis(served, phases, EXAMPLES * share)
+    assert run.returncode == 0, run.stdout[-SHOWN:] + run.stderr[-SHOWN:]
+    assert "Tested" in run.stdout
+    assert defects(served) == 0, "a 5xx that nothing foresaw"
+
+
+def defects(address: str) -> float:
+    """Replies that the server itself counted as defects."""
+    families = text_string_to_metric_families(httpx.get(f"{address}/metrics").text)
+    samples = [sample for family in families for sample in family.samples]
+    counted = [s.value for s in samples if s.name == "quarry_problems_total" and s.labels["code"] == "internal_error"]
+    return sum(counted)
