@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from service.cli.console import fail
+from service.cli.console import fail, printable
 
 FiltersOption = Annotated[
     str | None, typer.Option("--filters", "--filter", help="What a document's metadata must pass, as the API's JSON.")
@@ -19,6 +19,8 @@ TopKOption = Annotated[int, typer.Option(help="Chunks to retrieve.")]
 
 def body_of(text: str, collection: str, top_k: int, filters: str | None, boost: list[str] | None) -> dict[str, Any]:
     """The fields that questions and searches share; what is not JSON ends the command."""
+    if printable(text) != text:
+        fail(f"{printable(text)} is not UTF-8")
     body: dict[str, Any] = {"query": text, "collection": collection, "top_k": top_k}
     if filters is not None:
         body["filters"] = parsed(filters, "--filters")

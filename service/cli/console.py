@@ -1,7 +1,9 @@
 """What every command shares: where it writes, how it fails."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import httpx
@@ -67,6 +69,11 @@ def served(url: str, key: str | None) -> Iterator[httpx.Client]:
 def say_json(reply: Any) -> None:  # noqa: ANN401
     """One JSON object on stdout."""
     typer.echo(orjson.dumps(reply).decode())
+
+
+def printable(name: str | Path) -> str:
+    """A file's name in characters that UTF-8 has: one that is not UTF-8 shows its bytes."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def problem_code(response: httpx.Response) -> str | None:

@@ -23,6 +23,7 @@ from service.cli.console import (
     err,
     fail,
     out,
+    printable,
     say_json,
     served,
 )
@@ -114,7 +115,8 @@ def _progress(documents: int) -> Iterator[Callable[[int], None]]:
 
 def _report(found: Found, tally: Tally, collection: str) -> None:
     for path in found.passed_over:
-        err.print(f"not read: {path} (type {path.suffix or 'unknown'})", markup=False)
+        why = "a link out of the folder" if path.is_symlink() else f"type {path.suffix or 'unknown'}"
+        err.print(f"not read: {printable(path)} ({why})", markup=False)
     for failure in tally.failures[:_SHOWN_FAILURES]:
         err.print(f"failed: {failure}", style="red", markup=False)
     if len(tally.failures) > _SHOWN_FAILURES:
@@ -131,5 +133,5 @@ def _as_json(found: Found, tally: Tally, collection: str) -> dict[str, object]:
         "collection": collection,
         "outcomes": dict(sorted(tally.outcomes.items())),
         "failures": tally.failures,
-        "not_read": [str(path) for path in found.passed_over],
+        "not_read": [printable(path) for path in found.passed_over],
     }

@@ -64,7 +64,7 @@ class Found:
 
 
 def find(paths: Sequence[Path]) -> Found:
-    """Everything below ``paths``. Hidden files, and in folders files of other types, are passed over.
+    """Everything below ``paths``. Hidden files, and in a folder other types and links out of it, are passed over.
 
     A file that is named itself is always taken: the server says what is wrong with it.
 
@@ -80,7 +80,9 @@ def find(paths: Sequence[Path]) -> Found:
             raise FileNotFoundError(root)
         for path in sorted(_files_below(root)) if root.is_dir() else [root]:
             suffix = path.suffix.lower()
-            if suffix in _JSONL:
+            if path != root and _leads_out_of(root, path):
+                passed_over.append(path)
+            elif suffix in _JSONL:
                 jsonl.append(path)
             elif suffix in SUFFIXES or path == root:
                 files.append(FileSource(path, path.relative_to(root).as_posix() if path != root else path.name))
@@ -102,6 +104,11 @@ def _files_below(folder: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.is_file() and not hidden:
             yield path
+
+
+def _leads_out_of(folder: Path, path: Path) -> bool:
+    """Whoever names a folder means what lies in it, not what a link in it leads to."""
+    return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
 
 
 def _lines(path: Path) -> Iterator[Line]:

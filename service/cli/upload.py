@@ -12,7 +12,7 @@ import httpx
 import orjson
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
-from service.cli.console import problem_code, problem_detail
+from service.cli.console import printable, problem_code, problem_detail
 from service.cli.sources import BatchSource, FileSource, Line
 
 _GIVE_UP_S = 120.0
@@ -38,7 +38,7 @@ class Tally:
         """Count a document that failed."""
         with self._lock:
             self.outcomes["failed"] += 1
-            self.failures.append(f"{where}: {why}")
+            self.failures.append(f"{printable(where)}: {why}")
 
 
 class Uploader:

@@ -1,6 +1,7 @@
 """Commands that ask a served application: ask, search, collections and documents."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,18 @@ def test_a_server_without_keys_does_not_look_at_one(url: str) -> None:
     for header in ("Bearer sk-none", "Basic Zm9vOmJhcg==", "nonsense", ""):
         reply = httpx.get(f"{url}/v1/collections", headers={"Authorization": header}, trust_env=False)
         assert reply.status_code == 200
+
+
+def test_names_and_questions_that_are_not_utf8(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name in (b"caf\xe9.txt", b"caf\xe9.png"):
+        (folder / os.fsdecode(name)).write_bytes(b"Some text.")
+    done = quarry("ingest", folder, "--url", url, "--json")
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    assert report["failures"] == [f"{folder}/caf\\xe9.txt: its name is not UTF-8"]
+    assert report["not_read"] == [f"{folder}/caf\\xe9.png"]
+    asked = quarry("ask", os.fsdecode(b"caf\xe9?"), "--url", url)
+    assert asked.exit_code == 1
+    assert "caf\\xe9? is not UTF-8" in asked.stderr

@@ -32,6 +32,16 @@ def test_a_folder(folder: Path) -> None:
     assert found.documents() == 4 + 2
 
 
+def test_links_out_of_a_folder_are_passed_over(folder: Path, tmp_path: Path) -> None:
+    (folder / "out.txt").symlink_to(write(tmp_path / "elsewhere.txt"))
+    (folder / "within.txt").symlink_to(folder / "a.txt")
+    found = find([folder])
+    assert "within.txt" in [file.id for file in found.files]
+    assert "out.txt" not in [file.id for file in found.files]
+    assert folder / "out.txt" in found.passed_over
+    assert [file.id for file in find([folder / "out.txt"]).files] == ["out.txt"], "named itself"
+
+
 def test_a_file_that_is_named_is_always_taken(folder: Path) -> None:
     found = find([folder / "photo.png", folder / ".hidden.md", folder / "sub" / "deep" / "a.txt"])
     assert [file.id for file in found.files] == ["photo.png", ".hidden.md", "a.txt"]

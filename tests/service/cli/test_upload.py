@@ -116,7 +116,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     path.write_bytes(b"Some text.")
     uploading = uploader(lambda _: pytest.fail("nothing is sent"))
     uploading.send(FileSource(path, name))
-    assert uploading.tally.failures == [f"{path}: its name is not UTF-8"]
+    assert uploading.tally.failures == [f"{tmp_path}/caf\\xe9.txt: its name is not UTF-8"]
 
 
 def test_a_batch_is_counted_line_by_line() -> None:
