@@ -48,25 +48,27 @@ async def readyz(response: Response, services: ServicesOf) -> ReadinessReply:
     )
 
 
-@router.get("/v1/status", response_model=StatusReply, openapi_extra=fails_with())
-async def status(services: ServicesOf) -> dict[str, Any]:
+@router.get("/v1/status", openapi_extra=fails_with())
+async def status(services: ServicesOf) -> StatusReply:
     """State of every dependency and of every segment."""
-    return {
-        "version": version("quarry"),
-        "embedders": [asdict(info) for info in services.embedders.infos()],
-        "reranker": asdict(services.reranker.info) if services.reranker else None,
-        "engine": services.engine.describe(),
-        "generators": {name: generator.describe() for name, generator in services.generators.items()},
-        "default_llm": services.settings.default_llm,
-        "degraded": await _degraded(services),
-        "parsing": services.parsers.describe(),
-        "supervision": services.supervised.describe(),
-        "jobs": asdict(_jobs(services)),
-        "maintenance_running": services.maintenance.is_running,
-        "collections": await _collections(services),
-        "aliases": services.library.aliases(),
-        **asdict(await services.ledger.read()),
-    }
+    measured = asdict(await services.ledger.read())
+    return StatusReply(
+        version=version("quarry"),
+        embedders=[asdict(info) for info in services.embedders.infos()],
+        reranker=asdict(services.reranker.info) if services.reranker else None,
+        engine=services.engine.describe(),
+        generators={name: generator.describe() for name, generator in services.generators.items()},
+        default_llm=services.settings.default_llm,
+        degraded=await _degraded(services),
+        parsing=services.parsers.describe(),
+        supervision=services.supervised.describe(),
+        jobs=asdict(_jobs(services)),
+        maintenance_running=services.maintenance.is_running,
+        collections=await _collections(services),
+        aliases=services.library.aliases(),
+        gpus=measured["gpus"],
+        ledger=measured["ledger"],
+    )
 
 
 @router.get(
@@ -101,9 +103,9 @@ async def _degraded(services: Services) -> list[str]:
     return [*(["llm"] if has_failed else []), *collections, *([] if has_space else ["disk"])]
 
 
-async def _collections(services: Services) -> dict[str, object]:
+async def _collections(services: Services) -> dict[str, dict[str, Any]]:
     """State by name; the gauges follow it."""
-    described: dict[str, object] = {}
+    described: dict[str, dict[str, Any]] = {}
     states: dict[str, CollectionState] = {}
     for name in services.library.names():
         try:

@@ -37,7 +37,9 @@ class StatusReply(BaseModel):
             "generators": {"extractive": {"kind": "extractive", "state": "ready"}},
             "default_llm": "extractive",
             "degraded": [],
+            "parsing": {"processes": 2, "running": 0, "queued": 0, "fork_server": 4711, "confinement": []},
             "supervision": {"llm": {}, "bulk_work": "running"},
+            "jobs": {"queued": 0, "running": 0, "oldest_s": 0.0, "raw_bytes": 0, "set_aside": 0},
             "maintenance_running": True,
             "collections": {},
             "aliases": {},
@@ -53,7 +55,9 @@ class StatusReply(BaseModel):
     generators: dict[str, dict[str, Any]] = Field(description="Kind and state by name.")
     default_llm: str
     degraded: list[str] = Field(description="As readiness has it.")
+    parsing: dict[str, Any] = Field(description="Of files: processes that read them, and their fork server.")
     supervision: dict[str, Any]
+    jobs: dict[str, Any] = Field(description="Those that have not ended, in numbers.")
     maintenance_running: bool
     collections: dict[str, dict[str, Any]] = Field(description="State by name, or why it is unavailable.")
     aliases: dict[str, str] = Field(description="Collection by alias.")
