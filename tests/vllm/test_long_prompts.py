@@ -67,6 +67,7 @@ def quarry(
 def test_a_prompt_too_long_becomes_fewer_chunks(quarry: httpx.Client, prompter: Prompter, llm: str) -> None:
     prompter.text = ANSWER
     body = {"query": QUESTION, "collection": "manual", "llm": llm, "top_k": PASSAGES, "max_tokens": MAX_TOKENS}
+    body["deadline_ms"] = 600_000  # with less, the plan of a busy machine has a shorter answer beside a longer prompt
     reply = quarry.post("/v1/query", json=body).json()
     assert len(reply["chunks"]) == PASSAGES
     assert (reply["status"], reply["degraded"], reply["answer"]) == ("partial", ["chunks"], ANSWER)
