@@ -347,6 +347,7 @@ def test_a_write_that_is_late_does_not_undo_one_that_was_done_before_the_switch(
         moved: list[tuple[str, Collection | None]] = []
         stage.mirror.on_move = lambda name: moved.append((name, late.place.collection))
         await stage.switched()
+        await stage.until(lambda: moved)  # the state is seen a moment before it is told
         assert moved == [("docs", stage.catalog.get("docs"))]
         assert await stage.ingestor.is_overtaken("docs", "a", {}, late.place)
         assert (await stage.ingestor.put(late)).is_superseded

@@ -73,8 +73,7 @@ def test_a_prompt_too_long_becomes_fewer_chunks(quarry: httpx.Client, prompter: 
     assert (reply["status"], reply["degraded"], reply["answer"]) == ("partial", ["chunks"], ANSWER)
     assert [citation["chunk_id"] for citation in reply["citations"]] == [reply["chunks"][0]["id"]]
     # It is as long as it may be, but for what is left out of caution.
-    most = CONTEXT if llm == "guessing" else CONTEXT - MAX_TOKENS  # which the server decides that nobody counts for
-    assert CONTEXT / 4 < reply["usage"]["prompt_tokens"] <= most
+    assert CONTEXT / 4 < reply["usage"]["prompt_tokens"] <= CONTEXT - MAX_TOKENS
     assert quarry.get("/v1/status").json()["generators"][llm]["context"] == CONTEXT
 
 
