@@ -118,6 +118,8 @@ class SearchParams:
         filter: what the metadata of a hit's document must match.
         explain: also say which candidates are no hits, and why.
         boosts: of those whose filter a document passes, the greatest weight counts.
+        required: what a document's metadata must match to exist for whoever searches; beside ``filter``, which is the
+            search's own.
     """
 
     top_k: int = 10
@@ -127,3 +129,4 @@ class SearchParams:
     filter: Filter | None = None
     explain: bool = False
     boosts: tuple[Boost, ...] = ()
+    required: Filter | None = None

@@ -16,6 +16,7 @@ from indexes.erasure import Proof, needles_in
 from indexes.errors import DocumentNotFoundError, InvalidVectorError, SnapshotError, UnknownRowError
 from indexes.filters import Filter
 from indexes.generation import read_store
+from indexes.guard import guarded
 from indexes.live_view import LiveView
 from indexes.nearest import Dropped, Found, nearest
 from indexes.pinned import pinned
@@ -122,12 +123,15 @@ class Collection:
         with self._numbering:
             self._last_seq = max(self._last_seq, seq)
 
-    def put(self, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int) -> Change:
+    def put(
+        self, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int, guard: Filter | None = None
+    ) -> Change:
         """Insert or replace a document; durable and visible to the next search when this returns.
 
         Args:
             vectors: ``(len(chunks), dimension)``; of any length, for cosine they are stored as unit vectors.
             seq: from ``accept``.
+            guard: what the document that is there must pass to be replaced; see ``guarded``.
 
         Raises:
             InvalidVectorError: ``vectors`` has another shape, a component that is not finite, or a row of zeros.
@@ -138,7 +142,7 @@ class Collection:
             raise InvalidVectorError(f"vectors have the shape {vectors.shape}, not {expected}")
         vectors = self._checked(vectors, "vector")
         work = partial(self._store.put, document=document, chunks=chunks, vectors=vectors, seq=seq)
-        return self._writer.write(self._store.database, work, self._live.apply)
+        return self._writer.write(self._store.database, guarded(work, document.id, guard), self._live.apply)
 
     def confirm(self, document_id: str, content_hash: bytes, seq: int, source_hash: bytes | None = None) -> bool:
         """True when the document already has this content; it then counts as written at ``seq``, from that source."""
@@ -159,10 +163,10 @@ class Collection:
         """As ``Store.is_overtaken``."""
         return self._store.is_overtaken(document_id, metadata, seq)
 
-    def delete(self, document_id: str, seq: int) -> Change:
-        """Remove a document; invisible to every search that starts after this returns."""
-        work = partial(self._store.delete, document_id=document_id, seq=seq)
-        return self._writer.write(self._store.database, work, self._live.apply)
+    def delete(self, document_id: str, seq: int, guard: Filter | None = None) -> Change:
+        """Remove a document that passes ``guard``; invisible to every search that starts after this returns."""
+        work = partial(self._store.delete, document_id=document_id, seq=seq, guard=guard)
+        return self._writer.write(self._store.database, guarded(work, document_id, guard), self._live.apply)
 
     def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
         """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.

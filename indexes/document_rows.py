@@ -59,7 +59,8 @@ def remove_older(connection: sqlite3.Connection, documents: Sequence[int], seq: 
     ]
     connection.execute(
         "INSERT INTO operations (seq, kind, document_id) SELECT seq, 'confirm', id FROM documents d "  # noqa: S608
-        f"WHERE row IN {_LISTED} AND seq > (SELECT max(seq) FROM operations WHERE document_id = d.id)",
+        f"WHERE row IN {_LISTED} AND seq > "
+        "(SELECT max(seq) FROM operations WHERE document_id = d.id AND filter IS NULL)",
         (_listed(doomed),),
     )
     return len(doomed), _remove_rows(connection, doomed)

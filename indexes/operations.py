@@ -17,7 +17,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 def log(
     connection: sqlite3.Connection, seq: int, kind: str, document_id: str = "", filter: Filter | None = None
 ) -> int:
-    """Note an operation on a document, or on all that pass a filter.
+    """Note an operation on a document, on all that pass a filter, or on the document of an id if it passes one.
 
     Returns:
         The version it makes.
@@ -32,14 +32,18 @@ def log(
 def superseded(connection: sqlite3.Connection, document_id: str, seq: int) -> bool:
     """Whether an operation on the document that was accepted after ``seq`` has been applied."""
     row = connection.execute(
-        "SELECT max(coalesce((SELECT max(seq) FROM operations WHERE document_id = ?1), 0), "
+        "SELECT max(coalesce((SELECT seq FROM operations WHERE document_id = ?1 AND filter IS NULL "
+        "ORDER BY seq DESC LIMIT 1), 0), "
         "coalesce((SELECT seq FROM documents WHERE id = ?1), 0))",
         (document_id,),
     ).fetchone()
     return int(row[0]) > seq
 
 
-def deleted_since(connection: sqlite3.Connection, metadata: Mapping[str, Any], seq: int) -> bool:
-    """Whether documents like one with this metadata were deleted by an operation that was accepted after ``seq``."""
-    found = connection.execute("SELECT filter FROM operations WHERE seq > ? AND filter IS NOT NULL", (seq,))
+def deleted_since(connection: sqlite3.Connection, document_id: str, metadata: Mapping[str, Any], seq: int) -> bool:
+    """Whether documents like this one were deleted by an operation that was accepted after ``seq``."""
+    found = connection.execute(
+        "SELECT filter FROM operations WHERE seq > ? AND filter IS NOT NULL AND document_id IN ('', ?)",
+        (seq, document_id),
+    )
     return any(matches(parse_filter(json.loads(text)), metadata) for (text,) in found)

@@ -23,7 +23,7 @@ from indexes.operations import deleted_since, log, superseded, version_of
 from indexes.sqlite_copy import fixed_view
 from indexes.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
-Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent"]
+Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent", "hidden"]
 
 
 def _no_rows() -> RowIds:
@@ -35,7 +35,8 @@ class Change:
     """What one operation did to the rows, for the segments to follow.
 
     Attributes:
-        outcome: ``superseded`` means that a write accepted later had already been applied; nothing was added.
+        outcome: ``superseded`` means that a write accepted later had already been applied, ``hidden`` that what is
+            there does not exist for the writer; nothing was added.
         version: the collection's version with this change in it.
         removed: chunk rows that are gone.
         added: chunk rows that are new, ascending, one for each row of ``vectors``.
@@ -117,7 +118,7 @@ class Store:
             return Change("superseded", version_of(connection))
         removed = remove(connection, document.id)
         version = log(connection, seq, "put", document.id)
-        if deleted_since(connection, document.metadata, seq):
+        if deleted_since(connection, document.id, document.metadata, seq):
             # As if it had come in time, to replace the document before it and then be deleted.
             return Change("superseded", version, removed or ())
         added = insert(connection, version, document, chunks, vectors, seq)
@@ -153,12 +154,16 @@ class Store:
         ).rowcount
         return Change("unchanged" if changed else "absent", version_of(connection))
 
-    def delete(self, connection: sqlite3.Connection, document_id: str, seq: int) -> Change:
-        """Remove a document; the log keeps its id and ``seq``, so that an older write cannot bring it back."""
+    def delete(self, connection: sqlite3.Connection, document_id: str, seq: int, guard: Filter | None = None) -> Change:
+        """Remove a document; the log keeps its id and ``seq``, so that an older write cannot bring it back.
+
+        Args:
+            guard: holds back only older writes that pass it: one that does not is none of the deleter's.
+        """
         if superseded(connection, document_id, seq):
             return Change("superseded", version_of(connection))
         removed = remove(connection, document_id)
-        version = log(connection, seq, "delete", document_id)
+        version = log(connection, seq, "delete", document_id, guard)
         return Change("absent" if removed is None else "deleted", version, removed or ())
 
     def ids_matching(self, filter: Filter) -> list[str]:
@@ -203,7 +208,7 @@ class Store:
         with self.database.reading() as connection:
             if superseded(connection, document_id, seq):
                 return True
-            return metadata is not None and deleted_since(connection, metadata, seq)
+            return metadata is not None and deleted_since(connection, document_id, metadata, seq)
 
     def version(self) -> int:
         """Version of the last applied operation."""

@@ -20,6 +20,7 @@ from indexes.upkeep import IndexPolicy
 from models.base import Embedder, EmbedderInfo, RerankerInfo
 from models.chat_tokenizer import ChatTokenizer
 from models.device import gpu_uuids
+from service.access.keys import Keys
 from service.admission import EngineLimits
 from service.api import (
     admin,
@@ -38,6 +39,7 @@ from service.api import (
     rerank,
     upkeep,
 )
+from service.api.authentication import Authentication
 from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.drain import Drain, DrainGate
@@ -49,6 +51,7 @@ from service.bulk_hold import BulkHold
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
+from service.errors import KeylessError
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
@@ -142,6 +145,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     )
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.add_middleware(Authentication, metrics=metrics, open_metrics=settings.access.open_metrics)
     app.state.drain = Drain()
     app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
@@ -197,6 +201,7 @@ class _Construction:
 
     async def services(self) -> Services:
         """All of them, running."""
+        keys = await run_sync(_keys, self.settings)
         settings, parsers = self.settings, await self._parsers()
         supervisions = {name: Supervision() for name in settings.llm}
         base = await self._base({name: supervisions[name] for name, llm in settings.llm.items() if llm.managed})
@@ -205,6 +210,7 @@ class _Construction:
         return Services(
             settings=settings,
             metrics=self.metrics,
+            keys=keys,
             engine=base.engine,
             library=base.library,
             embedders=base.embedders,
@@ -330,6 +336,20 @@ class _Construction:
         """It names the devices as CUDA does, where this process uses CUDA: that is not started for the names."""
         uses_cuda = policy.device != "cpu" or any(info.device != "cpu" for info in models)
         return self.outside.open_gpus(gpu_uuids() if uses_cuda else {})
+
+
+def _keys(settings: Settings) -> Keys:
+    """Those of the data directory.
+
+    Raises:
+        KeysUnavailableError: see ``Keys``.
+        KeylessError: there is none, and others than this machine can reach the address.
+    """
+    admin = settings.access.admin_key
+    keys = Keys(settings.data_dir, admin.get_secret_value() if admin else None)
+    if not keys.are_needed and not settings.server.is_loopback:
+        raise KeylessError(settings.server.host)
+    return keys
 
 
 def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:

@@ -39,10 +39,12 @@ class Asker:
     Attributes:
         key: whose share of the device it counts against.
         deadline: None waits as long as it takes.
+        realm: whose queries are remembered for whom.
     """
 
     key: str = ""
     deadline: Deadline | None = None
+    realm: str = ""
 
     def enforced(self, stage: str) -> AbstractAsyncContextManager[None]:
         """As ``Deadline.enforced``; without a deadline nothing is."""
@@ -76,9 +78,9 @@ class EmbeddingBatcher:
         """Tokens of ``text`` without special tokens, prompt or truncation. Thread-safe."""
         return self._embedder.count_tokens(text)
 
-    def expect_query(self, text: str) -> tuple[float, float]:
+    def expect_query(self, text: str, realm: str = "") -> tuple[float, float]:
         """Seconds that the vector of a query would wait now and compute, by the fitted costs; 0 where it is known."""
-        if self._key(text) in self._cache:
+        if self._key(text, realm) in self._cache:
             return 0.0, 0.0
         capacity = self._engine.models[self.info.name].capacity
         tokens = estimated_tokens(len(text), self.info.max_tokens)
@@ -129,7 +131,7 @@ class EmbeddingBatcher:
         Raises:
             OverloadedError, DeadlineExceededError, EmbedderUnavailableError: as ``embed``.
         """
-        key = self._key(text)
+        key = self._key(text, asker.realm)
         known = self._cache.get(key)
         if known:
             return Embedded(known.vector[np.newaxis], known.tokens)
@@ -137,5 +139,5 @@ class EmbeddingBatcher:
         self._cache.put(key, embedded.vectors[0], embedded.tokens)
         return embedded
 
-    def _key(self, text: str) -> QueryKey:
-        return self.info.fingerprint, self.info.dtype, self.info.prompts[TextKind.QUERY], text
+    def _key(self, text: str, realm: str) -> QueryKey:
+        return realm, self.info.fingerprint, self.info.dtype, self.info.prompts[TextKind.QUERY], text

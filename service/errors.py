@@ -2,6 +2,11 @@
 
 QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
+├── UnauthenticatedError       no key is shown where one is needed, or one that does not hold
+├── ForbiddenError             the key that is shown does not grant this
+├── KeyNotFoundError           no key of that id
+├── KeysUnavailableError       the keys on the disk cannot be read or written
+├── KeylessError               an address that others reach, and not one key
 ├── EmptyDocumentError         a document without a single word
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
 ├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
@@ -41,6 +46,35 @@ class InvalidRequestError(QuarryError):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class UnauthenticatedError(QuarryError):
+    """No key is shown where one is needed, or one that does not hold."""
+
+
+class ForbiddenError(QuarryError):
+    """The key that is shown does not grant this."""
+
+
+class KeyNotFoundError(QuarryError):
+    """No key of that id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no key of the id {key_id!r}")
+
+
+class KeysUnavailableError(QuarryError):
+    """The keys on the disk cannot be read or written; nothing was changed."""
+
+
+class KeylessError(QuarryError):
+    """An address that others reach, and not one key."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"server.host is {host!r}, which others can reach, and there is no key: `quarry keys create NAME --scope "
+            "admin --data-dir DIR` makes one, or set access.admin_key (QUARRY_ACCESS__ADMIN_KEY_FILE)"
+        )
 
 
 class EmptyDocumentError(QuarryError):

@@ -57,7 +57,7 @@ class Planner:
         remaining_s = question.deadline.remaining()
         if not remaining_s:
             raise question.deadline.exceeded("embed")
-        took = self._retriever.expect(collection, question.text)
+        took = self._retriever.expect(collection, question)
         if took.least_search_s is None:
             return  # nothing is known: the stages will show
         idle_s = took.embed_s + took.least_search_s
@@ -74,7 +74,7 @@ class Planner:
             generator=name if question.generate else None,
             passages=min(self._answer.passages, question.params.top_k),
             max_tokens=question.max_tokens or self._answer.max_tokens,
-            tenant=tenant_of(self._library.route(question.collection).name),
+            tenant=tenant_of(self._library.route(question.collection).name, question.realm),
         )
 
     def _outlook(self, question: Question, collection: Collection, name: str) -> Outlook:
@@ -82,7 +82,7 @@ class Planner:
         characters = len(question.text) + sum(len(turn.text) for turn in question.turns)
         return Outlook(
             remaining_s=question.deadline.remaining(),
-            retrieval_s=self._retriever.expect(collection, question.text).expected_s,
+            retrieval_s=self._retriever.expect(collection, question).expected_s,
             extractive_s=self._pace.extractive.least,
             extractive_most_s=self._pace.extractive.most,
             llm=generator.expect(),

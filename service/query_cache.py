@@ -7,8 +7,9 @@ from cachetools import LRUCache
 from models.base import Vectors
 from service.telemetry.device import DeviceMetrics
 
-# Fingerprint of the model, its precision, its prompt for queries, the text.
-QueryKey = tuple[str, str, str, str]
+# The realm that asked, as a fast reply would tell another what was asked before; then the fingerprint of the model, its
+# precision, its prompt for queries, the text.
+QueryKey = tuple[str, str, str, str, str]
 # What an entry takes beside its text and its vector: the tuples, the array's header, the cache's links.
 _OVERHEAD_BYTES = 512
 

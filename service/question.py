@@ -27,6 +27,7 @@ class Question:
         llm: name of a generator; None takes the collection's, else the configured default.
         max_tokens: longest answer; None takes the configured default.
         caller: whose share of the device it counts against.
+        realm: nothing that is remembered of it is told to another.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Question:
     temperature: float | None = None
     on_failure: OnFailure = "degrade"
     caller: str = ""
+    realm: str = ""
     request_id: str = ""
     timings: Timings = field(default_factory=Timings)
 

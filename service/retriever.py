@@ -70,10 +70,10 @@ class Retriever:
         self._pace = pace
         self._on_search = on_search
 
-    def expect(self, collection: Collection, text: str) -> RetrievalTime:
+    def expect(self, collection: Collection, question: Question) -> RetrievalTime:
         """By the fitted costs of forwards and the searches so far."""
-        query = self._prepared(text).text
-        queue_s, embed_s = self._embedders.that_made(collection.spec.fingerprint).expect_query(query)
+        embedder = self._embedders.that_made(collection.spec.fingerprint)
+        queue_s, embed_s = embedder.expect_query(self._prepared(question.text).text, question.realm)
         search = self._pace.search(collection)
         return RetrievalTime(queue_s, embed_s, search.usual, search.least)
 
@@ -114,7 +114,7 @@ class Retriever:
         start = time.perf_counter()
         try:
             async with deadline.enforced("embed"):
-                embedded = await embedder.embed_query(query.text, Asker(question.caller, deadline))
+                embedded = await embedder.embed_query(query.text, Asker(question.caller, deadline, question.realm))
                 read = await self._read(query, embedded, embedder)
         except QuarryError:
             question.timings.add("embed", time.perf_counter() - start)

@@ -4,6 +4,7 @@ Precedence: what the caller passes (flags), QUARRY_SECTION__FIELD, the file name
 may also come as QUARRY_..._FILE, the path of a file that holds it. Unknown names are errors.
 """
 
+import ipaddress
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.access_settings import AccessSettings
 from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
@@ -29,6 +31,9 @@ _PREFIX = "QUARRY_"
 _FILE_SUFFIX = "_FILE"
 # Set by `quarry up` for the `quarry serve` it runs, never by an operator.
 LINK_VARIABLE = "QUARRY_UP_LINK"
+# What the commands that ask a server read; no setting of one.
+KEY_VARIABLE = "QUARRY_KEY"
+_NO_SETTINGS = {LINK_VARIABLE, KEY_VARIABLE}
 EXTRACTIVE = "extractive"
 
 
@@ -43,6 +48,14 @@ class ServerSettings(Group):
     port: int = Field(8080, ge=0, le=65535)
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Nobody but this machine can reach the address."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 class EmbeddingSettings(Group):
@@ -205,6 +218,7 @@ class Settings(BaseSettings):
     parsing: ParsingSettings = ParsingSettings()
     limits: LimitSettings = LimitSettings()
     jobs: JobSettings = JobSettings()
+    access: AccessSettings = AccessSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -285,7 +299,7 @@ class _Environment(EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         variables: dict[str, str | None] = {}
         for name, value in os.environ.items():
-            if name == LINK_VARIABLE:
+            if name in _NO_SETTINGS:
                 continue
             if name.startswith(_PREFIX) and name.endswith(_FILE_SUFFIX):
                 variables[name.removesuffix(_FILE_SUFFIX).lower()] = _read_secret(name, value)

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from indexes.backup_manifest import BackupManifest
 from indexes.data_directory import BACKUPS
 from indexes.errors import BackupConflictError, BackupError
+from service.api.access import needs
 from service.api.description.failing import fails_with
 from service.api.media_type import require_json
 from service.api.schemas.base import examples
 from service.api.services import ServicesOf
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"])
+router = APIRouter(prefix="/v1/admin", tags=["admin"], dependencies=[needs("admin", is_whole=True)])
 
 
 class BackupBody(BaseModel):

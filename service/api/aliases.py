@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from indexes.errors import (
     AliasNotFoundError,
@@ -11,6 +11,8 @@ from indexes.errors import (
     InvalidNameError,
     StoreUnavailableError,
 )
+from service.api.access import needs, permitted
+from service.api.caller import rights_of
 from service.api.description.failing import fails_with
 from service.api.media_type import require_json
 from service.api.schemas.aliases import AliasBody, AliasList, AliasReply, DeletedAlias
@@ -19,35 +21,48 @@ from service.api.services import Services, ServicesOf
 router = APIRouter(prefix="/v1/aliases", tags=["aliases"])
 
 
-@router.get("", openapi_extra=fails_with())
-async def list_aliases(services: ServicesOf) -> AliasList:
-    """Every alias with its collection."""
-    data = [AliasReply(name=name, collection=named) for name, named in services.library.aliases().items()]
+@router.get("", dependencies=[needs("query", "ingest")], openapi_extra=fails_with())
+async def list_aliases(request: Request, services: ServicesOf) -> AliasList:
+    """Every alias that the key may use, with its collection."""
+    rights, aliases = rights_of(request), services.library.aliases()
+    data = [AliasReply(name=name, collection=named) for name, named in aliases.items() if rights.covers(name, aliases)]
     return AliasList(data=data)
 
 
 @router.put(
     "/{name}",
-    dependencies=[Depends(require_json)],
+    dependencies=[needs("admin"), Depends(require_json)],
     responses={201: {"model": AliasReply}},
     openapi_extra=fails_with(InvalidNameError, CollectionNotFoundError, CollectionConflictError, StoreUnavailableError),
 )
-async def put_alias(name: str, body: AliasBody, response: Response, services: ServicesOf) -> AliasReply:
-    """Make an alias, or move it to another collection: the next request follows it."""
+async def put_alias(
+    name: str, body: AliasBody, request: Request, response: Response, services: ServicesOf
+) -> AliasReply:
+    """Make an alias, or move it to another collection: the next request follows it.
+
+    A key with a list of collections needs both names on it: the alias may be one that others' keys name.
+    """
+    rights = rights_of(request)
+    for named in (name, body.collection):
+        rights.collection(named, {})
     is_new = await asyncio.to_thread(services.library.set_alias, name, body.collection)
     response.status_code = 201 if is_new else 200
     return _reply(name, services)
 
 
-@router.get("/{name}", openapi_extra=fails_with(AliasNotFoundError))
-async def get_alias(name: str, services: ServicesOf) -> AliasReply:
+@router.get("/{name}", dependencies=[needs("query", "ingest")], openapi_extra=fails_with(AliasNotFoundError))
+async def get_alias(name: str, request: Request, services: ServicesOf) -> AliasReply:
     """The collection that an alias names."""
+    permitted(request, name)
     return _reply(name, services)
 
 
-@router.delete("/{name}", openapi_extra=fails_with(AliasNotFoundError, StoreUnavailableError))
-async def delete_alias(name: str, services: ServicesOf) -> DeletedAlias:
+@router.delete(
+    "/{name}", dependencies=[needs("admin")], openapi_extra=fails_with(AliasNotFoundError, StoreUnavailableError)
+)
+async def delete_alias(name: str, request: Request, services: ServicesOf) -> DeletedAlias:
     """Remove an alias; its collection stays."""
+    rights_of(request).collection(name, {})
     await asyncio.to_thread(services.library.remove_alias, name)
     return DeletedAlias(deleted=name)
 

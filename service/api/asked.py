@@ -7,6 +7,7 @@ from fastapi import Request
 
 from indexes.base import Boost, SearchParams
 from indexes.filters import parse_filter
+from service.api.access import permitted
 from service.api.caller import caller_of
 from service.api.context import timings_of
 from service.api.schemas.conversation import MessageBody
@@ -24,6 +25,7 @@ def search_of(body: SearchBody, request: Request, settings: Settings) -> Questio
 
     Raises:
         InvalidRequestError: the query is blank or too long.
+        ForbiddenError: the caller may not use the collection.
     """
     _check_text(body.query, "query", settings)
     return _question(body, request, settings, body.query)
@@ -34,6 +36,7 @@ def question_of(body: QueryBody, request: Request, settings: Settings) -> Questi
 
     Raises:
         InvalidRequestError: the question is blank or too long, or the conversation is.
+        ForbiddenError: the caller may not use the collection.
     """
     if body.messages is None:
         param, text, before = "query", body.query or "", list[MessageBody]()
@@ -54,17 +57,27 @@ def question_of(body: QueryBody, request: Request, settings: Settings) -> Questi
 
 
 def _question(body: RetrievalBody, request: Request, settings: Settings, text: str) -> Question:
-    index, timings = settings.index, timings_of(request)
+    index, timings, caller = settings.index, timings_of(request), caller_of(request)
     filter_ = None if body.filters is None else parse_filter(body.filters)
     boosts = tuple(Boost(parse_filter(boost.filter), boost.weight) for boost in body.boost)
-    params = SearchParams(body.top_k, body.score_threshold, index.nprobe, index.refine, filter_, body.explain, boosts)
+    params = SearchParams(
+        top_k=body.top_k,
+        score_threshold=body.score_threshold,
+        nprobe=index.nprobe,
+        refine=index.refine,
+        filter=filter_,
+        explain=body.explain,
+        boosts=boosts,
+        required=caller.rights.filter,
+    )
     deadline = Deadline.after(body.deadline_ms or settings.budgets.total_ms)
     return Question(
         text=text,
-        collection=body.collection,
+        collection=permitted(request, body.collection),
         params=params,
         deadline=deadline.earlier(timings.elapsed()),  # it began with the request
-        caller=caller_of(request),
+        caller=caller.name,
+        realm=caller.realm,
         request_id=request.state.request_id,
         timings=timings,
     )

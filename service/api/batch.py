@@ -13,7 +13,8 @@ from starlette.responses import Response, StreamingResponse
 
 from indexes.base import Document
 from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
-from service.api.caller import caller_of
+from service.api.access import needs
+from service.api.caller import writer_of
 from service.api.description.failing import fails_with
 from service.api.jobs import WaitOrNot, until_ended
 from service.api.media_type import JSON
@@ -26,7 +27,7 @@ from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedEr
 from service.ingest.ingestor import AcceptedWrite, Ingestor, NewDocument
 from service.ingest.jobs.work import readable_id
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"], dependencies=[needs("ingest")])
 
 _MEDIA_TYPE = "application/x-ndjson"
 _CONCURRENT_LINES = 64
@@ -77,7 +78,7 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
     numbers, prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
     if any(isinstance(item, Document) for item in prepared):
-        accept = partial(ingestor.accept, await ingestor.open(collection), caller=caller_of(request))
+        accept = partial(ingestor.accept, await ingestor.open(collection), writer=writer_of(request))
         replies = _written(ingestor, accept, prepared)
     else:
         replies = _refused(prepared)

@@ -2,8 +2,11 @@
 
 from fastapi import Request
 
+from service.access.caller import Caller
+from service.access.rights import Rights
 from service.batching import Asker
 from service.budget import Deadline
+from service.ingest.writer import Writer
 from service.scheduling.job import Lane
 
 # A request of no more characters is a user who waits, and not an ingest.
@@ -17,16 +20,28 @@ def lane_of(characters: int) -> Lane:
     return Lane.QUERY if characters <= _INTERACTIVE_CHARACTERS else Lane.BULK
 
 
-def caller_of(request: Request) -> str:
-    """The client's address; empty over a Unix socket."""
-    return request.client.host if request.client else ""
+def caller_of(request: Request) -> Caller:
+    """Who asks, as ``Authentication`` found out; not on open routes."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def rights_of(request: Request) -> Rights:
+    """What it may."""
+    return caller_of(request).rights
+
+
+def writer_of(request: Request) -> Writer:
+    """It, as who writes documents."""
+    caller = caller_of(request)
+    return Writer(caller.name, caller.rights.filter)
 
 
 def asker_of(request: Request, default_ms: int | None) -> Asker:
     """The caller with its deadline: ``default_ms``, or the read timeout that OpenAI's clients tell of if it is less."""
-    said = read_timeout_ms(request)
+    said, caller = read_timeout_ms(request), caller_of(request)
     limits = [limit for limit in (said, default_ms) if limit is not None]
-    return Asker(caller_of(request), Deadline.after(min(limits)) if limits else None)
+    return Asker(caller.name, Deadline.after(min(limits)) if limits else None, caller.realm)
 
 
 def read_timeout_ms(request: Request) -> int | None:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, Request
 
 from indexes.errors import CollectionNotFoundError
+from service.api.access import needs
 from service.api.answering import answered, streamed
 from service.api.asked import question_of
 from service.api.chat_form import ChatForm, failure_frame
@@ -16,7 +17,7 @@ from service.api.services import ServicesOf
 from service.api.sse import EventStream
 from service.errors import ModelNotServedError
 
-router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
+router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[needs("query"), Depends(require_json)])
 
 
 @router.post(

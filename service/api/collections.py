@@ -2,13 +2,17 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidNameError, StoreUnavailableError
 from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState
+from service.access.rights import ALL, Rights
+from service.api.access import needs
+from service.api.caller import rights_of
 from service.api.description.failing import READING, fails_with
 from service.api.media_type import require_json
 from service.api.schemas.collections import (
@@ -23,22 +27,29 @@ from service.api.schemas.collections import (
 )
 from service.api.schemas.index import IndexReply
 from service.api.services import Services, ServicesOf
-from service.errors import InvalidRequestError
+from service.errors import ForbiddenError, InvalidRequestError
 from service.generators import checked_name
 from service.library import CollectionOptions
 from service.reembedding import ReembeddingState
+from service.visibility import Visible
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
+_LOOKING = needs("query", "ingest")
 
-@router.get("", openapi_extra=fails_with())
-async def list_collections(services: ServicesOf) -> CollectionList:
-    """Every collection, also those whose vectors another embedder made."""
+
+@router.get("", dependencies=[_LOOKING], openapi_extra=fails_with())
+async def list_collections(request: Request, services: ServicesOf) -> CollectionList:
+    """Every collection that the key may use, also those whose vectors another embedder made."""
     data: list[CollectionReply] = []
     unavailable: dict[str, str] = {}
+    rights = rights_of(request)
+    reach = rights.reach(services.library.aliases())
     for name in services.library.names():
+        if reach is not None and name not in reach:
+            continue
         try:
-            data.append(await reply_of(name, services))
+            data.append(await reply_of(name, services, rights))
         except CollectionNotFoundError:  # dropped meanwhile
             continue
         except StoreUnavailableError as error:  # the others can be listed all the same
@@ -48,34 +59,38 @@ async def list_collections(services: ServicesOf) -> CollectionList:
 
 @router.put(
     "/{collection}",
-    dependencies=[Depends(require_json)],
+    dependencies=[needs("ingest"), Depends(require_json)],
     responses={201: {"model": CollectionReply}},
     openapi_extra=fails_with(InvalidNameError, InvalidRequestError, CollectionConflictError, StoreUnavailableError),
 )
 async def put_collection(
-    collection: str, response: Response, services: ServicesOf, body: CollectionBody | None = None
+    collection: str, request: Request, response: Response, services: ServicesOf, body: CollectionBody | None = None
 ) -> CollectionReply:
     """Create a collection, or confirm that it is as asked.
 
-    Another identity than it has is a 409.
+    Another identity than it has is a 409. A key with a filter cannot say which `llm` answers: others ask it too.
     """
-    asked = body or CollectionBody()
+    asked, rights = body or CollectionBody(), rights_of(request)
+    if asked.llm is not None and rights.filter is not None:
+        raise ForbiddenError("llm is of the whole collection, and this key has a filter: leave llm out")
     if asked.llm:
         checked_name(asked.llm, services.generators)
     _, created = await asyncio.to_thread(services.library.ensure, collection, _options(asked))
     if asked.llm is not None:
         await asyncio.to_thread(services.library.prefer_llm, collection, asked.llm or None)
     response.status_code = 201 if created else 200
-    return await reply_of(collection, services)
+    return await reply_of(collection, services, rights)
 
 
-@router.get("/{collection}", openapi_extra=fails_with(*READING))
-async def get_collection(collection: str, services: ServicesOf) -> CollectionReply:
+@router.get("/{collection}", dependencies=[_LOOKING], openapi_extra=fails_with(*READING))
+async def get_collection(collection: str, request: Request, services: ServicesOf) -> CollectionReply:
     """Identity and extent of a collection."""
-    return await reply_of(collection, services)
+    return await reply_of(collection, services, rights_of(request))
 
 
-@router.delete("/{collection}", openapi_extra=fails_with(*READING, CollectionConflictError))
+@router.delete(
+    "/{collection}", dependencies=[needs("admin")], openapi_extra=fails_with(*READING, CollectionConflictError)
+)
 async def delete_collection(collection: str, services: ServicesOf) -> DeletedCollection:
     """Delete a collection and every file of it. Its jobs fail."""
     await asyncio.to_thread(services.library.drop, collection)
@@ -85,7 +100,7 @@ async def delete_collection(collection: str, services: ServicesOf) -> DeletedCol
 
 @router.post(
     "/{collection}:reembed",
-    dependencies=[Depends(require_json)],
+    dependencies=[needs("admin"), Depends(require_json)],
     responses={202: {"model": CollectionReply}},
     openapi_extra=fails_with(*READING, InvalidRequestError, CollectionConflictError),
 )
@@ -120,10 +135,18 @@ def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
     return options
 
 
-async def reply_of(name: str, services: Services) -> CollectionReply:
-    """A collection as it is now, by its own name when it was asked for by an alias."""
+async def reply_of(name: str, services: Services, rights: Rights = ALL) -> CollectionReply:
+    """A collection as it is now, by its own name when it was asked for by an alias.
+
+    Whoever has a filter hears how many documents exist for it, and nothing else that tells of the others.
+    """
     route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
-    return described(route, state, services.reembedder.describe(route), services.library.llm_of(route.name))
+    reply = described(route, state, services.reembedder.describe(route), services.library.llm_of(route.name))
+    if rights.filter is None:
+        return reply
+    count = partial(services.library.read, name, lambda route: Visible(route.primary, rights).count())
+    documents = await asyncio.to_thread(count)
+    return reply.model_copy(update={"documents": documents, "chunks": None, "index": None, "reembedding": None})
 
 
 def described(

@@ -19,7 +19,8 @@ from indexes.errors import (
 from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
-from service.api.caller import caller_of
+from service.api.access import needs
+from service.api.caller import rights_of, writer_of
 from service.api.description.failing import READING, fails_with
 from service.api.jobs import WaitOrNot
 from service.api.schemas.documents import (
@@ -47,6 +48,8 @@ from service.errors import (
 )
 from service.ingest.ingestor import Ingestor, NewDocument, Written
 from service.ingest.jobs.open_job import OpenJob
+from service.ingest.writer import Writer
+from service.visibility import Visible
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
@@ -82,6 +85,7 @@ _PUT_BODY: dict[str, Any] = {
 
 @router.put(
     _ID_PATH,
+    dependencies=[needs("ingest")],
     responses={201: {"model": DocumentReply}, 202: {"model": DocumentReply}},
     response_model_exclude_none=True,
     openapi_extra=fails_with(
@@ -120,7 +124,7 @@ async def put_document(
             new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)
             document = await asyncio.to_thread(services.ingestor.prepare, new)
             if wait_ms is None:
-                put = await _put(services.ingestor, collection, document, caller_of(request))
+                put = await _put(services.ingestor, collection, document, writer_of(request))
             else:
                 put = await uploads.put_text(document_id, body)
         case other:
@@ -128,30 +132,42 @@ async def put_document(
     return await reply_to(put, default_ms if wait_ms is None else wait_ms, request, response)
 
 
-async def _put(ingestor: Ingestor, collection: str, document: Document, caller: str) -> Written:
-    return await ingestor.put(ingestor.accept(await ingestor.open(collection), document, caller))
+async def _put(ingestor: Ingestor, collection: str, document: Document, writer: Writer) -> Written:
+    writer.check(document.metadata)  # before a collection is made for it
+    return await ingestor.put(ingestor.accept(await ingestor.open(collection), document, writer))
 
 
-@router.get("/documents", openapi_extra=fails_with(*READING))
+@router.get("/documents", dependencies=[needs("query")], openapi_extra=fails_with(*READING))
 async def list_documents(
     collection: str,
+    request: Request,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE, description="Documents of a page.")] = 100,
     cursor: Annotated[str, Query(description="`next_cursor` of the page before; empty for the first.")] = "",
 ) -> DocumentPage:
     """Documents in the order of their ids."""
+    rights = rights_of(request)
     found = await asyncio.to_thread(
-        services.library.read, collection, lambda route: route.primary.documents(cursor, limit + 1)
+        services.library.read,
+        collection,
+        lambda route: Visible(route.primary, rights).documents(cursor, limit + 1),
     )
     data = [DocumentEntry(id=id_, title=title, url=url, metadata=meta) for id_, title, url, meta in found[:limit]]
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
 
-@router.get(_ID_PATH, openapi_extra=fails_with(*READING, InvalidNameError, DocumentNotFoundError))
-async def get_document(collection: str, document_id: DocumentId, services: ServicesOf) -> StoredDocument:
+@router.get(
+    _ID_PATH,
+    dependencies=[needs("query")],
+    openapi_extra=fails_with(*READING, InvalidNameError, DocumentNotFoundError),
+)
+async def get_document(
+    collection: str, document_id: DocumentId, request: Request, services: ServicesOf
+) -> StoredDocument:
     """A document with its text."""
+    rights = rights_of(request)
     document = await asyncio.to_thread(
-        services.library.read, collection, lambda route: route.primary.document(document_id)
+        services.library.read, collection, lambda route: Visible(route.primary, rights).document(document_id)
     )
     return StoredDocument(
         id=document.id,
@@ -162,27 +178,31 @@ async def get_document(collection: str, document_id: DocumentId, services: Servi
     )
 
 
-@router.delete(_ID_PATH, openapi_extra=fails_with(*READING, InvalidNameError))
-async def delete_document(collection: str, document_id: DocumentId, services: ServicesOf) -> DeletedDocument:
+@router.delete(_ID_PATH, dependencies=[needs("ingest")], openapi_extra=fails_with(*READING, InvalidNameError))
+async def delete_document(
+    collection: str, document_id: DocumentId, request: Request, services: ServicesOf
+) -> DeletedDocument:
     """Delete a document.
 
     It is invisible to every search that starts after this replies. That there is none is no error.
     """
-    deleted, version = await services.ingestor.delete(collection, document_id)
+    deleted, version = await services.ingestor.delete(collection, document_id, rights_of(request).filter)
     return DeletedDocument(deleted=int(deleted), index_version=version)
 
 
 @router.post(
     "/documents:delete",
-    dependencies=[Depends(media_type.require_json)],
+    dependencies=[needs("ingest"), Depends(media_type.require_json)],
     openapi_extra=fails_with(*READING, InvalidFilterError),
 )
-async def delete_documents(collection: str, body: DeleteBody, services: ServicesOf) -> DeletedDocument:
+async def delete_documents(
+    collection: str, body: DeleteBody, request: Request, services: ServicesOf
+) -> DeletedDocument:
     """Delete every document whose metadata passes the filters.
 
     They are invisible to every search that starts after this replies.
     """
-    filter_ = parse_filter(body.filters)
+    filter_ = rights_of(request).both(parse_filter(body.filters))
     deleted, version = await services.ingestor.delete_matching(collection, filter_)
     return DeletedDocument(deleted=deleted, index_version=version)
 

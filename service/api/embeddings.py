@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from models.base import EmbedderInfo, TextKind, Vectors
+from service.api.access import needs
 from service.api.caller import asker_of, lane_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
@@ -26,7 +27,7 @@ from service.errors import (
 )
 from service.scheduling.job import Lane
 
-router = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(require_json)])
+router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs("query", "ingest"), Depends(require_json)])
 
 # Some clients say by the model's name what a text is for.
 _SUFFIXES = {"-query": TextKind.QUERY, "-passage": TextKind.DOCUMENT}

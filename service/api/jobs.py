@@ -5,14 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 
 from indexes.errors import StoreUnavailableError
+from service.api.access import needs
+from service.api.caller import caller_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.schemas.jobs import JobPage, JobReply, Status
 from service.api.services import Services, ServicesOf
 from service.errors import JobNotFoundError
+from service.ingest.jobs.job import Job
+from service.ingest.jobs.jobs_wanted import JobsWanted
 from service.ingest.jobs.open_job import OpenJob
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[needs("ingest")])
 
 _MAX_PAGE = 1000
 _LONGEST_WAIT_MS = 600_000
@@ -36,6 +40,7 @@ async def until_ended(job: OpenJob, wait_ms: int, request: Request) -> None:
 
 @router.get("", openapi_extra=fails_with(StoreUnavailableError))
 async def list_jobs(
+    request: Request,
     services: ServicesOf,
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE, description="Jobs of a page.")] = 100,
     cursor: Annotated[int | None, _CURSOR] = None,
@@ -43,7 +48,7 @@ async def list_jobs(
     status: Annotated[Status | None, Query(description="Only those.", examples=["running"])] = None,
 ) -> JobPage:
     """Jobs that are open or ended not long ago, the newest first."""
-    found = await services.jobs.page(cursor, limit + 1, collection, status)
+    found = await services.jobs.page(_wanted(request, cursor, collection, status), limit + 1)
     data = [JobReply.of(job) for job in found[:limit]]
     return JobPage(data=data, next_cursor=str(found[limit - 1].row) if len(found) > limit else None)
 
@@ -51,26 +56,50 @@ async def list_jobs(
 @router.get("/{id}", openapi_extra=fails_with(JobNotFoundError, StoreUnavailableError))
 async def get_job(id: JobId, request: Request, services: ServicesOf, wait_ms: WaitMs = 0) -> JobReply:
     """A job, when it has ended or the wait is over."""
+    await _visible(id, request, services)
     opened = services.jobs.is_open(id)
     if opened is not None and wait_ms:
         await until_ended(opened, wait_ms, request)
-    return await _reply(id, services)
+    return await _reply(id, request, services)
 
 
 @router.delete("/{id}", openapi_extra=fails_with(JobNotFoundError, StoreUnavailableError))
-async def cancel_job(id: JobId, services: ServicesOf) -> JobReply:
+async def cancel_job(id: JobId, request: Request, services: ServicesOf) -> JobReply:
     """Cancel a job, if it has not ended.
 
     The documents that it has written stay; `outcomes` says how many.
     """
+    await _visible(id, request, services)
     opened = services.jobs.is_open(id)
     if opened is not None:
         await services.job_runner.cancel(opened)
-    return await _reply(id, services)
+    return await _reply(id, request, services)
 
 
-async def _reply(id_: str, services: Services) -> JobReply:
+async def _reply(id_: str, request: Request, services: Services) -> JobReply:
     opened = services.jobs.is_open(id_)
+    return JobReply.of(await _visible(id_, request, services), opened.trouble if opened else "")
+
+
+async def _visible(id_: str, request: Request, services: Services) -> Job:
+    """A job that the caller may see: of a collection that it may use.
+
+    Where not every document exists for it, it sees its own jobs only, as those of others name documents.
+
+    Raises:
+        JobNotFoundError: there is none of that id, or not for the caller.
+    """
     if not id_.isprintable():
         raise JobNotFoundError(id_)
-    return JobReply.of(await services.jobs.find(id_), opened.trouble if opened else "")
+    job, caller = await services.jobs.find(id_), caller_of(request)
+    reach, filter_ = caller.rights.reach(services.library.aliases()), caller.rights.filter
+    is_hidden = reach is not None and job.collection not in reach
+    if is_hidden or (filter_ is not None and job.caller != caller.name):
+        raise JobNotFoundError(id_)
+    return job
+
+
+def _wanted(request: Request, before: int | None, collection: str | None, status: Status | None) -> JobsWanted:
+    caller = caller_of(request)
+    reach, filter_ = caller.rights.reach(request.app.state.services.library.aliases()), caller.rights.filter
+    return JobsWanted(before, collection, status, reach, None if filter_ is None else caller.name)

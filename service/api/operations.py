@@ -5,13 +5,14 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from indexes.data_directory import has_room
 from indexes.errors import IndexesError
 from indexes.state import CollectionState
+from service.api.access import NOTHING, needs
 from service.api.description.failing import fails_with
 from service.api.schemas.status import HealthReply, ReadinessReply, StatusReply
 from service.api.services import Services, ServicesOf
@@ -26,29 +27,33 @@ _UNREADY: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.head("/healthz", operation_id="head_healthz", openapi_extra=fails_with())
-@router.get("/healthz", openapi_extra=fails_with())
+@router.head("/healthz", operation_id="head_healthz", dependencies=[NOTHING], openapi_extra=fails_with())
+@router.get("/healthz", dependencies=[NOTHING], openapi_extra=fails_with())
 async def healthz() -> HealthReply:
     """The process answers."""
     return HealthReply(status="ok")
 
 
-@router.head("/readyz", operation_id="head_readyz", responses=_UNREADY, openapi_extra=fails_with())
-@router.get("/readyz", responses=_UNREADY, openapi_extra=fails_with())
-async def readyz(response: Response, services: ServicesOf) -> ReadinessReply:
+@router.head(
+    "/readyz", operation_id="head_readyz", dependencies=[NOTHING], responses=_UNREADY, openapi_extra=fails_with()
+)
+@router.get("/readyz", dependencies=[NOTHING], responses=_UNREADY, openapi_extra=fails_with())
+async def readyz(request: Request, response: Response, services: ServicesOf) -> ReadinessReply:
     """Whether search can serve.
 
-    A 503 only when it cannot; what is lost beside that is named in `degraded`.
+    A 503 only when it cannot; what is lost beside that is named in `degraded`, damaged collections by their names only
+    to a key of the whole node.
     """
     trouble = services.engine.trouble
     reasons = [f"embedder: {trouble}"] if trouble else []
     response.status_code = 503 if reasons else 200
-    return ReadinessReply(
-        status="unavailable" if reasons else "ready", reasons=reasons, degraded=await _degraded(services)
-    )
+    degraded, caller = await _degraded(services), request.state.caller
+    if caller is None or not caller.rights.is_whole:
+        degraded = list(dict.fromkeys(rung.partition(":")[0] for rung in degraded))
+    return ReadinessReply(status="unavailable" if reasons else "ready", reasons=reasons, degraded=degraded)
 
 
-@router.get("/v1/status", openapi_extra=fails_with())
+@router.get("/v1/status", dependencies=[needs("admin", is_whole=True)], openapi_extra=fails_with())
 async def status(services: ServicesOf) -> StatusReply:
     """State of every dependency and of every segment."""
     measured = asdict(await services.ledger.read())
@@ -73,6 +78,7 @@ async def status(services: ServicesOf) -> StatusReply:
 
 @router.get(
     "/metrics",
+    dependencies=[needs("admin", is_whole=True)],
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"example": _SAMPLE}}}},
     openapi_extra=fails_with(),

@@ -61,6 +61,10 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.NothingSealedError, Kind("conflict", 409)),
     (indexes.InsufficientMemoryError, Kind("insufficient_memory", 503, retryable=True)),
     (indexes.IndexesError, _STORE_DOWN),
+    (service.UnauthenticatedError, Kind("unauthenticated", 401)),
+    (service.ForbiddenError, Kind("forbidden", 403)),
+    (service.KeyNotFoundError, NOT_FOUND),
+    (service.KeysUnavailableError, Kind("keys_unavailable", 503, retryable=True)),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
     (service.InvalidRequestError, INVALID),
     (service.UnsupportedMediaTypeError, Kind("unsupported_media_type", 415)),
@@ -104,8 +108,10 @@ def kind_of_type(error: type[Exception]) -> Kind:
     return next(kind for type_, kind in TABLE if issubclass(error, type_))
 
 
-def retry_headers(status: int, *, retryable: bool, after_s: float) -> dict[str, str]:
+def problem_headers(status: int, *, retryable: bool, after_s: float) -> dict[str, str]:
     """What the reply to a problem says about asking again, to clients of any kind and to OpenAI's."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'Bearer realm="quarry"'}
     if retryable:
         return {"Retry-After": str(math.ceil(after_s)), "retry-after-ms": str(math.ceil(after_s * 1000))}
     if status in {HTTPStatus.CONFLICT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}:
@@ -196,7 +202,7 @@ def validation_detail(errors: Sequence[Any]) -> str:
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
     # What nothing foresaw is answered outside of RequestContext, which sets both headers on all other replies.
     extra = {"x-request-id": body["request_id"], "Server-Timing": server_timing(body["timings_ms"]), **headers}
-    extra |= retry_headers(body["status"], retryable=body["retryable"], after_s=retry_after_s)
+    extra |= problem_headers(body["status"], retryable=body["retryable"], after_s=retry_after_s)
     return Response(orjson.dumps(body), body["status"], extra, MEDIA_TYPE)
 
 

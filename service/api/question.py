@@ -5,6 +5,7 @@ import uuid
 from fastapi import APIRouter, Depends, Request
 
 from service.answer import Answer, Citation
+from service.api.access import needs
 from service.api.answering import answered, count_lost, streamed
 from service.api.asked import question_of, search_of
 from service.api.context import timings_of
@@ -28,7 +29,7 @@ from service.api.sse import EventStream, event
 from service.errors import InvalidRequestError
 from service.question import Question, Retrieval
 
-router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[Depends(require_json)])
+router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[needs("query"), Depends(require_json)])
 
 
 @router.post("/search", openapi_extra=fails_with(*SEARCHING))

@@ -11,13 +11,14 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
+from service.api.access import NOTHING
 from service.api.description.document import describe
 from service.api.description.failing import fails_with
 from service.api.description.page import html, markdown
 from service.api.media_type import JSON
 from service.settings import Settings
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], dependencies=[NOTHING])
 
 
 @dataclass(slots=True)

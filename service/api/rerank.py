@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from fastapi import APIRouter, Depends, Request
 
+from service.api.access import needs
 from service.api.caller import asker_of, lane_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
@@ -26,7 +27,7 @@ from service.reranking import RerankBatcher, Scored
 from service.scheduling.job import Lane
 from service.settings import LimitSettings
 
-router = APIRouter(tags=["models"], dependencies=[Depends(require_json)])
+router = APIRouter(tags=["models"], dependencies=[needs("query"), Depends(require_json)])
 
 
 _FAILURES = fails_with(

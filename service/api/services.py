@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.access.keys import Keys
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
@@ -32,6 +33,7 @@ class Services:
 
     settings: Settings
     metrics: Metrics
+    keys: Keys
     library: Library
     engine: Engine
     embedders: Embedders

@@ -10,6 +10,7 @@ from indexes.errors import (
     NothingSealedError,
 )
 from indexes.filters import parse_filter
+from service.api.access import needs
 from service.api.collections import reply_of
 from service.api.description.failing import READING, fails_with
 from service.api.media_type import require_json
@@ -17,7 +18,7 @@ from service.api.schemas.collections import CollectionReply
 from service.api.schemas.index import CalibrateReply, NothingBody, PurgeBody, PurgeReply, VerifyReply
 from service.api.services import ServicesOf
 
-router = APIRouter(prefix="/v1/collections", tags=["upkeep"])
+router = APIRouter(prefix="/v1/collections", tags=["upkeep"], dependencies=[needs("admin")])
 
 
 @router.post(

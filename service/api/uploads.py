@@ -1,7 +1,8 @@
 """Uploads: a body becomes the raw input of a job without being held in memory; and the reply to it."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 from fastapi import Request, Response
@@ -9,7 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from service.api.caller import caller_of
+from indexes.filters import to_json
+from service.api.caller import caller_of, rights_of, writer_of
 from service.api.jobs import until_ended
 from service.api.schemas.documents import DocumentBody, DocumentReply
 from service.errors import InvalidRequestError
@@ -33,18 +35,30 @@ class Uploads:
     intake: Intake
     collection: str
 
+    @property
+    def _caller(self) -> str:
+        return caller_of(self.request).name
+
+    @property
+    def _guard(self) -> dict[str, Any] | None:
+        guard = rights_of(self.request).filter
+        return None if guard is None else to_json(guard)
+
     async def put_file(self, document_id: str) -> OpenJob | Written:
         """The file of a form.
 
         Raises:
             InvalidRequestError, RequestValidationError: a form that is none, or one of its fields.
+            ForbiddenError: the document would not exist for the caller.
             OverloadedError, StoreUnavailableError, IndexesError: see ``Intake``.
         """
         async with self.request.form(max_files=1, max_fields=8) as form:
             file, ask = _asked(document_id, form)
+            writer_of(self.request).check(ask.metadata)
             incoming = await self.intake.receive()
             await self._filled(incoming, file)
-        return await self.intake.put_file(self.collection, ask, incoming, caller_of(self.request))
+        ask = replace(ask, guard=self._guard)
+        return await self.intake.put_file(self.collection, ask, incoming, self._caller)
 
     async def put_text(self, document_id: str, body: DocumentBody) -> OpenJob:
         """A document that came as JSON, and was checked.
@@ -52,10 +66,11 @@ class Uploads:
         Raises:
             OverloadedError, StoreUnavailableError, IndexesError: see ``Intake``.
         """
+        writer_of(self.request).check(body.metadata)
         incoming = await self.intake.receive()
         await self._written(incoming, body.text.encode())
-        ask = Ask(document_id, title=body.title, metadata=body.metadata, url=body.url)
-        return await self.intake.submit(self.collection, NewJob("text", caller_of(self.request), ask), incoming)
+        ask = Ask(document_id, title=body.title, metadata=body.metadata, url=body.url, guard=self._guard)
+        return await self.intake.submit(self.collection, NewJob("text", self._caller, ask), incoming)
 
     async def put_lines(self, limit: int) -> OpenJob:
         """A body of NDJSON.
@@ -73,9 +88,8 @@ class Uploads:
         except BaseException:
             await self.intake.discard(incoming)
             raise
-        return await self.intake.submit(
-            self.collection, NewJob("batch", caller_of(self.request), Ask(), count), incoming
-        )
+        new = NewJob("batch", self._caller, Ask(guard=self._guard), count)
+        return await self.intake.submit(self.collection, new, incoming)
 
     async def _stream(self, incoming: Incoming) -> None:
         waiting = bytearray()

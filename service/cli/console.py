@@ -11,18 +11,23 @@ import orjson
 import typer
 from rich.console import Console
 
+from service.settings import KEY_VARIABLE
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 UrlOption = Annotated[str, typer.Option(help="The server.")]
-KeyOption = Annotated[str | None, typer.Option(help="API key.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(envvar=KEY_VARIABLE, help="API key; better in the variable, as others can see a command line."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")]
 CollectionOption = Annotated[str, typer.Option(help="Name of the collection.")]
 _TIMEOUT_S = 600.0
 # What to do about it, by the code of a problem, where its own words do not say.
 _FIXES = {
-    "unauthenticated": "give the server's key with --key",
+    "unauthenticated": "give the server's key in QUARRY_KEY",
     "overloaded": "try again in a moment",
     "embedder_unavailable": "quarry doctor looks for the cause",
     "vector_store_unavailable": "quarry doctor looks for the cause",

@@ -17,10 +17,11 @@ from indexes.errors import CollectionNotFoundError
 from indexes.filters import Filter
 from indexes.names import check_document_id
 from indexes.reembeddings import Route
-from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError, QuarryError
+from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, OverloadedError, QuarryError
 from service.ingest.document_embedder import Content, DocumentEmbedder
 from service.ingest.mirror import Mirror, MovedError
 from service.ingest.place import Place
+from service.ingest.writer import NOBODY, Writer
 from service.library import CollectionOptions, Library
 from service.settings import LimitSettings
 from service.telemetry.metrics import Metrics
@@ -70,7 +71,7 @@ class AcceptedWrite:
     collection: str
     document: Document
     place: Place
-    caller: str = ""
+    writer: Writer = NOBODY
 
 
 class Ingestor:
@@ -140,20 +141,19 @@ class Ingestor:
         """The next place in the order of writes."""
         return self._mirror.accept(route.name)
 
-    def accept(self, route: Route, document: Document, caller: str = "") -> AcceptedWrite:
+    def accept(self, route: Route, document: Document, writer: Writer = NOBODY) -> AcceptedWrite:
         """Give a prepared document its place in the order of writes.
 
-        Args:
-            caller: whose share of the device its vectors count against.
-
         Raises:
+            ForbiddenError: it would not exist for the writer.
             OverloadedError: too many documents wait already.
         """
+        writer.check(document.metadata)
         if self._waiting >= _MAX_WAITING_DOCUMENTS:
             raise OverloadedError(
                 f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
             )
-        return AcceptedWrite(route.name, document, self._mirror.accept(route.name), caller)
+        return AcceptedWrite(route.name, document, self._mirror.accept(route.name), writer)
 
     async def confirm_source(self, route: Route, document_id: str, source_hash: bytes, place: Place) -> Written | None:
         """``unchanged`` where the document was made of this very file; None where it was not, and is to be put.
@@ -188,7 +188,9 @@ class Ingestor:
 
         Raises:
             EmbedderUnavailableError, StoreUnavailableError: nothing was stored, or nothing was promised.
+            ForbiddenError: it would not exist for the writer, or what it would replace does not.
         """
+        write.writer.check(write.document.metadata)
         self._waiting += 1
         try:
             async with self._slots:
@@ -198,8 +200,8 @@ class Ingestor:
         self._metrics.documents.labels(written.status).inc()
         return written
 
-    async def delete(self, name: str, document_id: str) -> tuple[bool, int]:
-        """Delete a document; invisible to every search that starts after this returns.
+    async def delete(self, name: str, document_id: str, guard: Filter | None = None) -> tuple[bool, int]:
+        """Delete a document that passes ``guard``; invisible to every search that starts after this returns.
 
         Returns:
             Whether there was one, and the collection's version without it.
@@ -209,10 +211,10 @@ class Ingestor:
         place = self._mirror.accept(route.name)
         while True:
             with suppress(MovedError):
-                change = await self._in_thread(partial(self._mirror.delete, route, document_id, place))
+                change = await self._in_thread(partial(self._mirror.delete, route, document_id, place, guard))
                 break
             route = self._mirror.route(name)
-        self._metrics.documents.labels(change.outcome).inc()
+        self._metrics.documents.labels("absent" if change.outcome == "hidden" else change.outcome).inc()
         return change.outcome == "deleted", change.version
 
     async def delete_matching(self, name: str, filter: Filter) -> tuple[int, int]:
@@ -247,7 +249,10 @@ class Ingestor:
         for collection in route.collections:
             if not isinstance(contents.get(collection), Content):
                 contents[collection] = await self._content(write, collection, is_primary=collection is route.primary)
-        change = await self._to_its_end(partial(self._mirror.put, route, document, contents, write.place))
+        put = partial(self._mirror.put, route, document, contents, write.place, write.writer.guard)
+        change = await self._to_its_end(put)
+        if change.outcome == "hidden":
+            raise ForbiddenError(f"a document {document.id!r} is there that this key may not replace")
         for collection in route.collections:
             self._on_write(collection)
         # A write that a later one has overtaken was durable for no time at all: to its caller it happened before it.
@@ -256,7 +261,7 @@ class Ingestor:
 
     async def _content(self, write: AcceptedWrite, collection: Collection, *, is_primary: bool) -> Content | Exception:
         try:
-            return await self._documents.content(write.document, collection.spec, write.caller)
+            return await self._documents.content(write.document, collection.spec, write.writer.caller)
         except QuarryError as error:
             if is_primary:
                 raise

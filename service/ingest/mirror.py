@@ -142,11 +142,14 @@ class Mirror:
 
         return self._inside(route, commit)
 
-    def put(self, route: Route, document: Document, contents: Contents, place: Place) -> Change:
+    def put(
+        self, route: Route, document: Document, contents: Contents, place: Place, guard: Filter | None = None
+    ) -> Change:
         """Insert or replace a document in the primary, and then in the mirror.
 
         Args:
             contents: for each collection of the route; for the mirror it may be why there is none.
+            guard: see ``Collection.put``.
 
         Raises:
             MovedError: the route is out of date; nothing was written.
@@ -156,14 +159,14 @@ class Mirror:
             seq = place.in_order_of(route.primary)
             if place.was_overtaken(route, document.id, document.metadata):
                 return Change("superseded", route.primary.version)
-            change = _put(route.primary, document, contents[route.primary], seq)
+            change = _put(route.primary, document, contents[route.primary], seq, guard)
             self._follow(route, document.id, partial(_copy, route.primary, document, contents))
             return change
 
         return self._inside(route, commit)
 
-    def delete(self, route: Route, document_id: str, place: Place) -> Change:
-        """Delete a document in the primary, and then in the mirror.
+    def delete(self, route: Route, document_id: str, place: Place, guard: Filter | None = None) -> Change:
+        """Delete a document that passes ``guard`` in the primary, and then in the mirror.
 
         Raises:
             MovedError: as ``put``.
@@ -173,7 +176,7 @@ class Mirror:
             seq = place.in_order_of(route.primary)
             if place.was_overtaken(route, document_id, None):
                 return Change("superseded", route.primary.version)
-            change = route.primary.delete(document_id, seq)
+            change = route.primary.delete(document_id, seq, guard)
             self._follow(route, document_id, partial(_clear, route.primary, document_id))
             return change
 
@@ -303,10 +306,12 @@ class Mirror:
             self.distrust(mirror, f"document {document_id!r}: {error}")
 
 
-def _put(collection: Collection, document: Document, content: Content | Exception, seq: int) -> Change:
+def _put(
+    collection: Collection, document: Document, content: Content | Exception, seq: int, guard: Filter | None = None
+) -> Change:
     if isinstance(content, Exception):
         raise content
-    return collection.put(document, content.chunks, content.vectors, seq)
+    return collection.put(document, content.chunks, content.vectors, seq, guard)
 
 
 def _copy(primary: Collection, document: Document, contents: Contents, mirror: Collection, seq: int) -> None:

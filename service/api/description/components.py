@@ -80,9 +80,22 @@ HEADERS: dict[str, Any] = {
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
+    "WWW-Authenticate": {
+        "description": "How to show a key.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
     "x-should-retry": {
         "description": "`false`: OpenAI's clients do not ask again.",
         "required": True,
         "schema": {"type": "string", "const": "false"},
     },
+}
+
+SECURITY: dict[str, Any] = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `quarry keys create`; `x-api-key` takes it too. A server without keys asks for none.",
+    }
 }

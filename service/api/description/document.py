@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.api.authentication import OPEN
 from service.api.description import components, parameters
 from service.api.description.failing import CODES, responses_of
 from service.api.description.links import links_of
@@ -68,7 +69,11 @@ def describe(app: FastAPI, settings: Settings) -> Json:
     schemas: Json = document["components"]["schemas"]
     del schemas["HTTPValidationError"], schemas["ValidationError"]
     schemas |= _more_schemas() | components.SCHEMAS
-    document["components"] = {"schemas": dict(sorted(schemas.items())), "headers": components.HEADERS}
+    document["components"] = {
+        "schemas": dict(sorted(schemas.items())),
+        "headers": components.HEADERS,
+        "securitySchemes": components.SECURITY,
+    }
     _resolve(document, settings)
     for _, _, operation in operations(document):
         _show(operation, schemas)
@@ -89,6 +94,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
     operation["summary"] = operation["summary"].replace("\n", " ").removesuffix(".")
     if description:
         operation["description"] = description
+    operation["security"] = [{}] if path in OPEN else [{"key": []}, {}]
     operation["parameters"] = [parameters.complete(one) for one in operation.get("parameters", [])]
     failing = _codes(path, operation)
     own = {
@@ -130,6 +136,9 @@ def _codes(path: str, operation: Json) -> dict[str, list[str]]:
         codes.setdefault(str(status), []).append(code)
 
     also(500, "internal_error")
+    if path not in OPEN:
+        also(401, "unauthenticated")
+        also(403, "forbidden")
     if path not in ALWAYS_ANSWERED:
         also(503, "overloaded")  # while the server drains
     if "422" in operation["responses"]:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidFilterError, StoreUnavailableError
-from service.api.problems import KINDS, MEDIA_TYPE, Kind, kind_of_type, retry_headers
+from service.api.problems import KINDS, MEDIA_TYPE, Kind, kind_of_type, problem_headers
 from service.errors import (
     DeadlineExceededError,
     EmbedderUnavailableError,
@@ -41,6 +41,8 @@ ANSWERING: Errors = (*SEARCHING, LlmUnavailableError, LlmTimeoutError, LlmBadRes
 
 _DETAILS = {
     "invalid_request": "top_k: Input should be less than or equal to 1000; got 1001",
+    "unauthenticated": "this server asks for a key: Authorization: Bearer quarry.<id>.<secret>",
+    "forbidden": "this key may not use a collection of the name 'docs'",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
@@ -93,7 +95,7 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
 
 def _headers(kinds: Iterable[Kind]) -> dict[str, Any]:
     """References to the headers that the replies of all ``kinds`` have."""
-    names = [set(retry_headers(kind.status, retryable=kind.retryable, after_s=1)) for kind in kinds]
+    names = [set(problem_headers(kind.status, retryable=kind.retryable, after_s=1)) for kind in kinds]
     return {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(set.intersection(*names))}
 
 

@@ -108,9 +108,9 @@ class CollectionReply(BaseModel):
     chunking: ChunkingReply
     llm: str | None = Field(description="Generator for questions that name none; null takes the server's default.")
     documents: int
-    chunks: int
+    chunks: int | None = Field(description="None to a key with a filter.")
     index_version: int
-    index: IndexReply
+    index: IndexReply | None = Field(description="None to a key with a filter.")
     reembedding: ReembeddingReply | None
 
 

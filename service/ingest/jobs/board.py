@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from service.errors import JobNotFoundError, OverloadedError
 from service.ingest.jobs.job import Ask, Job, Kind, Status
+from service.ingest.jobs.jobs_wanted import JobsWanted
 from service.ingest.jobs.open_job import OpenJob
 from service.ingest.jobs.raw_inputs import Incoming
 from service.ingest.jobs.store import JobStore
@@ -130,9 +131,9 @@ class JobBoard:
             raise JobNotFoundError(job_id)
         return job
 
-    async def page(self, before: int | None, limit: int, collection: str | None, status: Status | None) -> list[Job]:
+    async def page(self, wanted: JobsWanted, limit: int) -> list[Job]:
         """As ``JobStore.page``, the open ones as they are now."""
-        found = await self.in_thread(partial(self._store.page, before, limit, collection, status))
+        found = await self.in_thread(partial(self._store.page, wanted, limit))
         return [self._open[job.id].seen() if job.id in self._open else job for job in found]
 
     async def begin(self, job: OpenJob) -> None:

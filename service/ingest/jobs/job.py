@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from indexes.filters import parse_filter
+from service.ingest.writer import Writer
+
 # A file that is one document, the text of one, or lines of NDJSON that are one each.
 Kind = Literal["file", "text", "batch"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -19,6 +22,7 @@ class Ask:
         document_id: None for a batch.
         name: of the file, as its sender calls it.
         title: empty where the file says it itself.
+        guard: as ``Writer.guard``, in JSON: what its sender could write when it sent it.
     """
 
     document_id: str | None = None
@@ -26,6 +30,7 @@ class Ask:
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     url: str | None = None
+    guard: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,11 @@ class Job:
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
+
+    @property
+    def writer(self) -> Writer:
+        """Who writes its documents."""
+        return Writer(self.caller, None if self.ask.guard is None else parse_filter(self.ask.guard))
 
     @property
     def has_ended(self) -> bool:

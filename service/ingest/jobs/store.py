@@ -18,6 +18,7 @@ from indexes.errors import IndexesError, StoreUnavailableError
 from indexes.writer import GroupCommitWriter
 from service.ingest.jobs import rows
 from service.ingest.jobs.job import ENDED, Job, JobError, Outcome, Status
+from service.ingest.jobs.jobs_wanted import JobsWanted
 from service.ingest.jobs.raw_inputs import RawInputs
 
 FOLDER, _DATABASE, _RAW = "jobs", "jobs.db", "raw"
@@ -108,10 +109,9 @@ class JobStore:
         found = self._read("WHERE id = ?", (job_id,))
         return found[0] if found else None
 
-    def page(self, before: int | None, limit: int, collection: str | None, status: Status | None) -> list[Job]:
-        """Up to ``limit`` jobs, the newest first, of rows below ``before``."""
-        wanted = {"row < ?": before, "collection = ?": collection, "status = ?": status}
-        tests = {test: value for test, value in wanted.items() if value is not None}
+    def page(self, wanted: JobsWanted, limit: int) -> list[Job]:
+        """Up to ``limit`` jobs, the newest first."""
+        tests = wanted.tests()
         where = f"WHERE {' AND '.join(tests)}" if tests else ""
         return self._read(f"{where} ORDER BY row DESC LIMIT ?", (*tests.values(), limit))
 

@@ -1,0 +1,189 @@
+"""Keys: every key of a data directory, in memory while it serves, and on the disk before it counts."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from indexes.durable import discard, make_folder, move, write_synced
+from indexes.errors import InvalidFilterError
+from indexes.filters import parse_filter, to_json
+from service.access.key import UNLIMITED, Key, KeyLimits, Presented, digest_of, new_secret, presented
+from service.access.rights import ALL, Rights
+from service.access.scope import Scope
+from service.errors import KeyNotFoundError, KeysUnavailableError, UnauthenticatedError
+
+FILE = "keys.json"
+ADMIN_ID = "configured"
+_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key as its maker wants it."""
+
+    name: str
+    rights: Rights
+    limits: KeyLimits = UNLIMITED
+
+
+class Keys:
+    """Any thread may call; writes are few and wait for the disk.
+
+    Args:
+        folder: the data directory, under whose lock they are changed.
+        admin: a key with all rights that is configured rather than kept here, as its text.
+
+    Raises:
+        KeysUnavailableError: what is on the disk is damaged or cannot be read: nobody is let in by it.
+    """
+
+    def __init__(self, folder: Path, admin: str | None = None) -> None:
+        self._path = folder / FILE
+        self._keys = _read(self._path)
+        self._admin = Key(ADMIN_ID, ADMIN_ID, digest_of(admin), ALL) if admin else None
+        self._changing = threading.Lock()
+
+    @property
+    def are_needed(self) -> bool:
+        """There is a key, or was one: to revoke the last one opens nothing."""
+        return bool(self._keys) or self._admin is not None
+
+    def listed(self) -> list[Key]:
+        """Every key that was ever made here, the oldest first."""
+        return sorted(self._keys.values(), key=lambda key: key.created_at)
+
+    def get(self, key_id: str) -> Key | None:
+        """A key, also a revoked one."""
+        return self._keys.get(key_id)
+
+    def shown(self, text: str) -> Key:
+        """The key that a client shows.
+
+        Raises:
+            UnauthenticatedError: it is none, or holds no more.
+        """
+        if self._admin is not None and self._admin.fits(text):
+            return self._admin
+        shown = presented(text)
+        key = self._keys.get(shown.id) if shown else None
+        if shown is None or key is None or not key.fits(shown.secret):
+            raise UnauthenticatedError("the key is not one of this server's")
+        if key.is_revoked:
+            raise UnauthenticatedError(f"the key {key.id} was revoked")
+        return key
+
+    def create(self, new: NewKey) -> tuple[Key, Presented]:
+        """Make a key; it holds when this returns.
+
+        Returns:
+            The key, and its text, which nobody can be told again.
+
+        Raises:
+            KeysUnavailableError: it cannot be written.
+        """
+        shown = new_secret()
+        key = Key(shown.id, new.name, digest_of(shown.secret), new.rights, new.limits, time.time())
+        with self._changing:
+            self._store({**self._keys, key.id: key})
+        return key, shown
+
+    def revoke(self, key_id: str) -> Key:
+        """Let a key open nothing any more; to do it again changes nothing.
+
+        Raises:
+            KeyNotFoundError: there is none of that id.
+            KeysUnavailableError: it cannot be written, and holds as before.
+        """
+        with self._changing:
+            key = self._keys.get(key_id)
+            if key is None:
+                raise KeyNotFoundError(key_id)
+            if not key.is_revoked:
+                key = replace(key, revoked_at=time.time())
+                self._store({**self._keys, key_id: key})
+        return key
+
+    def _store(self, keys: Mapping[str, Key]) -> None:
+        data = _File(keys=[_Stored.of(key) for key in keys.values()]).model_dump_json(indent=1)
+        unfinished = self._path.with_suffix(".new")
+        try:
+            make_folder(self._path.parent)
+            os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT, _MODE))
+            unfinished.chmod(_MODE)  # one that is left from before may have another
+            write_synced(unfinished, data.encode())
+            move(unfinished, self._path)
+        except OSError as error:
+            discard(unfinished)
+            raise KeysUnavailableError(f"{self._path} cannot be written: {error.strerror}") from error
+        self._keys = dict(keys)
+
+
+class _Stored(BaseModel):
+    """A key as the file has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    scopes: list[Scope]
+    collections: list[str] | None
+    filter: dict[str, Any] | None
+    limits: KeyLimits
+    created_at: float
+    revoked_at: float | None
+
+    @classmethod
+    def of(cls, key: Key) -> "_Stored":
+        rights = key.rights
+        return cls(
+            id=key.id,
+            name=key.name,
+            sha256=key.digest.hex(),
+            scopes=sorted(rights.scopes),
+            collections=None if rights.collections is None else sorted(rights.collections),
+            filter=rights.filter and to_json(rights.filter),
+            limits=key.limits,
+            created_at=key.created_at,
+            revoked_at=key.revoked_at,
+        )
+
+    def key(self) -> Key:
+        """The key.
+
+        Raises:
+            InvalidFilterError: its filter is none.
+        """
+        collections = None if self.collections is None else frozenset(self.collections)
+        filter_ = None if self.filter is None else parse_filter(self.filter)
+        rights = Rights(frozenset(self.scopes), collections, filter_)
+        digest = bytes.fromhex(self.sha256)
+        return Key(self.id, self.name, digest, rights, self.limits, self.created_at, self.revoked_at)
+
+
+class _File(BaseModel):
+    """The whole file; what is not exactly this is damage, and a key with fewer limits than it had would be worse."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    keys: Sequence[_Stored]
+
+
+def _read(path: Path) -> dict[str, Key]:
+    try:
+        keys = _File.model_validate_json(path.read_bytes()).keys if path.exists() else []
+        return {stored.id: stored.key() for stored in keys}
+    except OSError as error:
+        raise KeysUnavailableError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValidationError, InvalidFilterError) as error:
+        said = str(error).splitlines()[0]
+        raise KeysUnavailableError(
+            f"{path} is damaged ({said}): put it back from a backup, or remove it and make every key anew"
+        ) from error

@@ -1,0 +1,49 @@
+"""Visibility: what of a collection exists for a caller. Reads the store, so on a thread."""
+
+from dataclasses import dataclass
+
+from indexes.base import Document
+from indexes.collection import Collection
+from indexes.errors import DocumentNotFoundError
+from service.access.rights import Rights
+
+Entry = tuple[str, str, str | None, dict[str, object]]
+# Read at a time while those that exist for the caller are picked out of all.
+_BLOCK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """A collection as whoever has ``rights`` knows it."""
+
+    collection: Collection
+    rights: Rights
+
+    def document(self, document_id: str) -> Document:
+        """The document with its text.
+
+        Raises:
+            DocumentNotFoundError: there is none of that id, or it does not exist for the caller.
+        """
+        document = self.collection.document(document_id)
+        if not self.rights.sees(document.metadata):
+            raise DocumentNotFoundError(document_id)
+        return document
+
+    def documents(self, after: str, limit: int) -> list[Entry]:
+        """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""
+        if self.rights.filter is None:
+            return self.collection.documents(after, limit)
+        found: list[Entry] = []
+        while len(found) < limit:
+            block = self.collection.documents(after, _BLOCK)
+            found += [entry for entry in block if self.rights.sees(entry[3])]
+            if len(block) < _BLOCK:
+                break
+            after = block[-1][0]
+        return found[:limit]
+
+    def count(self) -> int:
+        """Documents that exist for a caller with a filter."""
+        assert self.rights.filter is not None  # noqa: S101  without one the state of the collection has the number
+        return len(self.collection.ids_matching(self.rights.filter))
