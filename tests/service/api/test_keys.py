@@ -9,6 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from indexes.data_directory import is_owned
+from service.access.keys import Keys
+from service.access.opened import opened_keys
+from service.settings import Settings
+
 Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
@@ -130,6 +135,20 @@ def test_keys_hold_after_a_restart(open_api: OpenApi) -> None:
     with open_api() as api:
         assert api.get(KEYS).status_code == 401
         assert len(api.get(KEYS, headers=bearer(key)).json()["data"]) == 1
+
+
+def test_keys_are_read_when_nobody_can_change_them_beside_the_server(
+    open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    had_the_lock: list[bool] = []
+
+    def opened(settings: Settings) -> Keys:
+        had_the_lock.append(is_owned(settings.data_dir))
+        return opened_keys(settings)
+
+    monkeypatch.setattr("service.app.opened_keys", opened)
+    with open_api():
+        assert had_the_lock == [True]
 
 
 @pytest.mark.parametrize(
