@@ -21,6 +21,7 @@ from models.base import Embedder, EmbedderInfo, RerankerInfo
 from models.chat_tokenizer import ChatTokenizer
 from models.device import gpu_uuids
 from service.access.keys import Keys
+from service.access.opened import opened_keys
 from service.admission import EngineLimits
 from service.api import (
     admin,
@@ -31,6 +32,7 @@ from service.api import (
     documents,
     embeddings,
     jobs,
+    keys,
     model_list,
     operations,
     problems,
@@ -51,7 +53,6 @@ from service.bulk_hold import BulkHold
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
-from service.errors import KeylessError
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
@@ -150,7 +151,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     problems.install(app, metrics)
-    own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, reference)
+    own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, keys, reference)
     for module in own:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)], responses=REFUSED_QUERY)
     for module in (chat, model_list, embeddings, rerank):  # in others' shapes
@@ -169,6 +170,7 @@ class _Base:
 
     policy: IndexPolicy
     catalog: Catalog
+    keys: Keys
     models: LoadedModels
     engine: Engine
     cache: QueryCache
@@ -201,7 +203,6 @@ class _Construction:
 
     async def services(self) -> Services:
         """All of them, running."""
-        keys = await run_sync(_keys, self.settings)
         settings, parsers = self.settings, await self._parsers()
         supervisions = {name: Supervision() for name in settings.llm}
         base = await self._base({name: supervisions[name] for name, llm in settings.llm.items() if llm.managed})
@@ -210,7 +211,7 @@ class _Construction:
         return Services(
             settings=settings,
             metrics=self.metrics,
-            keys=keys,
+            keys=base.keys,
             engine=base.engine,
             library=base.library,
             embedders=base.embedders,
@@ -234,6 +235,9 @@ class _Construction:
         policy = await run_sync(index_policy, settings.index)
         catalog = await run_sync(Catalog, settings.data_dir, policy)
         self.stack.callback(catalog.close)
+        keys = await run_sync(
+            opened_keys, settings
+        )  # under the catalogue's lock, so that nobody changes them beside it
         models, engine = await self._models()
         supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
@@ -242,7 +246,7 @@ class _Construction:
         maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
-        return _Base(policy, catalog, models, engine, cache, hold, supervised, embedders, library, maintenance)
+        return _Base(policy, catalog, keys, models, engine, cache, hold, supervised, embedders, library, maintenance)
 
     async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
         documents, mirror = self.stack.enter_context(DocumentEmbedder(base.embedders)), Mirror(base.catalog)
@@ -336,20 +340,6 @@ class _Construction:
         """It names the devices as CUDA does, where this process uses CUDA: that is not started for the names."""
         uses_cuda = policy.device != "cpu" or any(info.device != "cpu" for info in models)
         return self.outside.open_gpus(gpu_uuids() if uses_cuda else {})
-
-
-def _keys(settings: Settings) -> Keys:
-    """Those of the data directory.
-
-    Raises:
-        KeysUnavailableError: see ``Keys``.
-        KeylessError: there is none, and others than this machine can reach the address.
-    """
-    admin = settings.access.admin_key
-    keys = Keys(settings.data_dir, admin.get_secret_value() if admin else None)
-    if not keys.are_needed and not settings.server.is_loopback:
-        raise KeylessError(settings.server.host)
-    return keys
 
 
 def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:

@@ -5,6 +5,7 @@ QuarryError
 ├── UnauthenticatedError       no key is shown where one is needed, or one that does not hold
 ├── ForbiddenError             the key that is shown does not grant this
 ├── KeyNotFoundError           no key of that id
+├── KeyConflictError           the keys that there are do not allow it
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
 ├── KeylessError               an address that others reach, and not one key
 ├── EmptyDocumentError         a document without a single word
@@ -61,6 +62,10 @@ class KeyNotFoundError(QuarryError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no key of the id {key_id!r}")
+
+
+class KeyConflictError(QuarryError):
+    """A key cannot be made or revoked as the others are."""
 
 
 class KeysUnavailableError(QuarryError):

@@ -64,6 +64,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.UnauthenticatedError, Kind("unauthenticated", 401)),
     (service.ForbiddenError, Kind("forbidden", 403)),
     (service.KeyNotFoundError, NOT_FOUND),
+    (service.KeyConflictError, Kind("conflict", 409)),
     (service.KeysUnavailableError, Kind("keys_unavailable", 503, retryable=True)),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
     (service.InvalidRequestError, INVALID),

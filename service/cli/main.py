@@ -11,6 +11,7 @@ from service.cli.documents import app as documents
 from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.jobs import app as jobs
+from service.cli.keys import app as keys
 from service.cli.plan import plan
 from service.cli.search import search
 from service.cli.serve import serve
@@ -35,6 +36,7 @@ app.add_typer(collections, name="collections")
 app.add_typer(documents, name="documents")
 app.add_typer(jobs, name="jobs")
 app.add_typer(index, name="index")
+app.add_typer(keys, name="keys")
 app.add_typer(bench, name="bench")
 
 

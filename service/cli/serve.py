@@ -16,6 +16,7 @@ import uvicorn
 
 from indexes.errors import IndexesError
 from models.base import ModelError
+from service.access.opened import opened_keys
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
@@ -45,10 +46,24 @@ def serve(
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
-    share_the_cores()
     configure_logging(settings.server.log_level)
+    _say_who_may_ask(settings)
+    share_the_cores()
     with _fork_server() as fork_server:
         _serve(settings, link, fork_server)
+
+
+def _say_who_may_ask(settings: Settings) -> None:
+    """Before anything that takes time: a server that others reach and that has no key ends here."""
+    try:
+        keys = opened_keys(settings)
+    except (KeylessError, KeysUnavailableError) as error:
+        fail(str(error))
+    if keys.are_needed:
+        configured = " and access.admin_key" if settings.access.admin_key else ""
+        _log.info("every request needs a key: %d hold%s", len(keys.holding), configured)
+    else:
+        _log.info("no key is needed at %s: whoever is on this machine may do everything", settings.server.host)
 
 
 @contextmanager
