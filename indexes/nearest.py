@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from indexes.base import Positions, RowIds, Scores, SearchParams, Vectors
+from indexes.base import Mask, Positions, RowIds, Scores, SearchParams, Vectors
 from indexes.exact import cosines_at, per_cosine_at, range_top_k, scores_at
 from indexes.generation import NO_ROWS
 from indexes.plan import Plan, plan
@@ -45,12 +45,13 @@ class Omissions:
     """The candidates of the sealed rows that are no hits.
 
     What the search may not return is counted and never named: whoever asks may not know what a filter hides, and of
-    a row that is deleted nobody can tell any more whether its document passed.
+    a row that is deleted nobody can tell any more whether its document passed. What fails a ``required`` filter is not
+    even counted, and so nothing that is deleted is.
 
     Attributes:
         dropped: the best of those it might have returned.
-        deleted: before the version of the search.
-        filtered: of documents that fail the filter.
+        deleted: before the version of the search; 0 under a ``required`` filter.
+        filtered: of documents that fail the filter, and pass what is required.
     """
 
     dropped: Sequence[Dropped] = ()
@@ -110,7 +111,9 @@ class _Search:
         self._params = params
         # In this order: the attributes hold every document that these rows are of.
         self.size = view.rows.size
-        self._kept = None if params.filter is None else view.attributes.mask(params.filter, view.attributes.size)
+        self._documents = view.attributes.size
+        wanted = params.admitted
+        self._kept = None if wanted is None else view.attributes.mask(wanted, self._documents)
         self._visible: VisibleAt = view.rows.visible(self.size, version, self._kept)
         self._rows = view.rows.exact(self.size)
 
@@ -204,9 +207,16 @@ class _Search:
         order = np.lexsort((lost, -scores))[:SHOWN_DROPPED]
         return Omissions(
             dropped=self._dropped(lost[order], scores[order]),
-            deleted=int(np.count_nonzero(~alive)),
-            filtered=int(np.count_nonzero(alive & ~visible)),
+            deleted=0 if self._params.required else int(np.count_nonzero(~alive)),
+            filtered=int(np.count_nonzero(alive & ~visible & self._is_there(candidates))),
         )
+
+    def _is_there(self, positions: Positions) -> Mask:
+        """Of rows that are alive, or were: whether their document exists for the search."""
+        if self._params.required is None:
+            return np.ones(len(positions), dtype=bool)
+        there = self._view.attributes.mask(self._params.required, self._documents)
+        return there[self._view.rows.documents(self.size)[positions]] if len(there) else np.zeros(len(positions), bool)
 
     def _dropped(self, positions: Positions, scores: Scores) -> list[Dropped]:
         threshold = self._params.score_threshold
