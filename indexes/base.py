@@ -119,7 +119,7 @@ class SearchParams:
         refine: candidates rescored exactly for each hit wanted; None takes what the recall curve chose.
         filter: what the metadata of a hit's document must match.
         required: what it must match besides, whoever asks for what: a document that fails it does not exist for the
-            search, so nothing that is counted or named counts or names it.
+            search.
         explain: also say which candidates are no hits, and why.
         boosts: of those whose filter a document passes, the greatest weight counts.
     """
@@ -137,3 +137,8 @@ class SearchParams:
     def admitted(self) -> Filter | None:
         """What the metadata of a hit's document must match, all in all."""
         return joined(self.required, self.filter)
+
+    @property
+    def explains_candidates(self) -> bool:
+        """Which candidates there are, and how many, depends on all rows: it would tell what ``required`` hides."""
+        return self.explain and self.required is None

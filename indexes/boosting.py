@@ -92,7 +92,7 @@ class _Boosted:
 
     def _omissions(self, plain: Found, lost: Positions, scores: Scores, kept: Positions) -> Omissions:
         """Those of the plain search, and what the boosts of others outranked; every score with its boost."""
-        if not self.params.explain:
+        if not self.params.explains_candidates:
             return plain.omissions
         outranked = self._ids(lost).tolist()
         dropped = [Dropped(row, score, "outranked") for row, score in zip(outranked, scores.tolist(), strict=True)]

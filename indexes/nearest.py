@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from indexes.base import Mask, Positions, RowIds, Scores, SearchParams, Vectors
+from indexes.base import Positions, RowIds, Scores, SearchParams, Vectors
 from indexes.exact import cosines_at, per_cosine_at, range_top_k, scores_at
 from indexes.generation import NO_ROWS
 from indexes.plan import Plan, plan
@@ -45,13 +45,13 @@ class Omissions:
     """The candidates of the sealed rows that are no hits.
 
     What the search may not return is counted and never named: whoever asks may not know what a filter hides, and of
-    a row that is deleted nobody can tell any more whether its document passed. What fails a ``required`` filter is not
-    even counted, and so nothing that is deleted is.
+    a row that is deleted nobody can tell any more whether its document passed. Under a ``required`` filter there is
+    nothing to tell: see ``SearchParams.explains_candidates``.
 
     Attributes:
         dropped: the best of those it might have returned.
-        deleted: before the version of the search; 0 under a ``required`` filter.
-        filtered: of documents that fail the filter, and pass what is required.
+        deleted: before the version of the search.
+        filtered: of documents that fail the filter.
     """
 
     dropped: Sequence[Dropped] = ()
@@ -111,9 +111,8 @@ class _Search:
         self._params = params
         # In this order: the attributes hold every document that these rows are of.
         self.size = view.rows.size
-        self._documents = view.attributes.size
         wanted = params.admitted
-        self._kept = None if wanted is None else view.attributes.mask(wanted, self._documents)
+        self._kept = None if wanted is None else view.attributes.mask(wanted, view.attributes.size)
         self._visible: VisibleAt = view.rows.visible(self.size, version, self._kept)
         self._rows = view.rows.exact(self.size)
 
@@ -128,7 +127,7 @@ class _Search:
         if self._params.score_threshold is not None:
             near = cosines >= self._params.score_threshold
             positions, scores, cosines = positions[near], scores[near], cosines[near]
-        omissions = self._omissions(candidates, exact, positions) if self._params.explain else NO_OMISSIONS
+        omissions = self._omissions(candidates, exact, positions) if self._params.explains_candidates else NO_OMISSIONS
         return Found(
             rows=view.rows.ids(self.size)[positions],
             scores=scores,
@@ -207,16 +206,9 @@ class _Search:
         order = np.lexsort((lost, -scores))[:SHOWN_DROPPED]
         return Omissions(
             dropped=self._dropped(lost[order], scores[order]),
-            deleted=0 if self._params.required else int(np.count_nonzero(~alive)),
-            filtered=int(np.count_nonzero(alive & ~visible & self._is_there(candidates))),
+            deleted=int(np.count_nonzero(~alive)),
+            filtered=int(np.count_nonzero(alive & ~visible)),
         )
-
-    def _is_there(self, positions: Positions) -> Mask:
-        """Of rows that are alive, or were: whether their document exists for the search."""
-        if self._params.required is None:
-            return np.ones(len(positions), dtype=bool)
-        there = self._view.attributes.mask(self._params.required, self._documents)
-        return there[self._view.rows.documents(self.size)[positions]] if len(there) else np.zeros(len(positions), bool)
 
     def _dropped(self, positions: Positions, scores: Scores) -> list[Dropped]:
         threshold = self._params.score_threshold

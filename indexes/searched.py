@@ -23,7 +23,8 @@ class DroppedChunk:
 class Searched:
     """Hits, and how they were found.
 
-    Under a ``required`` filter nothing here tells how much it hides: plan and numbers of rows are None.
+    Under a ``required`` filter nothing here tells how much it hides: plan and numbers are None, and no candidate is
+    named.
 
     Attributes:
         version: of the collection that was searched.
@@ -43,8 +44,8 @@ class Searched:
     sealed_rows: int | None
     tail_rows: int | None
     dropped: Sequence[DroppedChunk] = ()
-    deleted: int = 0
-    filtered: int = 0
+    deleted: int | None = 0
+    filtered: int | None = 0
     boost_s: float = 0.0
     failed: Mapping[Cause, int] = field(default_factory=dict)
 
@@ -64,8 +65,8 @@ class Searched:
                 for lost in omissions.dropped
                 if lost.row in confirmed
             ],
-            deleted=omissions.deleted,
-            filtered=omissions.filtered,
+            deleted=omissions.deleted if tells else None,
+            filtered=omissions.filtered if tells else None,
         )
 
 

@@ -74,11 +74,13 @@ class Explanation(BaseModel):
     fetched: int = Field(description="Hits that the index was asked for, from which the reply's were chosen.")
     refine: float | None = Field(description=f"Candidates for each of them; None where nothing is sealed. {_HIDDEN}")
     plan: PlanReply | None = Field(description=f"None where nothing is sealed. {_HIDDEN}")
-    dropped: list[DroppedReply] = Field(description="The best candidates that are no hits and might have been.")
-    deleted: int = Field(description="Candidates that were deleted; 0 for a key with a filter of its own.")
-    filtered: int = Field(
-        description="Candidates whose document fails the filters, which are never named. What a key's own filter hides "
-        "is not counted."
+    dropped: list[DroppedReply] = Field(
+        description="The best candidates that are no hits and might have been; for a key with a filter of its own, of "
+        "those that were fetched."
+    )
+    deleted: int | None = Field(description=f"Candidates that were deleted. {_HIDDEN}")
+    filtered: int | None = Field(
+        description=f"Candidates whose document fails the filters, which are never named. {_HIDDEN}"
     )
     query: QueryReading
 
