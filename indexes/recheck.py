@@ -38,19 +38,20 @@ class Recheck:
         Raises:
             sqlite3.Error: the store cannot be read.
         """
-        stored = snapshot.chunks(rows, with_metadata=self._params.admitted is not None)
+        if self._params.admitted is None:
+            stored = kept = snapshot.chunks(rows)
+        else:
+            stored, kept = snapshot.chunks(rows, with_metadata=True), {}
+            verdicts: dict[str, Cause | None] = {}  # by the JSON, which many documents share
+            for row, chunk in stored.items():
+                if chunk.metadata not in verdicts:
+                    verdicts[chunk.metadata] = self._fault_in(orjson.loads(chunk.metadata))
+                cause = verdicts[chunk.metadata]
+                if cause is None:
+                    kept[row] = chunk
+                else:
+                    self.failed[cause] += 1
         self.failed["missing"] += len(set(rows) - stored.keys())
-        verdicts: dict[str, Cause | None] = {}
-        for chunk in stored.values():
-            if chunk.chunk.document_id not in verdicts:
-                verdicts[chunk.chunk.document_id] = self._fault_in(orjson.loads(chunk.metadata))
-        kept = {}
-        for row, chunk in stored.items():
-            cause = verdicts[chunk.chunk.document_id]
-            if cause is None:
-                kept[row] = chunk
-            else:
-                self.failed[cause] += 1
         return kept
 
     def still_there(
