@@ -86,6 +86,7 @@ from service.pace import Pace
 from service.planner import Planner
 from service.query_cache import QueryCache
 from service.rag import Rag
+from service.rechecks import Rechecks
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.retriever import Retriever
@@ -328,12 +329,13 @@ class _Construction:
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
         )
         pace, named = Pace(), Generators(generators, self.settings.default_llm)
-        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, base.maintenance.notify)
+        rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
+        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks.searched)
         return Rag(
             Planner(base.library, named, retriever, pace, self.settings.answer),
             Conversation(named, self.settings),
             retriever,
-            Ladder(named, retriever, pace, self.settings),
+            Ladder(named, retriever, rechecks, pace, self.settings),
         )
 
     def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:

@@ -15,6 +15,7 @@ from service.pace import Pace
 from service.pacing import paced
 from service.plan import Rung
 from service.question import Question, Retrieval
+from service.rechecks import Rechecks
 from service.retriever import Retriever
 from service.settings import EXTRACTIVE, Settings
 from service.telemetry.timings import Timings
@@ -35,9 +36,12 @@ class Lost:
 class Ladder:
     """Answers by generators, each tried when the one above it failed."""
 
-    def __init__(self, generators: Generators, retriever: Retriever, pace: Pace, settings: Settings) -> None:
+    def __init__(
+        self, generators: Generators, retriever: Retriever, rechecks: Rechecks, pace: Pace, settings: Settings
+    ) -> None:
         self._generators = generators
         self._retriever = retriever
+        self._rechecks = rechecks
         self._pace = pace
         self._settings = settings
 
@@ -62,7 +66,10 @@ class Ladder:
             if rung != "rewrite":
                 yield Lost(rung)
         planned = retrieval.plan.generator
-        for name in dict.fromkeys((planned, EXTRACTIVE)) if planned and passages else ():
+        for name in dict.fromkeys((planned, EXTRACTIVE)) if planned else ():
+            passages = await self._rechecks.present(retrieval.collection, passages)
+            if not passages:
+                return
             waiting: list[Event | Lost] = []
             handed_on = False
             try:
@@ -145,6 +152,7 @@ class Ladder:
             call=LlmCall(question.deadline.earlier(fallback_s), question.request_id, plan.tenant),
             embed=partial(self._retriever.embed_passages, question, retrieval.collection),
             turns=question.turns,
+            present=partial(self._rechecks.present, retrieval.collection),
         )
 
 

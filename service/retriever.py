@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from indexes.base import SearchParams, Vectors
-from indexes.collection import Collection, Searched
+from indexes.collection import Collection
 from indexes.errors import StoreUnavailableError
+from indexes.searched import Searched
 from models.base import TextKind
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.diversity import OVERFETCH, diversified, left_out
@@ -51,7 +52,7 @@ class Retriever:
 
     Args:
         readers: threads for index searches and reads of text.
-        on_search: called with the collection after every search of it.
+        on_search: called after every search with the collection and what was found.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Retriever:
         readers: Executor,
         settings: Settings,
         pace: Pace,
-        on_search: Callable[[Collection], None],
+        on_search: Callable[[Collection, Searched], None],
     ) -> None:
         self._library = library
         self._embedders = embedders
@@ -140,7 +141,7 @@ class Retriever:
         if question.params.boosts:
             question.timings.move(searched.boost_s, "search", "boost")
         self._pace.search(collection).observe(seconds - searched.boost_s)
-        self._on_search(collection)
+        self._on_search(collection, searched)
         return searched
 
     def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> tuple[Searched, float]:

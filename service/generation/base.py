@@ -21,6 +21,11 @@ class Passage:
     hit: Hit
 
 
+async def all_of(passages: Sequence[Passage]) -> Sequence[Passage]:
+    """As they are."""
+    return passages
+
+
 class Priority(IntEnum):
     """Who goes first at a busy model server: the lowest number, as vLLM has it."""
 
@@ -62,6 +67,7 @@ class GenerationRequest:
         question_vector: ``(dimension,)``, by the collection's embedder.
         embed: ``(texts, dimension)`` vectors of texts, comparable with the question's.
         passages: best first.
+        present: those of some passages that are there still; a generator that has waited asks before it uses them.
         temperature: 0 to 2; None leaves it to the model.
         turns: of the conversation before the question, oldest first.
     """
@@ -74,6 +80,7 @@ class GenerationRequest:
     call: LlmCall
     embed: Callable[[Sequence[str]], Awaitable[Vectors]]
     turns: Sequence[Turn] = ()
+    present: Callable[[Sequence[Passage]], Awaitable[Sequence[Passage]]] = all_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,18 @@ class OpenAIGenerator:
         self._server = ModelServer(settings, url, supervision or Supervision(), meters or unread)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        """The answer's events; citations are whole passages. A prompt too long for the server loses passages."""
+        """The answer's events; citations are whole passages. A prompt too long for the server loses passages.
+
+        Without a passage that is still there nothing is asked: a model would answer from what it knows.
+        """
         async with self._server.admitted(request.call):
             room = self._server.context
             for tries_left in reversed(range(_ROOMS)):
                 began = time.perf_counter()
+                request = replace(request, passages=await request.present(request.passages))
+                if not request.passages:
+                    yield Finished("stop", abstained=True)
+                    return
                 fitted = await fit(request, room, self._counter(request.call))
                 prompt_s = time.perf_counter() - began
                 try:

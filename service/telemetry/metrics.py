@@ -24,6 +24,9 @@ class Metrics:
         self.answers = self._counter("quarry_answers", "Answers by status.", "status")
         self.degraded = self._counter("quarry_degraded", "Rungs that answers went down.", "rung")
         self.citations_invalid = self._counter("quarry_citations_invalid", "Markers that named no passage.")
+        self.rechecks_failed = self._counter(
+            "quarry_rechecks_failed", "Rows of an index that their store did not confirm.", "cause"
+        )
         self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.parsing = ParsingMetrics(self.registry)
