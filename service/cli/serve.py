@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvicorn
 
-from indexes.errors import IndexesError
+from indexes.data_directory import is_owned
+from indexes.errors import DataDirectoryInUseError, IndexesError
 from models.base import ModelError
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
@@ -44,10 +45,19 @@ def serve(
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
+    if is_owned(settings.data_dir):  # the catalogue decides, but seconds of imports later
+        fail(str(DataDirectoryInUseError(settings.data_dir)))
     share_the_cores()
     configure_logging(settings.server.log_level)
+    _log.info("loading %s", ", ".join(_models(settings)))
     with _fork_server() as fork_server:
         _serve(settings, link, fork_server)
+
+
+def _models(settings: Settings) -> list[str]:
+    """Names of what takes most of a start."""
+    reranker = [settings.rerank.model] if settings.rerank.model else []
+    return [settings.embedding.model, *settings.embedding.also, *reranker]
 
 
 @contextmanager
