@@ -18,7 +18,6 @@ from indexes.errors import StoreUnavailableError
 from indexes.ivf_pq import search_on_one_thread
 from indexes.upkeep import IndexPolicy
 from models.base import Embedder, EmbedderInfo, RerankerInfo
-from models.chat_tokenizer import ChatTokenizer
 from models.device import gpu_uuids
 from service.access.keys import Keys
 from service.access.opened import opened_keys
@@ -320,6 +319,8 @@ class _Construction:
         """Who counts prompts in this process; None leaves it to the server."""
         if llm.tokenizer is None:
             return None
+        from models.chat_tokenizer import ChatTokenizer  # noqa: PLC0415  brings transformers, and few count here
+
         tokenizer = await run_sync(ChatTokenizer, llm.tokenizer)
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvicorn
 
-from indexes.errors import IndexesError
+from indexes.data_directory import is_owned
+from indexes.errors import DataDirectoryInUseError, IndexesError
 from models.base import ModelError
 from service.access.opened import opened_keys
 from service.cli.configuration import link_or_fail, settings_or_fail
@@ -46,9 +47,12 @@ def serve(
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
+    if is_owned(settings.data_dir):  # the catalogue decides, but seconds of imports later
+        fail(str(DataDirectoryInUseError(settings.data_dir)))
     configure_logging(settings.server.log_level)
     _say_who_may_ask(settings)
     share_the_cores()
+    _log.info("loading %s", ", ".join(_models(settings)))
     with _fork_server() as fork_server:
         _serve(settings, link, fork_server)
 
@@ -64,6 +68,12 @@ def _say_who_may_ask(settings: Settings) -> None:
         _log.info("every request needs a key: %d hold%s", len(keys.holding), configured)
     else:
         _log.info("no key is needed at %s: whoever is on this machine may do everything", settings.server.host)
+
+
+def _models(settings: Settings) -> list[str]:
+    """Names of what takes most of a start."""
+    reranker = [settings.rerank.model] if settings.rerank.model else []
+    return [settings.embedding.model, *settings.embedding.also, *reranker]
 
 
 @contextmanager
