@@ -22,7 +22,7 @@ from service.cli.interpreter import settle_memory, share_the_cores, share_the_in
 from service.errors import KeylessError, KeysUnavailableError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.settings import Settings
-from service.telemetry.logs import configure_logging
+from service.telemetry.logs import configure_logging, log_forgotten
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -46,7 +46,10 @@ def serve(
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
     share_the_cores()
-    configure_logging(settings.server.log_level)
+    try:
+        configure_logging(settings.server.log_level, settings.access.audit_log)
+    except OSError as error:
+        fail(f"access.audit_log: {error}")
     with _fork_server() as fork_server:
         _serve(settings, link, fork_server)
 
@@ -98,6 +101,7 @@ async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:
     Returns:
         Whether a thread is left that cannot be ended.
     """
+    asyncio.get_running_loop().set_exception_handler(log_forgotten)
     async with app.router.lifespan_context(app):
         settle_memory()
         await server.serve()
