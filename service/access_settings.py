@@ -1,5 +1,7 @@
 """Settings of who may ask."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 
 from service.settings_group import Group
@@ -11,7 +13,15 @@ class AccessSettings(Group):
     Attributes:
         admin_key: a key with all rights, of 32 characters or more; keys are needed then.
         open_metrics: GET /metrics asks for no key; it names collections and keys.
+        requests_per_minute: of each key that has no limit of its own, as the next two; None is no limit.
+        tokens_per_minute: that models read and write for it.
+        concurrency: requests at a time.
+        audit_log: a file for the audit log alone; None writes it where the other logs go.
     """
 
     admin_key: SecretStr | None = Field(None, min_length=32, max_length=1024)
     open_metrics: bool = False
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+    concurrency: int | None = Field(None, ge=1)
+    audit_log: Path | None = None

@@ -19,7 +19,9 @@ from indexes.ivf_pq import search_on_one_thread
 from indexes.upkeep import IndexPolicy
 from models.base import Embedder, EmbedderInfo, RerankerInfo
 from models.device import gpu_uuids
+from service.access.key import KeyLimits
 from service.access.keys import Keys
+from service.access.limits import Limits
 from service.access.opened import opened_keys
 from service.admission import EngineLimits
 from service.api import (
@@ -45,10 +47,12 @@ from service.api.body_limit import BodyLimit
 from service.api.context import RequestContext
 from service.api.drain import Drain, DrainGate
 from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
+from service.api.limiting import Limiting
 from service.api.reference import Reference
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
+from service.call import Told
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
@@ -90,6 +94,7 @@ from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.retriever import Retriever
 from service.settings import EXTRACTIVE, Settings
+from service.spending import Spent
 from service.supervised import Supervised
 from service.telemetry.gpu import GpuReader
 from service.telemetry.gpu_watch import GpuWatch
@@ -146,6 +151,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     )
     app.state.max_body_bytes = settings.server.max_body_bytes
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
+    app.add_middleware(Limiting, metrics=metrics)
     app.add_middleware(Authentication, metrics=metrics, open_metrics=settings.access.open_metrics)
     app.state.drain = Drain()
     app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
@@ -171,6 +177,7 @@ class _Base:
     policy: IndexPolicy
     catalog: Catalog
     keys: Keys
+    limits: Limits
     models: LoadedModels
     engine: Engine
     cache: QueryCache
@@ -205,13 +212,15 @@ class _Construction:
         """All of them, running."""
         settings, parsers = self.settings, await self._parsers()
         supervisions = {name: Supervision() for name in settings.llm}
-        base = await self._base({name: supervisions[name] for name, llm in settings.llm.items() if llm.managed})
+        managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
+        base = await self._base(managed)
         writing = await self._writing(base, parsers)
-        generators = await self._generators(supervisions)
+        generators = await self._generators(supervisions, base.limits.spent)
         return Services(
             settings=settings,
             metrics=self.metrics,
             keys=base.keys,
+            limits=base.limits,
             engine=base.engine,
             library=base.library,
             embedders=base.embedders,
@@ -235,10 +244,9 @@ class _Construction:
         policy = await run_sync(index_policy, settings.index)
         catalog = await run_sync(Catalog, settings.data_dir, policy)
         self.stack.callback(catalog.close)
-        keys = await run_sync(
-            opened_keys, settings
-        )  # under the catalogue's lock, so that nobody changes them beside it
-        models, engine = await self._models()
+        keys = await run_sync(opened_keys, settings)  # under the catalogue's lock: nobody changes them beside it
+        limits = await self.stack.enter_async_context(self._limits(keys))
+        models, engine = await self._models(limits.spent)
         supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
         embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
@@ -246,7 +254,9 @@ class _Construction:
         maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
-        return _Base(policy, catalog, keys, models, engine, cache, hold, supervised, embedders, library, maintenance)
+        return _Base(
+            policy, catalog, keys, limits, models, engine, cache, hold, supervised, embedders, library, maintenance
+        )
 
     async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
         documents, mirror = self.stack.enter_context(DocumentEmbedder(base.embedders)), Mirror(base.catalog)
@@ -259,6 +269,11 @@ class _Construction:
         await self.stack.enter_async_context(reembedder)
         operator = self.stack.enter_context(Operator(base.library, purger, self.metrics, notify, base.hold))
         return _Writing(ingestor, board, runner, reembedder, operator)
+
+    def _limits(self, keys: Keys) -> Limits:
+        access = self.settings.access
+        defaults = KeyLimits(access.requests_per_minute, access.tokens_per_minute, access.concurrency)
+        return Limits(keys, defaults, self.metrics.access)
 
     async def _ledger(self, base: _Base) -> MeasuredLedger:
         policy, infos = base.policy, base.models.infos()
@@ -288,7 +303,7 @@ class _Construction:
         runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
         return store, board, await self.stack.enter_async_context(runner)
 
-    async def _models(self) -> tuple[LoadedModels, Engine]:
+    async def _models(self, spent: Spent) -> tuple[LoadedModels, Engine]:
         """Loaded on the device thread, which stays theirs."""
         settings = self.settings.embedding
         # The forward's workers are the only ones that should span the cores: each search stays on the thread it is
@@ -299,17 +314,17 @@ class _Construction:
         load = partial(LoadedModels.load, settings, self.settings.rerank, self.outside.embedder)
         models = await asyncio.get_running_loop().run_in_executor(device, load)
         limits = EngineLimits(settings.max_queued_tokens, settings.max_wait_ms / 1000, settings.stall_s)
-        engine = Engine(
-            models.served(), models.policy(settings), limits, self.metrics.device, device, self.outside.on_lost
-        )
+        told = Told(self.outside.on_lost, spent)
+        engine = Engine(models.served(), models.policy(settings), limits, self.metrics.device, device, told)
         return models, await self.stack.enter_async_context(engine)
 
-    async def _generators(self, supervisions: Mapping[str, Supervision]) -> dict[str, Generator]:
+    async def _generators(self, supervisions: Mapping[str, Supervision], spent: Spent) -> dict[str, Generator]:
         """By name, watching their servers."""
         generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(self.settings.answer.min_score)}
         for name, llm in self.settings.llm.items():
             meters, tokens = self.metrics.llm.of(name), await self._tokens(llm)
-            generators[name] = OpenAIGenerator(llm, self.settings.llm_url(name), supervisions[name], meters, tokens)
+            url, supervision = self.settings.llm_url(name), supervisions[name]
+            generators[name] = OpenAIGenerator(llm, url, supervision, meters, tokens, spent)
         for generator in generators.values():
             self.stack.push_async_callback(generator.close)
             await generator.start()

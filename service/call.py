@@ -8,10 +8,24 @@ from models.base import Vectors
 from service.budget import Deadline
 from service.device import DeviceJob
 from service.scheduling.job import Lane, Piece
+from service.spending import Spent, uncounted
 
 # Characters of a token, on the low side for European languages: admission should rather refuse late than early.
 _CHARACTERS_PER_TOKEN = 4
 _SPECIAL_TOKENS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who hears, on the event loop, of what an engine meets.
+
+    Attributes:
+        lost: no forward will ever end well again.
+        spent: tokens of a call that were computed, also where nobody waits for them any more.
+    """
+
+    lost: Callable[[], None] = lambda: None
+    spent: Spent = uncounted
 
 
 def estimated_tokens(characters: int, max_tokens: int) -> int:

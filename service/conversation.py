@@ -30,7 +30,7 @@ class Conversation:
         try:
             with question.timings.stage("rewrite"):
                 async with deadline.enforced("rewrite"):
-                    call = LlmCall(deadline, question.request_id, plan.tenant, Priority.REWRITE)
+                    call = LlmCall(deadline, question.request_id, plan.tenant, Priority.REWRITE, question.caller)
                     return await self._rewritten(question, plan.rewriter, call), plan
         except QuarryError as error:
             _log.warning("generator %s did not rewrite: %s: %s", plan.rewriter, type(error).__name__, error)

@@ -18,7 +18,7 @@ import numpy as np
 
 from models.base import DeviceLostError
 from service.admission import EngineLimits, admit
-from service.call import Call, Computed, Work, call_of
+from service.call import Call, Computed, Told, Work, call_of
 from service.device import DeviceThread, Forward, Landed, Listener
 from service.errors import EmbedderUnavailableError
 from service.scheduling.capacity import Capacity
@@ -74,7 +74,6 @@ class Engine:
         models: by name; each is called on the device thread only.
         device: the thread that loaded the models, from here on owned here. OpenMP keeps a pool of workers for each
             thread that ever called it, and with more workers than cores its hand-overs are several times slower.
-        on_lost: called on the event loop when no forward will ever end well again.
     """
 
     def __init__(
@@ -84,13 +83,13 @@ class Engine:
         limits: EngineLimits,
         metrics: DeviceMetrics,
         device: ThreadPoolExecutor,
-        on_lost: Callable[[], None] = lambda: None,
+        told: Told = Told(),  # noqa: B008  it cannot be changed
     ) -> None:
         self.models = models
         self._limits = limits
         self._metrics = metrics
         self._device = device
-        self._on_lost = on_lost
+        self._told = told
         self._scheduler = Scheduler(policy, {name: model.capacity for name, model in models.items()})
         self._changed = threading.Condition()
         listener = Listener(
@@ -182,13 +181,14 @@ class Engine:
         try:
             await call.answer
         except asyncio.CancelledError:
-            self._cancel(call)
+            await self._told.spent(work.caller, self._cancel(call))
             if work.deadline and not work.deadline.remaining():
                 self._metrics.deadline_misses.labels("embed").inc()
             raise
-        queue_s = call.launched_at - asked_at
+        tokens, queue_s = sum(call.lengths), call.launched_at - asked_at
+        await self._told.spent(work.caller, tokens)
         self._metrics.queue_seconds.labels(work.lane).observe(queue_s)
-        return Computed(call.rows, sum(call.lengths), queue_s, call.forward_s)
+        return Computed(call.rows, tokens, queue_s, call.forward_s)
 
     def _admit(self, work: Work) -> None:
         """Announce the work's tokens, or refuse it whole, before anything is spent on it."""
@@ -238,11 +238,13 @@ class Engine:
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._limits.stall_s, self._look)
 
-    def _cancel(self, call: Call) -> None:
+    def _cancel(self, call: Call) -> int:
         with self._changed:
             unspent = self._scheduler.cancel(call)
         self._metrics.cancelled_tokens.labels("queued").inc(unspent)
-        self._metrics.cancelled_tokens.labels("launched").inc(sum(call.lengths) - unspent)
+        spent = sum(call.lengths) - unspent
+        self._metrics.cancelled_tokens.labels("launched").inc(spent)
+        return spent
 
     # What the device thread says, on the event loop
 
@@ -300,7 +302,7 @@ class Engine:
         self._ended = reason
         self._fail_waiting(EmbedderUnavailableError(reason))
         self._fail_flying(EmbedderUnavailableError(reason))
-        self._on_lost()
+        self._told.lost()
 
     # When the device is stuck
 

@@ -4,6 +4,7 @@ QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
 ├── UnauthenticatedError       no key is shown where one is needed, or one that does not hold
 ├── ForbiddenError             the key that is shown does not grant this
+├── RateLimitedError           the key has asked for as much as it may
 ├── KeyNotFoundError           no key of that id
 ├── KeyConflictError           the keys that there are do not allow it
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
@@ -55,6 +56,14 @@ class UnauthenticatedError(QuarryError):
 
 class ForbiddenError(QuarryError):
     """The key that is shown does not grant this."""
+
+
+class RateLimitedError(QuarryError):
+    """The key has asked for as much as it may; there is more in ``retry_after_s``."""
+
+    def __init__(self, key_id: str, limit: str, retry_after_s: float) -> None:
+        super().__init__(f"the key {key_id} has used up its {limit}; try again in {retry_after_s:.3f} s")
+        self.retry_after_s = retry_after_s
 
 
 class KeyNotFoundError(QuarryError):

@@ -149,7 +149,9 @@ class Ladder:
             passages=passages,
             max_tokens=plan.max_tokens,
             temperature=question.temperature,
-            call=LlmCall(question.deadline.earlier(fallback_s), question.request_id, plan.tenant),
+            call=LlmCall(
+                question.deadline.earlier(fallback_s), question.request_id, plan.tenant, caller=question.caller
+            ),
             embed=partial(self._retriever.embed_passages, question, retrieval.collection),
             turns=question.turns,
             present=partial(self._rechecks.present, retrieval.collection),

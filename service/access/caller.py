@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from service.access.key import Key
 from service.access.rights import ALL, Rights
 
+_KEY = "key:"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -21,7 +23,7 @@ class Caller:
     @classmethod
     def of(cls, key: Key) -> "Caller":
         """Whoever shows a key, wherever from."""
-        return cls(f"key:{key.id}", key)
+        return cls(f"{_KEY}{key.id}", key)
 
     @property
     def rights(self) -> Rights:
@@ -32,3 +34,8 @@ class Caller:
     def realm(self) -> str:
         """What is remembered for a caller is told to no other realm, not even by being fast; one without keys."""
         return self.name if self.key else ""
+
+
+def key_id_of(name: str) -> str | None:
+    """The id in the name of a caller that showed a key; None in any other."""
+    return name.removeprefix(_KEY) if name.startswith(_KEY) else None

@@ -56,4 +56,5 @@ def permitted(request: Request, name: str) -> str:
     Raises:
         ForbiddenError: it may not, whether or not there is one.
     """
+    request.state.collection = name
     return rights_of(request).collection(name, request.app.state.services.library.aliases())

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api import audit
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import Timings, server_timing
 
@@ -68,9 +69,11 @@ class RequestContext:
             "request",
             extra={
                 "request_id": scope["state"]["request_id"],
+                "key": audit.key_of(scope)[0],
                 "method": scope["method"],
                 "route": route,
                 "status": status,
                 "milliseconds": round(seconds * 1000, 3),
             },
         )
+        audit.record(scope, status)

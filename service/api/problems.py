@@ -63,6 +63,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.IndexesError, _STORE_DOWN),
     (service.UnauthenticatedError, Kind("unauthenticated", 401)),
     (service.ForbiddenError, Kind("forbidden", 403)),
+    (service.RateLimitedError, Kind("rate_limited", 429, retryable=True)),
     (service.KeyNotFoundError, NOT_FOUND),
     (service.KeyConflictError, Kind("conflict", 409)),
     (service.KeysUnavailableError, Kind("keys_unavailable", 503, retryable=True)),

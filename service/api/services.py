@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.access.keys import Keys
+from service.access.limits import Limits
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
@@ -34,6 +35,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     keys: Keys
+    limits: Limits
     library: Library
     engine: Engine
     embedders: Embedders

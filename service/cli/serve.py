@@ -24,7 +24,7 @@ from service.cli.interpreter import settle_memory, share_the_cores, share_the_in
 from service.errors import KeylessError, KeysUnavailableError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.settings import Settings
-from service.telemetry.logs import configure_logging
+from service.telemetry.logs import configure_logging, log_forgotten
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,7 +49,10 @@ def serve(
     settings, link = settings_or_fail(config, flags), link_or_fail()
     if is_owned(settings.data_dir):  # the catalogue decides, but seconds of imports later
         fail(str(DataDirectoryInUseError(settings.data_dir)))
-    configure_logging(settings.server.log_level)
+    try:
+        configure_logging(settings.server.log_level, settings.access.audit_log)
+    except OSError as error:
+        fail(f"access.audit_log: {error}")
     _say_who_may_ask(settings)
     share_the_cores()
     _log.info("loading %s", ", ".join(_models(settings)))
@@ -123,6 +126,7 @@ async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:
     Returns:
         Whether a thread is left that cannot be ended.
     """
+    asyncio.get_running_loop().set_exception_handler(log_forgotten)
     async with app.router.lifespan_context(app):
         settle_memory()
         await server.serve()

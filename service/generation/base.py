@@ -50,12 +50,14 @@ class LlmCall:
     Attributes:
         request_id: of the request it is made for.
         tenant: whose cached prefixes it may share.
+        caller: who spends its tokens.
     """
 
     deadline: Deadline
     request_id: str = ""
     tenant: str = ""
     priority: Priority = Priority.QUESTION
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,9 @@ from service.generation.server_health import ServerHealth
 from service.generation.slots import Slots
 from service.generation.stopwatch import Stopwatch
 from service.generation.supervision import Supervision
-from service.generation.tokens import Messages
+from service.generation.tokens import Messages, estimated_tokens
 from service.llm_settings import LlmSettings
+from service.spending import Spent
 from service.telemetry.llm import LlmMeters, Outcome
 
 _log = logging.getLogger("quarry.llm")
@@ -64,10 +65,14 @@ class ModelServer:
 
     Args:
         supervision: what runs the server, if it is ours.
+        spent: told of the tokens of what was asked, as soon as something is written, however it ends.
     """
 
-    def __init__(self, settings: LlmSettings, url: str, supervision: Supervision, meters: LlmMeters) -> None:
+    def __init__(
+        self, settings: LlmSettings, url: str, supervision: Supervision, meters: LlmMeters, spent: Spent
+    ) -> None:
         self._settings = settings
+        self._spent = spent
         self._meters = meters
         self._bodies = ChatBodies(settings)
         self._client = ChatClient(url, settings.key)
@@ -127,12 +132,14 @@ class ModelServer:
         """
         body = self._bodies.answer(messages, max_tokens, temperature, call)
         patience, stopwatch, whole, is_blank = Patience(call.deadline), Stopwatch(self._meters), Piece(), True
+        written = 0
         try:
             with self._judged(patience):
                 opened = self._opened(body, call, patience)
                 async with opened as response, aclosing(pieces(response, patience)) as coming:
                     async for piece in coming:
                         self._hear(piece, patience, stopwatch)
+                        written += piece.is_sign
                         is_blank = is_blank and not piece.text.strip()
                         whole = whole.followed_by(piece)
                         yield piece
@@ -141,6 +148,7 @@ class ModelServer:
                 _check_end(whole, is_blank=is_blank)
         finally:  # of one that was late, too: else a model too slow for every deadline would never be known for it
             stopwatch.teach(self._costs, sum(len(message["content"]) for message in messages), whole.usage)
+            await self._spent(call.caller, _tokens(messages, written, whole.usage))
         if is_blank:  # no fault of the server: it was given too few tokens
             raise LlmBadResponseError(f"the language model wrote nothing within {max_tokens} tokens")
 
@@ -274,6 +282,13 @@ class ModelServer:
             self._settings.context, _max_model_len(listed, self._settings.model) or self._settings.context
         )
         return True
+
+
+def _tokens(messages: Messages, written: int, usage: Mapping[str, int]) -> int:
+    """What an answer cost: as the server counted, or about as much where it ended before that."""
+    if usage:
+        return usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+    return estimated_tokens(messages) + written if written else 0
 
 
 def _check_end(whole: Piece, *, is_blank: bool) -> None:

@@ -19,6 +19,7 @@ from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
 from service.generation.tokens import TokenCounter, TokenEstimate, estimated_tokens
 from service.llm_settings import LlmSettings
+from service.spending import Spent, uncounted
 from service.telemetry.llm import LlmMeters, LlmMetrics
 
 # Rooms that a prompt is fitted into before it is given up, each smaller by this when the server does not say what it
@@ -36,6 +37,7 @@ class OpenAIGenerator:
         url: where the server listens.
         supervision: what runs the server; None when it is not ours.
         meters: None counts into nothing.
+        spent: told of the tokens of each answer and each rewritten question.
         tokens: counts prompts in this process; None asks vLLM, or estimates for other servers.
     """
 
@@ -46,12 +48,13 @@ class OpenAIGenerator:
         supervision: Supervision | None = None,
         meters: LlmMeters | None = None,
         tokens: TokenCounter | None = None,
+        spent: Spent = uncounted,
     ) -> None:
         self._settings = settings
         self._url = url
         self._tokens = tokens
         unread = LlmMetrics(CollectorRegistry()).of(settings.model)
-        self._server = ModelServer(settings, url, supervision or Supervision(), meters or unread)
+        self._server = ModelServer(settings, url, supervision or Supervision(), meters or unread, spent)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer's events; citations are whole passages. A prompt too long for the server loses passages.

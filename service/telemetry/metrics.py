@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+from service.telemetry.access import AccessMetrics
 from service.telemetry.buckets import SECONDS
 from service.telemetry.device import DeviceMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
@@ -28,6 +29,7 @@ class Metrics:
             "quarry_rechecks_failed", "Rows of an index that their store did not confirm.", "cause"
         )
         self.device = DeviceMetrics(self.registry)
+        self.access = AccessMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.parsing = ParsingMetrics(self.registry)
         self.index = IndexMetrics(self.registry)

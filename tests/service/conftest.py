@@ -31,6 +31,7 @@ from service.admission import EngineLimits
 from service.app import Outside, create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.bulk_hold import BulkHold
+from service.call import Told
 from service.engine import Engine, ServedModel
 from service.ingest.parser import Parser
 from service.query_cache import QueryCache
@@ -38,6 +39,7 @@ from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
 from service.scheduling.scheduler import Policy
 from service.settings import Settings
+from service.spending import Spent, uncounted
 from service.telemetry.gpu import AbsentGpus, GpuReader
 from service.telemetry.metrics import Metrics
 
@@ -175,6 +177,7 @@ def open_engine() -> Callable[..., AbstractAsyncContextManager[OpenedEngine]]:
         ageing_s: float = FOR_EVER_S,
         cost: Sequence[tuple[int, float]] = CHEAP,
         cache_bytes: int = 0,
+        spent: Spent = uncounted,
     ) -> AsyncIterator[OpenedEngine]:
         metrics, lost = Metrics(), []
         served = {
@@ -185,7 +188,9 @@ def open_engine() -> Callable[..., AbstractAsyncContextManager[OpenedEngine]]:
         }
         device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
         policy, limits = Policy(depth, ageing_s), EngineLimits(queue, wait_s, stall_s)
-        engine = Engine(served, policy, limits, metrics.device, device, on_lost=lambda: lost.append("lost"))
+        engine = Engine(
+            served, policy, limits, metrics.device, device, Told(lost=lambda: lost.append("lost"), spent=spent)
+        )
         async with engine:
             cache = QueryCache(cache_bytes, metrics.device)
             hold = BulkHold()

@@ -139,6 +139,7 @@ def _codes(path: str, operation: Json) -> dict[str, list[str]]:
     if path not in OPEN:
         also(401, "unauthenticated")
         also(403, "forbidden")
+        also(429, "rate_limited")
     if path not in ALWAYS_ANSWERED:
         also(503, "overloaded")  # while the server drains
     if "422" in operation["responses"]:

@@ -43,6 +43,7 @@ _DETAILS = {
     "invalid_request": "top_k: Input should be less than or equal to 1000; got 1001",
     "unauthenticated": "this server asks for a key: Authorization: Bearer quarry.<id>.<secret>",
     "forbidden": "this key may not use a collection of the name 'docs'",
+    "rate_limited": "the key 5f0c6a7e0d3b4f0f has used up its 60 requests a minute; try again in 12.345 s",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
