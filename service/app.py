@@ -29,6 +29,7 @@ from service.api import (
     collections,
     documents,
     embeddings,
+    entrance,
     jobs,
     model_list,
     operations,
@@ -38,9 +39,6 @@ from service.api import (
     rerank,
     upkeep,
 )
-from service.api.body_limit import BodyLimit
-from service.api.context import RequestContext
-from service.api.drain import Drain, DrainGate
 from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
 from service.api.reference import Reference
 from service.api.services import Services
@@ -140,11 +138,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         openapi_url=None,  # reference.py serves it
         generate_unique_id_function=_operation_id,
     )
-    app.state.max_body_bytes = settings.server.max_body_bytes
-    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.state.drain = Drain()
-    app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
-    app.add_middleware(RequestContext, metrics=metrics)
+    entrance.install(app, settings.server, metrics)
     problems.install(app, metrics)
     own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, reference)
     for module in own:

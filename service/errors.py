@@ -3,6 +3,8 @@
 QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
 ├── EmptyDocumentError         a document without a single word
+├── UnknownHostError           a name that is not this server's
+├── ForeignPageError           a web page that nobody let ask
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
 ├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
 ├── DocumentTooLargeError      a file that expands to more, or takes more, than a limit
@@ -41,6 +43,14 @@ class InvalidRequestError(QuarryError):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class UnknownHostError(QuarryError):
+    """The request was sent to a name that is not this server's: some other site's name may lead here."""
+
+
+class ForeignPageError(QuarryError):
+    """A web page of an origin that nobody let ask wants something done."""
 
 
 class EmptyDocumentError(QuarryError):

@@ -23,6 +23,7 @@ from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
+from service.server_settings import ServerSettings
 from service.settings_group import Group
 
 _PREFIX = "QUARRY_"
@@ -34,15 +35,6 @@ EXTRACTIVE = "extractive"
 
 class SettingsFileError(Exception):
     """The file given by --config, or one named by a *_FILE variable, cannot be read."""
-
-
-class ServerSettings(Group):
-    """Where to listen, and how large a request may be."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
-    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class EmbeddingSettings(Group):

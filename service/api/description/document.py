@@ -130,6 +130,7 @@ def _codes(path: str, operation: Json) -> dict[str, list[str]]:
         codes.setdefault(str(status), []).append(code)
 
     also(500, "internal_error")
+    also(421, "misdirected_request")
     if path not in ALWAYS_ANSWERED:
         also(503, "overloaded")  # while the server drains
     if "422" in operation["responses"]:
@@ -138,6 +139,7 @@ def _codes(path: str, operation: Json) -> dict[str, list[str]]:
         also(404, "not_found")  # an encoded slash in a name leads to no route
     if "requestBody" in operation:
         also(400, "invalid_request")  # not JSON
+        also(408, "request_timeout")
         also(413, "payload_too_large")
         if JSON in operation["requestBody"]["content"]:
             also(415, "unsupported_media_type")
