@@ -94,10 +94,10 @@ class _Body:
             self._waited_s += _now() - begun
 
     def _lateness(self) -> str:
-        limit = f"{self._bounds.stall_s:g} s"
+        stall = f"{self._bounds.stall_s:g} s"
         return (
-            f"of the body {self._received} bytes have come; the limit is {limit} without a byte, and in all {limit} and "
-            f"a second for every {_LEAST_RATE} bytes"
+            f"{self._received} bytes of the body have come; the limit is {stall} without a byte, and {stall} in all "
+            f"with a second more for every {_LEAST_RATE} bytes"
         )
 
 

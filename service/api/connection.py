@@ -15,6 +15,7 @@ from service.api.refusal import CROWDED, MALFORMED, Refusal, head_too_large
 
 # What is still to come of a body that nobody reads: so much is read over, and the connection goes on.
 _READ_OVER_BYTES = 64 * 1024
+_SPOKEN = frozenset({"1.0", "1.1"})
 _FIELD_OVERHEAD = 4  # of a field's line beside name and value
 
 
@@ -138,7 +139,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A whole head."""
-        if len(self.pipeline) >= self._bounds.pipelined:
+        if len(self.pipeline) >= self._bounds.pipelined or self.parser.get_http_version() not in _SPOKEN:
             raise _RefusedError
         self._steps += 1
         self._is_in_head = False

@@ -43,7 +43,7 @@ _DETAILS = {
     "invalid_request": "top_k: Input should be less than or equal to 1000; got 1001",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
-    "request_timeout": "of the body 1024 bytes have come; the limit is 30 s without a byte",
+    "request_timeout": "1024 bytes of the body have come; the limit is 30 s without a byte",
     "misdirected_request": "'rebound.example' is no name of this server",
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
     "unsupported_media_type": "content type 'text/plain' is not read here; application/json is",
