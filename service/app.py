@@ -32,6 +32,7 @@ from service.api import (
     collections,
     documents,
     embeddings,
+    entrance,
     jobs,
     keys,
     model_list,
@@ -42,12 +43,7 @@ from service.api import (
     rerank,
     upkeep,
 )
-from service.api.authentication import Authentication
-from service.api.body_limit import BodyLimit
-from service.api.context import RequestContext
-from service.api.drain import Drain, DrainGate
 from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
-from service.api.limiting import Limiting
 from service.api.reference import Reference
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
@@ -149,13 +145,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         openapi_url=None,  # reference.py serves it
         generate_unique_id_function=_operation_id,
     )
-    app.state.max_body_bytes = settings.server.max_body_bytes
-    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.add_middleware(Limiting, metrics=metrics)
-    app.add_middleware(Authentication, metrics=metrics, open_metrics=settings.access.open_metrics)
-    app.state.drain = Drain()
-    app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
-    app.add_middleware(RequestContext, metrics=metrics)
+    entrance.install(app, settings, metrics)
     problems.install(app, metrics)
     own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, keys, reference)
     for module in own:

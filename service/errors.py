@@ -10,6 +10,8 @@ QuarryError
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
 ├── KeylessError               an address that others reach, and not one key
 ├── EmptyDocumentError         a document without a single word
+├── UnknownHostError           a name that is not this server's
+├── ForeignPageError           a web page that nobody let ask
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
 ├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
 ├── DocumentTooLargeError      a file that expands to more, or takes more, than a limit
@@ -89,6 +91,14 @@ class KeylessError(QuarryError):
             f"server.host is {host!r}, which others can reach, and there is no key: `quarry keys create NAME --scope "
             "admin --data-dir DIR` makes one, or set access.admin_key (QUARRY_ACCESS__ADMIN_KEY_FILE)"
         )
+
+
+class UnknownHostError(QuarryError):
+    """The request was sent to a name that is not this server's: some other site's name may lead here."""
+
+
+class ForeignPageError(QuarryError):
+    """A web page of an origin that nobody let ask wants something done."""
 
 
 class EmptyDocumentError(QuarryError):

@@ -21,6 +21,7 @@ from service.access.opened import opened_keys
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
+from service.cli.open_files import raise_open_files
 from service.errors import KeylessError, KeysUnavailableError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.settings import Settings
@@ -92,19 +93,19 @@ def _fork_server() -> Iterator[ForkServerProcess | None]:
 
 
 def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess | None) -> None:
+    from service.api.connection import Listening  # noqa: PLC0415  as below
     from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
     share_the_interpreter()
+    raise_open_files()  # after the fork server, whose children need few
     outside = Outside(on_lost=lambda: server.lose_device(), link=link, fork_server=fork_server)  # noqa: PLW0108  made below
     app = create_app(settings, outside)
-    uvicorn_config = uvicorn.Config(
+    uvicorn_config = Listening(
         app,
+        app.state.connections,
         host=settings.server.host,
         port=settings.server.port,
         lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=_LAST_BYTES_S,
     )
     server = _Server(uvicorn_config, app)

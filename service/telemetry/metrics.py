@@ -21,6 +21,9 @@ class Metrics:
         self.requests = self._counter("quarry_requests", "Replies by route and status.", "route", "method", "status")
         self.request_seconds = self._histogram("quarry_request_seconds", "Time to the end of a reply.", "route")
         self.stage_seconds = self._histogram("quarry_stage_seconds", "Time in one stage of a question.", "stage")
+        self.connections_closed = self._counter(
+            "quarry_connections_closed", "Connections closed before their clients were done, by reason.", "reason"
+        )
         self.problems = self._counter("quarry_problems", "Errors by code.", "code")
         self.answers = self._counter("quarry_answers", "Answers by status.", "status")
         self.degraded = self._counter("quarry_degraded", "Rungs that answers went down.", "rung")

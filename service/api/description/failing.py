@@ -46,6 +46,8 @@ _DETAILS = {
     "rate_limited": "the key 5f0c6a7e0d3b4f0f has used up its 60 requests a minute; try again in 12.345 s",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
+    "request_timeout": "1024 bytes of the body have come; the limit is 30 s without a byte",
+    "misdirected_request": "'rebound.example' is no name of this server",
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
     "unsupported_media_type": "content type 'text/plain' is not read here; application/json is",
     "empty_document": "document 'memo-1' has no text",

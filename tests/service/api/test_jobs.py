@@ -436,7 +436,7 @@ def test_a_drain_waits_for_no_job(parser: GatedParser, tmp_path: Path) -> None:
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
             files, params = {"file": ("a.txt", b"Some words.")}, {"wait_ms": 10 * PATIENCE_MS}
-            waiting = asyncio.create_task(client.put(f"http://quarry{DOCUMENTS}/a", files=files, params=params))
+            waiting = asyncio.create_task(client.put(f"http://localhost{DOCUMENTS}/a", files=files, params=params))
             while not parser.parsed:  # noqa: ASYNC110  the parser has no event to wait for
                 await asyncio.sleep(0.005)
             assert await app.state.drain.run(PATIENCE_S) == 0, "cut"

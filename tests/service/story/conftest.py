@@ -123,7 +123,7 @@ def open_story(tmp_path: Path) -> OpenStory:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://quarry") as http,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
         ):
             story = Story(app, http)
             if url == NOBODY:

@@ -31,7 +31,7 @@ def test_the_work_of_a_reply_that_nobody_waits_for_ends(open_story: OpenStory) -
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        request = httpx.Request("POST", "http://quarry/v1/query", headers={"content-type": "application/json"})
+        request = httpx.Request("POST", "http://localhost/v1/query", headers={"content-type": "application/json"})
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
             "path": "/v1/query", "raw_path": b"/v1/query", "root_path": "", "query_string": b"",
