@@ -8,7 +8,6 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from service.api.known_hosts import names_of
 from service.server_settings import ServerSettings
 
 Api = Callable[..., AbstractContextManager[httpx.Client]]
@@ -54,12 +53,12 @@ def test_names_that_are_set(open_api: Api) -> None:
         assert api.get("/healthz", headers={"host": "other.example"}).status_code == 421
 
 
-def test_whose_names_are_looked_at() -> None:
-    assert names_of(ServerSettings()) == ()
-    assert names_of(ServerSettings(host="localhost")) == ()
-    assert names_of(ServerSettings(host="::1")) == ()
-    assert names_of(ServerSettings(host="0.0.0.0")) is None
-    assert names_of(ServerSettings(host="0.0.0.0", hosts=("a.example",))) == ("a.example",)
+def test_where_keys_guard_it_a_server_may_have_any_name_that_nobody_set(open_api: Api) -> None:
+    access = {"admin_key": "an admin key of more than thirty-two characters"}
+    with open_api(access=access) as api:
+        assert api.get("/healthz", headers={"host": "quarry.example"}).status_code == 200
+    with open_api(access=access, server={"hosts": ["quarry.example"]}) as api:
+        assert api.get("/healthz", headers={"host": "other.example"}).status_code == 421
 
 
 @pytest.mark.parametrize(
