@@ -46,6 +46,8 @@ from service.api.reference import Reference
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
+from service.content.base import Screen
+from service.content.configured import configured_screen
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
@@ -197,7 +199,10 @@ class _Construction:
 
     async def services(self) -> Services:
         """All of them, running."""
-        settings, parsers = self.settings, await self._parsers()
+        settings = self.settings
+        # First of all: a wrong rule file must not be found after minutes of loading models.
+        screen = await configured_screen(settings.content.rules, self.metrics.count_content)
+        parsers = await self._parsers()
         supervisions = {name: Supervision() for name in settings.llm}
         base = await self._base({name: supervisions[name] for name, llm in settings.llm.items() if llm.managed})
         writing = await self._writing(base, parsers)
@@ -210,7 +215,8 @@ class _Construction:
             embedders=base.embedders,
             reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
             generators=generators,
-            rag=self._rag(base, generators),
+            rag=self._rag(base, generators, screen),
+            screen=screen,
             ingestor=writing.ingestor,
             intake=Intake(writing.ingestor, writing.board),
             jobs=writing.board,
@@ -313,7 +319,7 @@ class _Construction:
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)
 
-    def _rag(self, base: _Base, generators: Mapping[str, Generator]) -> Rag:
+    def _rag(self, base: _Base, generators: Mapping[str, Generator], screen: Screen) -> Rag:
         readers = self.stack.enter_context(
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
         )
@@ -323,7 +329,8 @@ class _Construction:
             Planner(base.library, named, retriever, pace, self.settings.answer),
             Conversation(named, self.settings),
             retriever,
-            Ladder(named, retriever, pace, self.settings),
+            Ladder(named, retriever, pace, self.settings, screen),
+            screen,
         )
 
     def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:

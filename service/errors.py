@@ -2,6 +2,7 @@
 
 QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
+│   └── ContentBlockedError    a content rule refuses what the request says
 ├── EmptyDocumentError         a document without a single word
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
 ├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
@@ -41,6 +42,13 @@ class InvalidRequestError(QuarryError):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class ContentBlockedError(InvalidRequestError):
+    """A content rule refuses what the request says; the message names the rule and nothing of the text."""
+
+    def __init__(self, rule: str, param: str) -> None:
+        super().__init__(f"{param} is refused by the content rule {rule!r} of this server", param)
 
 
 class EmptyDocumentError(QuarryError):

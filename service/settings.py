@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.content_settings import ContentSettings
 from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
@@ -205,6 +206,7 @@ class Settings(BaseSettings):
     parsing: ParsingSettings = ParsingSettings()
     limits: LimitSettings = LimitSettings()
     jobs: JobSettings = JobSettings()
+    content: ContentSettings = ContentSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

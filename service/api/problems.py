@@ -62,6 +62,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.InsufficientMemoryError, Kind("insufficient_memory", 503, retryable=True)),
     (indexes.IndexesError, _STORE_DOWN),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
+    (service.ContentBlockedError, Kind("content_blocked", 400)),
     (service.InvalidRequestError, INVALID),
     (service.UnsupportedMediaTypeError, Kind("unsupported_media_type", 415)),
     (service.UnreadableDocumentError, INVALID_SCHEMA),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.content.base import Screen
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
@@ -38,6 +39,7 @@ class Services:
     reranker: RerankBatcher | None
     generators: Mapping[str, Generator]
     rag: Rag
+    screen: Screen
     ingestor: Ingestor
     intake: Intake
     jobs: JobBoard

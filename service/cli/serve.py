@@ -19,6 +19,7 @@ from models.base import ModelError
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
+from service.content.rule_file import RuleFileError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.settings import Settings
 from service.telemetry.logs import configure_logging
@@ -82,7 +83,7 @@ def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess 
     try:
         with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
             is_stuck = runner.run(_run(app, server))
-    except (IndexesError, ModelError) as error:
+    except (IndexesError, ModelError, RuleFileError) as error:
         fail(str(error))
     if is_stuck:
         err.print("quarry: a forward did not come back; the process ends without it", style="red")

@@ -120,7 +120,8 @@ class Finished:
     """The end of a stream.
 
     Attributes:
-        reason: OpenAI's ``finish_reason``: ``stop`` or ``length``.
+        reason: OpenAI's ``finish_reason``: ``stop`` or ``length``; ``content_filter`` where it is blocked.
+        is_blocked: what followed, or would have, was not to be shown.
         abstained: the generator found no answer in the passages.
         usage: prompt_tokens, completion_tokens, total_tokens, where the model counts them.
         invalid_markers: markers that named no passage and were left out.
@@ -138,6 +139,7 @@ class Finished:
     max_tokens: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     prompt_s: float = 0.0
+    is_blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ class Metrics:
         self.answers = self._counter("quarry_answers", "Answers by status.", "status")
         self.degraded = self._counter("quarry_degraded", "Rungs that answers went down.", "rung")
         self.citations_invalid = self._counter("quarry_citations_invalid", "Markers that named no passage.")
+        self.content_matches = self._counter(
+            "quarry_content_matches", "What content rules found.", "rule", "action", "where"
+        )
         self.device = DeviceMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.parsing = ParsingMetrics(self.registry)
@@ -32,6 +35,10 @@ class Metrics:
         self.llm = LlmMetrics(self.registry)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
+
+    def count_content(self, rule: str, action: str, where: str) -> None:
+        """A content rule matched."""
+        self.content_matches.labels(rule, action, where).inc()
 
     def render(self) -> bytes:
         """The text exposition format."""

@@ -7,6 +7,7 @@ from typing import Any
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidFilterError, StoreUnavailableError
 from service.api.problems import KINDS, MEDIA_TYPE, Kind, kind_of_type, retry_headers
 from service.errors import (
+    ContentBlockedError,
     DeadlineExceededError,
     EmbedderUnavailableError,
     InvalidRequestError,
@@ -30,6 +31,7 @@ SEARCHING: Errors = (
     CollectionConflictError,
     InvalidFilterError,
     InvalidRequestError,
+    ContentBlockedError,
     OverloadedError,
     EmbedderUnavailableError,
     DeadlineExceededError,
@@ -41,6 +43,7 @@ ANSWERING: Errors = (*SEARCHING, LlmUnavailableError, LlmTimeoutError, LlmBadRes
 
 _DETAILS = {
     "invalid_request": "top_k: Input should be less than or equal to 1000; got 1001",
+    "content_blocked": "query is refused by the content rule 'card' of this server",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
