@@ -45,6 +45,11 @@ class RuleScreen:
                 raise ContentBlockedError(screen.blocked_by, param)
         return passed
 
+    def shown(self, text: str, place: Place) -> str:
+        """What of a whole text is shown; it is not logged that a rule matches."""
+        rules, tally = self._rules[place], _Tally(self._on_match, place)
+        return _TextScreen(rules, tally).feed(text, is_all=True) if rules.are_some else text
+
     def answer(self, request_id: str) -> AnswerScreen | None:
         """For a new answer; None where no rule looks at answers."""
         rules = self._rules[Place.ANSWER]
@@ -68,9 +73,9 @@ class _Rules:
 
 
 class _Tally:
-    """Counts matches, and says once of each rule that it matched."""
+    """Counts matches, and says once of each rule that it matched; with no request there is nobody to say it of."""
 
-    def __init__(self, on_match: Count, place: Place, request_id: str) -> None:
+    def __init__(self, on_match: Count, place: Place, request_id: str | None = None) -> None:
         self._on_match = on_match
         self._place = place
         self._request_id = request_id
@@ -80,7 +85,7 @@ class _Tally:
         """A match."""
         self._on_match(rule.name, rule.action, self._place)
         self._times[rule.name] += 1
-        if self._times[rule.name] == 1:
+        if self._times[rule.name] == 1 and self._request_id is not None:
             said = {"rule": rule.name, "action": str(rule.action), "where": str(self._place)}
             _log.info("a content rule matched", extra=said | {"request_id": self._request_id})
 
