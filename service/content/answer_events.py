@@ -20,7 +20,8 @@ async def screened(
 ) -> AsyncGenerator[Event | Other, None]:
     """The events with the text that may be shown, and citations of markers that are shown, where they are then.
 
-    A block closes ``events``, which ends the work behind them, and is the end.
+    A block closes ``events``, which ends the work behind them, and is the end. So a citation is to come before any text
+    behind its marker.
     """
     waiting: deque[Cited] = deque()
     async with aclosing(events):

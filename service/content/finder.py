@@ -13,11 +13,13 @@ class Verdict:
     """What a candidate is.
 
     Attributes:
-        end: of the match; of no match, where to look on.
+        end: of the match, if it is one.
+        resume: where to look on.
     """
 
     is_match: bool
     end: int
+    resume: int
 
 
 # Given the text as it is matched and a candidate's start and end. It may look at one character on either side.
@@ -55,11 +57,11 @@ class Finder:
         return Expression(self.part.regex)
 
     def found(self, text: str, start: int, limit: int) -> tuple[list[tuple[int, int]], int]:
-        """Matches that begin before ``limit``, one behind the other, and where to look on."""
+        """Matches that begin before ``limit``, in order, and where to look on."""
         matches: list[tuple[int, int]] = []
         while (span := self.expression.first(text, start)) and span[0] < limit:
-            verdict = self.check(text, *span) if self.check else Verdict(True, span[1])
+            verdict = self.check(text, *span) if self.check else Verdict(True, span[1], span[1])
             if verdict.is_match:
                 matches.append((span[0], verdict.end))
-            start = verdict.end
+            start = verdict.resume
         return matches, max(start, limit)

@@ -37,16 +37,16 @@ def _foreign_to(hosts: Collection[str]) -> Check:
         if lead is None:
             end -= len(text[start:end]) - len(text[start:end].rstrip(_BEHIND))
         target = text[lead.end() if lead else start : end].removesuffix(">")
-        return Verdict(not _is_harmless(target, hosts, is_relative=lead is not None), end)
+        return Verdict(not _is_harmless(target, hosts), end, end)
 
     return check
 
 
-def _is_harmless(target: str, hosts: Collection[str], *, is_relative: bool) -> bool:
-    """Whether a target stays here; ``is_relative`` where a name without a scheme is a path."""
+def _is_harmless(target: str, hosts: Collection[str]) -> bool:
+    """Whether a target stays here."""
     if _REWRITTEN.search(target):
         return False
-    if not is_relative and target.casefold().startswith("www."):
+    if target.casefold().startswith("www."):
         target = f"//{target}"
     try:
         parts = urlsplit(target)

@@ -23,7 +23,7 @@ _PHONE = (
 )
 _DATE = re.compile(r"\d\d[./-]\d\d[./-]\d{4}")
 # ISO/IEC 7812: twelve to nineteen digits, of which banks give out those that begin with 2 to 6.
-_CARD = r"[2-6](?:[ .-]{0,2}\d){12,18}"
+_CARD = r"[2-6](?:[ .-]{0,3}\d){12,18}"
 _FEWEST_CARD_DIGITS = 13
 _IBAN = r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}"
 _IP = r"\b(?:\d{1,3}\.){3,4}\d{1,3}\b|\b[0-9A-F]{1,4}(?::[0-9A-F]{0,4}){2,7}"
@@ -54,20 +54,23 @@ def mod_97(iban: str) -> bool:
 
 def _is_phone(text: str, start: int, end: int) -> Verdict:
     if _stands_in(str.isdigit, text, start, end) or _DATE.match(text, start):
-        return Verdict(False, start + 1)
-    return Verdict(True, end)
+        return _no(start)
+    return Verdict(True, end, end)
 
 
 def _is_card(text: str, start: int, end: int) -> Verdict:
-    """The longest number that begins there and passes; other digits may follow a separator."""
+    """The longest number that begins there and passes; other digits may follow a separator.
+
+    One of ten numbers passes by chance, and such a one may overlap a card: so the next is looked for inside it.
+    """
     if text[start - 1 : start].isdigit():
-        return Verdict(False, start + 1)
+        return _no(start)
     places = [i for i in range(start, end) if text[i].isdigit()]
     for count in range(len(places), _FEWEST_CARD_DIGITS - 1, -1):
         stop = places[count - 1] + 1
         if not text[stop : stop + 1].isdigit() and luhn("".join(text[i] for i in places[:count])):
-            return Verdict(True, stop)
-    return Verdict(False, start + 1)
+            return Verdict(True, stop, start + 1)
+    return _no(start)
 
 
 def _is_iban(text: str, start: int, end: int) -> Verdict:
@@ -76,8 +79,8 @@ def _is_iban(text: str, start: int, end: int) -> Verdict:
     stop = places[length - 1] + 1 if length <= len(places) else end
     given = "".join(text[i] for i in places[:length]).upper()
     if len(given) != length or text[stop : stop + 1].isalnum() or not mod_97(given):
-        return Verdict(False, start + 1)
-    return Verdict(True, stop)
+        return _no(start)
+    return Verdict(True, stop, stop)
 
 
 def _is_ip(text: str, start: int, end: int) -> Verdict:
@@ -89,16 +92,20 @@ def _is_ip(text: str, start: int, end: int) -> Verdict:
         try:
             ipaddress.ip_address(given)
         except ValueError:
-            return Verdict(False, start + 1)
-        return Verdict(True, stop)
-    return Verdict(False, start + 1)
+            return _no(start)
+        return Verdict(True, stop, stop)
+    return _no(start)
 
 
 def _is_ssn(text: str, start: int, end: int) -> Verdict:
     """No area 000, 666 or 9xx, no group 00, no serial 0000: the Social Security Administration gives out none."""
     area, group, serial = text[start : start + 3], text[start + 4 : start + 6], text[end - 4 : end]
     is_given_out = area not in {"000", "666"} and area[0] != "9" and group != "00" and serial != "0000"
-    return Verdict(True, end) if is_given_out else Verdict(False, start + 1)
+    return Verdict(True, end, end) if is_given_out else _no(start)
+
+
+def _no(start: int) -> Verdict:
+    return Verdict(False, start, start + 1)
 
 
 def _goes_on(character: str) -> bool:

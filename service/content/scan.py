@@ -34,7 +34,7 @@ class Scan:
     What begins before ``decided`` no further text can change: a match that more text could make longer, or that ends
     where the text does, has not ended yet for all that is known, and so it begins there or later.
 
-    Every rule looks on its own, and its matches never overlap; those of two rules may.
+    Every rule looks on its own; matches may overlap.
     """
 
     def __init__(self, expressions: Expressions) -> None:

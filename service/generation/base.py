@@ -1,7 +1,8 @@
 """The contract of a generator: an answer as a stream of events, citations resolved.
 
 A stream is any number of ``Delta``, ``Cited`` and ``Heard`` and ends with one ``Finished``. Joining the deltas gives
-the answer. A failure is a ``GenerationError``, raised, never text.
+the answer; a ``Cited`` follows the delta that ends with its marker. A failure is a ``GenerationError``, raised, never
+text.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence

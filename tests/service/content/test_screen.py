@@ -1,9 +1,9 @@
 """Screens by rules: every action, and the same result however a text comes."""
 
 import logging
-import random
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,15 +23,16 @@ CARD = "4111 1111 1111 1111"
 
 
 def file_of(*rules: tuple[str, str]) -> str:
+    both = "in = ['question', 'answer']\ncase = 'exact'"
     return "\n".join(
-        f"[[rule]]\nname = 'r{i}'\naction = '{action}'\nin = ['question', 'answer']\ncase = 'exact'\npattern = '{pattern}'"
+        f"[[rule]]\nname = 'r{i}'\naction = '{action}'\n{both}\npattern = '{pattern}'"
         for i, (action, pattern) in enumerate(rules)
     )
 
 
 def cut(text: str, places: list[int]) -> list[str]:
     edges = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    return [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(edges)]
 
 
 RULES = st.lists(
@@ -55,7 +56,10 @@ def test_however_an_answer_is_split_the_same_is_shown(
 @settings(max_examples=200, deadline=None)
 @given(pattern=st.sampled_from(PATTERNS), text=st.text(st.sampled_from("abcx "), max_size=60), cuts=st.data())
 def test_one_masked_pattern_is_what_a_substitution_makes(
-    screen_of: ScreenOf, pattern: str, text: str, cuts: Any  # noqa: ANN401
+    screen_of: ScreenOf,
+    pattern: str,
+    text: str,
+    cuts: Any,  # noqa: ANN401
 ) -> None:
     """Python's own expressions are the oracle."""
     places = cuts.draw(st.lists(st.integers(0, 60), max_size=30))
@@ -114,7 +118,8 @@ def test_a_question(screen_of: ScreenOf, one_rule: OneRule) -> None:
     assert masking.counted == {("rule", "mask", "question"): 2}
     with pytest.raises(ContentBlockedError) as refused:
         screen_of(one_rule("block", 'pii = "credit_card"')).question(["fine", CARD], "messages", "r1")
-    assert (refused.value.param, "'rule'" in str(refused.value), "4111" in str(refused.value)) == ("messages", True, False)
+    assert refused.value.param == "messages"
+    assert str(refused.value) == "messages is refused by the content rule 'rule' of this server"
 
 
 def test_rules_of_the_other_place_do_not_count(screen_of: ScreenOf) -> None:
@@ -134,6 +139,16 @@ def test_the_log_has_the_rule_and_never_the_text(
     assert "4111" not in str(vars(record))
 
 
+def test_masks_that_overlap_are_one(screen_of: ScreenOf) -> None:
+    screen = screen_of(file_of(("mask", "bc"), ("mask", "ab"), ("mask", "cd")))
+    assert screen.written("x abcd x abx") == ("x [r1] x [r1]x", False)
+
+
+def test_a_block_counts_before_a_mask_of_the_same_text(screen_of: ScreenOf) -> None:
+    assert screen_of(file_of(("mask", "abc"), ("block", "ab"))).written("x abc") == ("x ", True)
+    assert screen_of(file_of(("mask", "abc"), ("block", "bc"))).written("x abc y") == ("x [r0]", True)
+
+
 def test_places_of_what_is_shown(screen_of: ScreenOf, one_rule: OneRule) -> None:
     screen = screen_of(one_rule("mask", "pattern = 'b{2,4}'", replacement='"masked"')).answer("r1")
     text = "abb[1] c bbb [2] bb"
@@ -149,7 +164,7 @@ def test_places_of_what_is_shown(screen_of: ScreenOf, one_rule: OneRule) -> None
 def test_a_token_costs_the_same_wherever_it_stands(screen_of: ScreenOf, one_rule: OneRule) -> None:
     """What is kept of an answer does not grow with it."""
     screen = screen_of(one_rule("mask", 'pii = "email"')).answer("r1")
-    words = random.Random(7).choices(["bees ", "sleep ", "a@b.example ", "in winter. "], k=3000)
+    words = ["bees ", "sleep ", "a@b.example ", "in winter. "] * 800
     for word in words:
         screen.feed(word)
     scan = screen._changing
