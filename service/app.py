@@ -49,6 +49,8 @@ from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
 from service.call import Told
+from service.content.base import Screen
+from service.content.configured import configured_screen
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
@@ -200,7 +202,10 @@ class _Construction:
 
     async def services(self) -> Services:
         """All of them, running."""
-        settings, parsers = self.settings, await self._parsers()
+        settings = self.settings
+        # First of all: a wrong rule file must not be found after minutes of loading models.
+        screen = await configured_screen(settings.content.rules, self.metrics.count_content)
+        parsers = await self._parsers()
         supervisions = {name: Supervision() for name in settings.llm}
         managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
         base = await self._base(managed)
@@ -216,7 +221,8 @@ class _Construction:
             embedders=base.embedders,
             reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
             generators=generators,
-            rag=self._rag(base, generators),
+            rag=self._rag(base, generators, screen),
+            screen=screen,
             ingestor=writing.ingestor,
             intake=Intake(writing.ingestor, writing.board),
             jobs=writing.board,
@@ -330,18 +336,19 @@ class _Construction:
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)
 
-    def _rag(self, base: _Base, generators: Mapping[str, Generator]) -> Rag:
+    def _rag(self, base: _Base, generators: Mapping[str, Generator], screen: Screen) -> Rag:
         readers = self.stack.enter_context(
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
         )
         pace, named = Pace(), Generators(generators, self.settings.default_llm)
         rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
-        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks.searched)
+        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks)
         return Rag(
             Planner(base.library, named, retriever, pace, self.settings.answer),
             Conversation(named, self.settings),
             retriever,
-            Ladder(named, retriever, rechecks, pace, self.settings),
+            Ladder(named, retriever, pace, self.settings, screen),
+            screen,
         )
 
     def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:

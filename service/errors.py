@@ -2,6 +2,7 @@
 
 QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
+│   └── ContentBlockedError    a content rule refuses what the request says
 ├── UnauthenticatedError       no key is shown where one is needed, or one that does not hold
 ├── ForbiddenError             the key that is shown does not grant this
 ├── RateLimitedError           the key has asked for as much as it may
@@ -99,6 +100,13 @@ class UnknownHostError(QuarryError):
 
 class ForeignPageError(QuarryError):
     """A web page of an origin that nobody let ask wants something done."""
+
+
+class ContentBlockedError(InvalidRequestError):
+    """A content rule refuses what the request says; the message names the rule and nothing of the text."""
+
+    def __init__(self, rule: str, param: str) -> None:
+        super().__init__(f"{param} is refused by the content rule {rule!r} of this server", param)
 
 
 class EmptyDocumentError(QuarryError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +21,7 @@ from service.pace import Pace
 from service.plan import Plan
 from service.preprocessing import Prepared, prepared
 from service.question import Question, ReadQuery, Retrieval
+from service.rechecks import Rechecks
 from service.scheduling.job import Lane
 from service.settings import Settings
 
@@ -50,9 +51,12 @@ class RetrievalTime:
 class Retriever:
     """Searches collections for questions.
 
+    Attributes:
+        present: as ``Rechecks.present``.
+
     Args:
         readers: threads for index searches and reads of text.
-        on_search: called after every search with the collection and what was found.
+        rechecks: hears of every search, and looks again at what is to be told.
     """
 
     def __init__(
@@ -62,14 +66,15 @@ class Retriever:
         readers: Executor,
         settings: Settings,
         pace: Pace,
-        on_search: Callable[[Collection, Searched], None],
+        rechecks: Rechecks,
     ) -> None:
         self._library = library
         self._embedders = embedders
         self._readers = readers
         self._settings = settings
         self._pace = pace
-        self._on_search = on_search
+        self._rechecks = rechecks
+        self.present = rechecks.present
 
     def expect(self, collection: Collection, question: Question) -> RetrievalTime:
         """By the fitted costs of forwards and the searches so far."""
@@ -141,7 +146,7 @@ class Retriever:
         if question.params.boosts:
             question.timings.move(searched.boost_s, "search", "boost")
         self._pace.search(collection).observe(seconds - searched.boost_s)
-        self._on_search(collection, searched)
+        self._rechecks.searched(collection, searched)
         return searched
 
     def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> tuple[Searched, float]:

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from service.access_settings import AccessSettings
+from service.content_settings import ContentSettings
 from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
@@ -202,6 +203,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     jobs: JobSettings = JobSettings()
     access: AccessSettings = AccessSettings()
+    content: ContentSettings = ContentSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

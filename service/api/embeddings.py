@@ -2,9 +2,11 @@
 
 import base64
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import orjson
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request, Response
 
 from models.base import EmbedderInfo, TextKind, Vectors
@@ -18,6 +20,7 @@ from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.errors import (
+    ContentBlockedError,
     DeadlineExceededError,
     EmbedderUnavailableError,
     InvalidRequestError,
@@ -29,6 +32,7 @@ from service.scheduling.job import Lane
 
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs("query", "ingest"), Depends(require_json)])
 
+_LONG_CHARACTERS = 16_384
 # Some clients say by the model's name what a text is for.
 _SUFFIXES = {"-query": TextKind.QUERY, "-passage": TextKind.DOCUMENT}
 _KINDS = {"query": TextKind.QUERY, "document": TextKind.DOCUMENT, "passage": TextKind.DOCUMENT}
@@ -39,6 +43,7 @@ _KINDS = {"query": TextKind.QUERY, "document": TextKind.DOCUMENT, "passage": Tex
     responses={200: {"model": EmbeddingsReply}},
     openapi_extra=fails_with(
         InvalidRequestError,
+        ContentBlockedError,
         ModelNotServedError,
         TooManyInputsError,
         OverloadedError,
@@ -50,6 +55,8 @@ async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesO
     """Vectors of texts, and the tokens they took."""
     embedder, kind = _model(body, services)
     texts = _texts(body.input, services.settings.limits.embedding_inputs)
+    if kind is TextKind.QUERY:
+        texts = await _screened(texts, request, services)
     dimensions = _dimensions(body.dimensions, embedder.info)
     lane = _lane(texts, kind)
     asker = asker_of(request, services.settings.budgets.total_ms if lane is Lane.QUERY else None)
@@ -62,6 +69,12 @@ async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesO
         "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
     }
     return Response(orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
+
+
+async def _screened(texts: Sequence[str], request: Request, services: Services) -> list[str]:
+    """Queries as they may be seen; many or long ones are no work for the event loop."""
+    screen = partial(services.screen.question, texts, "input", request.state.request_id)
+    return await run_sync(screen) if sum(map(len, texts)) > _LONG_CHARACTERS else screen()
 
 
 async def _embedded(

@@ -69,6 +69,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.KeyConflictError, Kind("conflict", 409)),
     (service.KeysUnavailableError, Kind("keys_unavailable", 503, retryable=True)),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
+    (service.ContentBlockedError, Kind("content_blocked", 400)),
     (service.InvalidRequestError, INVALID),
     (service.UnknownHostError, Kind("misdirected_request", 421)),
     (service.ForeignPageError, Kind("forbidden", 403)),

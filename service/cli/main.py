@@ -6,6 +6,7 @@ from service.cli.ask import ask
 from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
 from service.cli.collections import app as collections
+from service.cli.content import app as content
 from service.cli.doctor import doctor
 from service.cli.documents import app as documents
 from service.cli.index import app as index
@@ -37,6 +38,7 @@ app.add_typer(documents, name="documents")
 app.add_typer(jobs, name="jobs")
 app.add_typer(index, name="index")
 app.add_typer(keys, name="keys")
+app.add_typer(content, name="content")
 app.add_typer(bench, name="bench")
 
 

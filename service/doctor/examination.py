@@ -12,6 +12,7 @@ from indexes.stored_specs import stored_specs
 from service.doctor.accelerators import look_at_faiss, look_at_gpus
 from service.doctor.check import Check, Finding, Status
 from service.doctor.clock import look_at_clock
+from service.doctor.content import look_at_content
 from service.doctor.disk import look_at_disk
 from service.doctor.embedding import look_at_device, look_at_models
 from service.doctor.keys import look_at_keys
@@ -67,6 +68,8 @@ def _checks(settings: Settings, server: RunningServer) -> Iterator[Check]:
     yield Check("memory", look_at_memory)
     yield Check("open files", lambda: look_at_files(settings, _collections(settings.data_dir)))
     yield Check("disk", partial(look_at_disk, settings.data_dir), 30.0)
+    if settings.content.rules is not None:
+        yield Check("content.rules", partial(look_at_content, settings.content.rules))
     yield Check("parsers", look_at_parsing, _PARSERS_S)
     yield Check("keys", partial(look_at_keys, settings))
     yield Check("server", server.findings)

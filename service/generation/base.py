@@ -1,7 +1,8 @@
 """The contract of a generator: an answer as a stream of events, citations resolved.
 
 A stream is any number of ``Delta``, ``Cited`` and ``Heard`` and ends with one ``Finished``. Joining the deltas gives
-the answer. A failure is a ``GenerationError``, raised, never text.
+the answer; a ``Cited`` follows the delta that ends with its marker. A failure is a ``GenerationError``, raised, never
+text.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -129,7 +130,8 @@ class Finished:
     """The end of a stream.
 
     Attributes:
-        reason: OpenAI's ``finish_reason``: ``stop`` or ``length``.
+        reason: OpenAI's ``finish_reason``: ``stop`` or ``length``; ``content_filter`` where it is blocked.
+        is_blocked: what followed, or would have, was not to be shown.
         abstained: the generator found no answer in the passages.
         usage: prompt_tokens, completion_tokens, total_tokens, where the model counts them.
         invalid_markers: markers that named no passage and were left out.
@@ -147,6 +149,7 @@ class Finished:
     max_tokens: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     prompt_s: float = 0.0
+    is_blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ class Metrics:
         self.rechecks_failed = self._counter(
             "quarry_rechecks_failed", "Rows of an index that their store did not confirm.", "cause"
         )
+        self.content_matches = self._counter(
+            "quarry_content_matches", "What content rules found.", "rule", "action", "where"
+        )
         self.device = DeviceMetrics(self.registry)
         self.access = AccessMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
@@ -40,6 +43,10 @@ class Metrics:
         self.llm = LlmMetrics(self.registry)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
+
+    def count_content(self, rule: str, action: str, where: str) -> None:
+        """A content rule matched."""
+        self.content_matches.labels(rule, action, where).inc()
 
     def render(self) -> bytes:
         """The text exposition format."""

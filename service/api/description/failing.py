@@ -7,6 +7,7 @@ from typing import Any
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidFilterError, StoreUnavailableError
 from service.api.problems import KINDS, MEDIA_TYPE, Kind, kind_of_type, problem_headers
 from service.errors import (
+    ContentBlockedError,
     DeadlineExceededError,
     EmbedderUnavailableError,
     InvalidRequestError,
@@ -30,6 +31,7 @@ SEARCHING: Errors = (
     CollectionConflictError,
     InvalidFilterError,
     InvalidRequestError,
+    ContentBlockedError,
     OverloadedError,
     EmbedderUnavailableError,
     DeadlineExceededError,
@@ -44,6 +46,7 @@ _DETAILS = {
     "unauthenticated": "this server asks for a key: Authorization: Bearer quarry.<id>.<secret>",
     "forbidden": "this key may not use a collection of the name 'docs'",
     "rate_limited": "the key 5f0c6a7e0d3b4f0f has used up its 60 requests a minute; try again in 12.345 s",
+    "content_blocked": "query is refused by the content rule 'card' of this server",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
     "request_timeout": "1024 bytes of the body have come; the limit is 30 s without a byte",
