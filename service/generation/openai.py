@@ -18,6 +18,7 @@ from service.generation.rewrite import REWRITE_TOKENS, fit_rewrite, standalone_q
 from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
 from service.generation.tokens import TokenCounter, TokenEstimate, estimated_tokens
+from service.invisible import visible
 from service.llm_settings import LlmSettings
 from service.spending import Spent, uncounted
 from service.telemetry.llm import LlmMeters, LlmMetrics
@@ -96,7 +97,7 @@ class OpenAIGenerator:
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 whole = whole.followed_by(piece)
-                shown: list[Event] = list(parser.feed(abstention.feed(piece.text)))
+                shown: list[Event] = list(parser.feed(abstention.feed(visible(piece.text))))
                 for event in shown or ([Heard()] if piece.is_sign else []):
                     yield event
         for event in [*parser.feed(abstention.flush()), *parser.flush()]:
