@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.types import Message
 
 from service.api.caller import caller_of
 from service.api.jobs import until_ended
@@ -40,10 +41,15 @@ class Uploads:
             InvalidRequestError, RequestValidationError: a form that is none, or one of its fields.
             OverloadedError, StoreUnavailableError, IndexesError: see ``Intake``.
         """
-        async with self.request.form(max_files=1, max_fields=8) as form:
-            file, ask = _asked(document_id, form)
-            incoming = await self.intake.receive()
-            await self._filled(incoming, file)
+        incoming = await self.intake.receive()
+        try:
+            async with self._counted(incoming).form(max_files=1, max_fields=8) as form:
+                file, ask = _asked(document_id, form)
+                await file.seek(0)
+                await asyncio.to_thread(incoming.copy, file.file)
+        except BaseException:
+            await self.intake.discard(incoming)
+            raise
         return await self.intake.put_file(self.collection, ask, incoming, caller_of(self.request))
 
     async def put_text(self, document_id: str, body: DocumentBody) -> OpenJob:
@@ -77,22 +83,24 @@ class Uploads:
             self.collection, NewJob("batch", caller_of(self.request), Ask(), count), incoming
         )
 
+    def _counted(self, incoming: Incoming) -> Request:
+        """The request, whose body counts as it arrives."""
+
+        async def receive() -> Message:
+            message = await self.request.receive()
+            self.intake.arrived(incoming, len(message.get("body", b"")))
+            return message
+
+        return Request(self.request.scope, receive)
+
     async def _stream(self, incoming: Incoming) -> None:
         waiting = bytearray()
-        async for data in self.request.stream():
+        async for data in self._counted(incoming).stream():
             waiting += data
             if len(waiting) >= _FLUSH_BYTES:
                 await asyncio.to_thread(incoming.write, bytes(waiting))
                 waiting.clear()
         await asyncio.to_thread(incoming.write, bytes(waiting))
-
-    async def _filled(self, incoming: Incoming, file: UploadFile) -> None:
-        try:
-            await file.seek(0)
-            await asyncio.to_thread(incoming.copy, file.file)
-        except BaseException:
-            await self.intake.discard(incoming)
-            raise
 
     async def _written(self, incoming: Incoming, data: bytes) -> None:
         try:
@@ -137,7 +145,9 @@ def _asked(document_id: str, form: FormData) -> tuple[UploadFile, Ask]:
         body = DocumentBody.model_validate({**fields, "text": "", "metadata": _metadata(form.get("metadata"))})
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return file, Ask(document_id, file.filename or document_id, body.title, body.metadata, body.url)
+    # The one character of a name that browsers and other clients escape, and that a form's parser leaves as it is.
+    name = (file.filename or document_id).replace("%22", '"')
+    return file, Ask(document_id, name, body.title, body.metadata, body.url)
 
 
 def _metadata(value: object) -> object:
