@@ -312,12 +312,14 @@ def test_a_reply_before_the_end_of_the_body_arrives(
     connection, limit = connect(), 32 << 20
     head = b"PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s" % (path, expects)
     connection.sendall(head + b"Content-Length: %d\r\n\r\n" % size)
-    send_all(connection, b"x" * size)
+    connection.sendall(b"x" * size)  # to the end, and nothing is reset on the way
     reply = reply_on(connection, "PUT")
     while reply.status_code == 100:
         reply = reply_on(connection, "PUT")
     assert reply.status_code == (404 if b"nowhere" in path else 413 if size > limit else 400)
     assert "error" in reply.json()
+    if reply.headers.get("connection") == "close":
+        assert connection.recv(1) == b""
 
 
 def test_whoever_waits_for_leave_to_send_is_refused_without_it(connect: Callable[[], socket.socket]) -> None:
