@@ -21,16 +21,23 @@ class ClosingTransport(asyncio.Transport):
         inner: of the event loop.
         loop: whose timers are used.
         is_owed: whether bytes of a request are still to come.
+        on_stuck: called before a client that takes nothing is given up.
         stall_s: that a client may take nothing of what is written for it.
     """
 
     def __init__(
-        self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop, is_owed: Callable[[], bool], stall_s: float
+        self,
+        inner: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        is_owed: Callable[[], bool],
+        on_stuck: Callable[[], None],
+        stall_s: float,
     ) -> None:
         super().__init__()
         self._inner = inner
         self._loop = loop
         self._is_owed = is_owed
+        self._on_stuck = on_stuck
         self._stall_s = stall_s
         self._is_closing = False
         self._linger_until = 0.0
@@ -108,6 +115,7 @@ class ClosingTransport(asyncio.Transport):
     def _look(self, before: int) -> None:
         size = self._inner.get_write_buffer_size()
         if 0 < size >= before:
+            self._on_stuck()
             self.abort()
         elif size:
             self._look_again(size)

@@ -67,7 +67,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """There is a client."""
-        self._line = ClosingTransport(transport, self.loop, self._is_owed, self._bounds.stall_s)
+        stuck = partial(self._all.count, "reply_not_taken")
+        self._line = ClosingTransport(transport, self.loop, self._is_owed, stuck, self._bounds.stall_s)
         super().connection_made(self._line)
         if self._all.make_room(len(self.connections)):
             self._all.wait(self)
