@@ -203,8 +203,7 @@ class _Construction:
     async def services(self) -> Services:
         """All of them, running."""
         settings = self.settings
-        # First of all: a wrong rule file must not be found after minutes of loading models.
-        screen = await configured_screen(settings.content.rules, self.metrics.count_content)
+        screen = await configured_screen(settings.content.rules, self.metrics.count_content)  # before models load
         parsers = await self._parsers()
         supervisions = {name: Supervision() for name in settings.llm}
         managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}

@@ -15,6 +15,7 @@ from service.api.caller import caller_of
 from service.api.context import timings_of
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.question import QueryBody, RetrievalBody, SearchBody
+from service.api.screening import screened
 from service.api.services import Services
 from service.budget import Deadline
 from service.errors import InvalidRequestError
@@ -24,7 +25,7 @@ from service.question import Question
 from service.settings import LimitSettings, Settings
 
 
-def search_of(body: SearchBody, request: Request, services: Services) -> Question:
+async def search_of(body: SearchBody, request: Request, services: Services) -> Question:
     """A search.
 
     Raises:
@@ -32,10 +33,10 @@ def search_of(body: SearchBody, request: Request, services: Services) -> Questio
         ForbiddenError: the caller may not use the collection.
         ContentBlockedError: a content rule refuses it.
     """
-    return _question(body, request, services.settings, *_screened([body.query], "query", request, services))
+    return _question(body, request, services.settings, *await _screened([body.query], "query", request, services))
 
 
-def question_of(body: QueryBody, request: Request, services: Services) -> Question:
+async def question_of(body: QueryBody, request: Request, services: Services) -> Question:
     """A question, with the conversation before it.
 
     Raises:
@@ -48,7 +49,7 @@ def question_of(body: QueryBody, request: Request, services: Services) -> Questi
     else:
         _check_conversation(body.messages, services.settings.limits)
         param, text, before = "messages", body.messages[-1].content, body.messages[:-1]
-    *said, text = _screened([*(message.content for message in before), text], param, request, services)
+    *said, text = await _screened([*(message.content for message in before), text], param, request, services)
     return replace(
         _question(body, request, services.settings, text),
         turns=[Turn(message.role, content) for message, content in zip(before, said, strict=True)],
@@ -88,10 +89,10 @@ def _question(body: RetrievalBody, request: Request, settings: Settings, text: s
     )
 
 
-def _screened(texts: Sequence[str], param: str, request: Request, services: Services) -> list[str]:
+async def _screened(texts: Sequence[str], param: str, request: Request, services: Services) -> list[str]:
     """The texts as they may be seen; the last is the question, which must not be blank, as it was or as it is then."""
     _check_length(texts[-1], param, services.settings.limits.query_characters)
-    passed = services.screen.question(texts, param, request.state.request_id)
+    passed = await screened(texts, param, request, services)
     if not prepared(passed[-1], services.settings.retrieval.unicode_form).text:
         raise InvalidRequestError("query is blank" if param == "query" else "the last message is blank", param=param)
     return passed

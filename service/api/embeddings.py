@@ -2,11 +2,9 @@
 
 import base64
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import orjson
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request, Response
 
 from models.base import EmbedderInfo, TextKind, Vectors
@@ -16,6 +14,7 @@ from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import JSON, require_json
 from service.api.schemas.embeddings import EmbeddingsBody, EmbeddingsReply
+from service.api.screening import screened
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker, Embedded, EmbeddingBatcher
@@ -32,7 +31,6 @@ from service.scheduling.job import Lane
 
 router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs("query", "ingest"), Depends(require_json)])
 
-_LONG_CHARACTERS = 16_384
 # Some clients say by the model's name what a text is for.
 _SUFFIXES = {"-query": TextKind.QUERY, "-passage": TextKind.DOCUMENT}
 _KINDS = {"query": TextKind.QUERY, "document": TextKind.DOCUMENT, "passage": TextKind.DOCUMENT}
@@ -56,7 +54,7 @@ async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesO
     embedder, kind = _model(body, services)
     texts = _texts(body.input, services.settings.limits.embedding_inputs)
     if kind is TextKind.QUERY:
-        texts = await _screened(texts, request, services)
+        texts = await screened(texts, "input", request, services)
     dimensions = _dimensions(body.dimensions, embedder.info)
     lane = _lane(texts, kind)
     asker = asker_of(request, services.settings.budgets.total_ms if lane is Lane.QUERY else None)
@@ -69,12 +67,6 @@ async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesO
         "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
     }
     return Response(orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
-
-
-async def _screened(texts: Sequence[str], request: Request, services: Services) -> list[str]:
-    """Queries as they may be seen; many or long ones are no work for the event loop."""
-    screen = partial(services.screen.question, texts, "input", request.state.request_id)
-    return await run_sync(screen) if sum(map(len, texts)) > _LONG_CHARACTERS else screen()
 
 
 async def _embedded(

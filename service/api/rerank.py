@@ -12,6 +12,7 @@ from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas.rerank import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
+from service.api.screening import screened
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker
@@ -48,7 +49,7 @@ async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> Re
     """Documents by how well they answer the query, best first."""
     reranker = _reranker(body, services)
     texts = _texts(body, services.settings.limits)
-    (query,) = services.screen.question([body.query], "query", request.state.request_id)
+    (query,) = await screened([body.query], "query", request, services)
     lane = lane_of(len(query) * len(texts) + sum(map(len, texts)))
     asker = asker_of(request, services.settings.budgets.total_ms)
     scored = await unless_hung_up(request, _scored(reranker, query, texts, lane, asker))

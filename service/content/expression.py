@@ -33,6 +33,33 @@ class Expression:
         found = self._compiled.search(text, start)
         return found.span() if found else None
 
+    def first_in_bytes(self, encoded: bytes, start: int) -> tuple[int, int] | None:
+        """The same of UTF-8, with offsets of bytes."""
+        found = self._compiled.search(encoded, start)
+        return found.span() if found else None
+
+
+class Matches:
+    """Successive matches in one text, which is encoded once: however many, they cost what the text is long."""
+
+    def __init__(self, expression: Expression, text: str, start: int) -> None:
+        self._expression = expression
+        self._text = text
+        self._encoded = text.encode()
+        self._at = start  # of the text, and the same place of what is encoded
+        self._at_byte = len(text[:start].encode())
+
+    def following(self, start: int) -> tuple[int, int] | None:
+        """The first from ``start`` on, which must not be before the last one's."""
+        self._at_byte += len(self._text[self._at : start].encode())
+        self._at = start
+        found = self._expression.first_in_bytes(self._encoded, self._at_byte)
+        if found is None:
+            return None
+        self._at += len(self._encoded[self._at_byte : found[0]].decode())
+        self._at_byte = found[0]
+        return self._at, self._at + len(self._encoded[found[0] : found[1]].decode())
+
 
 def loosely_any_of(parts: Sequence[Part]) -> Expression:
     """Matches wherever one of them does, and elsewhere."""

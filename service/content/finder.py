@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from service.content.expression import Expression, begun_of, without_case
+from service.content.expression import Expression, Matches, begun_of, without_case
 from service.content.syntax import Part, PatternError, parse
 
 
@@ -59,7 +59,8 @@ class Finder:
     def found(self, text: str, start: int, limit: int) -> tuple[list[tuple[int, int]], int]:
         """Matches that begin before ``limit``, in order, and where to look on."""
         matches: list[tuple[int, int]] = []
-        while (span := self.expression.first(text, start)) and span[0] < limit:
+        candidates = Matches(self.expression, text, start)
+        while (span := candidates.following(start)) and span[0] < limit:
             verdict = self.check(text, *span) if self.check else Verdict(True, span[1], span[1])
             if verdict.is_match:
                 matches.append((span[0], verdict.end))

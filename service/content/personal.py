@@ -41,10 +41,19 @@ _IBAN_COUNTRIES = {
 _IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items() for country in countries.split()}
 
 
-def luhn(digits: str) -> bool:
-    """Whether the check digit of a card's number is right (ISO/IEC 7812-1, annex B)."""
-    doubled = [int(digit) * (2 if i % 2 else 1) for i, digit in enumerate(reversed(digits))]
-    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+def card_lengths(digits: str) -> list[int]:
+    """The lengths of its beginnings whose check digit is right (ISO/IEC 7812-1, annex B), the shortest first.
+
+    Counted from the last, every other digit is doubled, and its own digits added up. So two sums go along, that with
+    the digits at even places doubled and that with those at odd ones; the length says which of them counts.
+    """
+    sums, passing = [0, 0], []
+    for place, digit in enumerate(map(int, digits)):
+        sums[place % 2] += (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[digit]
+        sums[1 - place % 2] += digit
+        if sums[1 - place % 2] % 10 == 0:
+            passing.append(place + 1)
+    return passing
 
 
 def mod_97(iban: str) -> bool:
@@ -66,9 +75,9 @@ def _is_card(text: str, start: int, end: int) -> Verdict:
     if text[start - 1 : start].isdigit():
         return _no(start)
     places = [i for i in range(start, end) if text[i].isdigit()]
-    for count in range(len(places), _FEWEST_CARD_DIGITS - 1, -1):
+    for count in reversed(card_lengths("".join(text[i] for i in places))):
         stop = places[count - 1] + 1
-        if not text[stop : stop + 1].isdigit() and luhn("".join(text[i] for i in places[:count])):
+        if count >= _FEWEST_CARD_DIGITS and not text[stop : stop + 1].isdigit():
             return Verdict(True, stop, start + 1)
     return _no(start)
 

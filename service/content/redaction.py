@@ -28,19 +28,18 @@ class Redaction:
 
     def add(self, text: str) -> None:
         """More of the text, of which nothing is shown yet."""
-        self._text += text
+        self._text, self._offset = self._text[self._done - self._offset :] + text, self._done
 
     def mask(self, start: int, end: int, replacement: str) -> str:
         """What is to be shown up to the end of a span."""
         if start < self._done:
             if end > self._done:
-                self._edits[-1].end = end
-                self._go_to(end)
+                self._edits[-1].end = self._done = end
             return ""
         shown = self.upto(start) + replacement
         self._shown += len(replacement)
         self._edits.append(_Edit(start, end, self._shown))
-        self._go_to(end)
+        self._done = end
         return shown
 
     def upto(self, end: int) -> str:
@@ -49,7 +48,7 @@ class Redaction:
             return ""
         text = self._text[self._done - self._offset : end - self._offset]
         self._shown += len(text)
-        self._go_to(end)
+        self._done = end
         return text
 
     @property
@@ -65,7 +64,3 @@ class Redaction:
             return None
         shift = self._edits[before - 1].shown_end - self._edits[before - 1].end if before else 0
         return start + shift, end + shift
-
-    def _go_to(self, end: int) -> None:
-        self._done = end
-        self._text, self._offset = self._text[end - self._offset :], end

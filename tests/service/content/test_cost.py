@@ -12,7 +12,7 @@ ScreenOf = Callable[[str], Any]
 HOSTILE = [
     ("(?:a+)+b", "a"), ("(?:a|aa)+c", "a"), ("(?:a|a?)+b", "a"), (r"(?:\w+\s?)+!", "ab "), ("(?:.*a){12}x", "a"),
 ]  # fmt: skip
-LENGTH, TIMES = 4000, 8
+LENGTH, TIMES = 4000, 16
 
 
 def took(work: Callable[[], object]) -> float:
@@ -33,11 +33,11 @@ def test_a_question_costs_as_much_as_it_is_long(
     short, long = text * LENGTH, text * LENGTH * TIMES
     screen.question([long], "query", "r1")  # what RE2 remembers of a pattern is made once
     cost = took(lambda: screen.question([short], "query", "r1"))
-    assert took(lambda: screen.question([long], "query", "r1")) < 10 * TIMES * max(cost, 1e-4)
+    assert took(lambda: screen.question([long], "query", "r1")) < 3 * TIMES * max(cost, 1e-4)
 
 
 @pytest.mark.parametrize("kind", ["email", "credit_card", "iban", "phone", "ip_address"])
-@pytest.mark.parametrize("text", ["4", "a", "a@", "a.", "12:", "DE12", "+4 "])
+@pytest.mark.parametrize("text", ["4", "a", "a@", "a.", "12:", "DE12", "+4 ", "4 ", "é4 "])
 def test_what_is_built_in_costs_as_much_as_a_text_is_long(
     screen_of: ScreenOf, one_rule: Callable[..., str], kind: str, text: str
 ) -> None:
@@ -45,11 +45,11 @@ def test_what_is_built_in_costs_as_much_as_a_text_is_long(
     short, long = text * LENGTH, text * LENGTH * TIMES
     screen.question([long], "query", "r1")
     cost = took(lambda: screen.question([short], "query", "r1"))
-    assert took(lambda: screen.question([long], "query", "r1")) < 10 * TIMES * max(cost, 1e-4)
+    assert took(lambda: screen.question([long], "query", "r1")) < 3 * TIMES * max(cost, 1e-4)
 
 
 def test_an_answer_costs_as_much_as_it_is_long(screen_of: ScreenOf, one_rule: Callable[..., str]) -> None:
     """All of it could become a match, for as long as one may be."""
     screen = screen_of(one_rule("mask", "pattern = '(?:a{1,20}){1,20}b'"))
     short = took(lambda: screen.written(*["a"] * 1000))
-    assert took(lambda: screen.written(*["a"] * 8000)) < 10 * 8 * short
+    assert took(lambda: screen.written(*["a"] * 8000)) < 3 * 8 * short

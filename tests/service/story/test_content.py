@@ -251,6 +251,21 @@ def test_what_a_model_makes_of_a_question_is_screened_again(open_story: OpenStor
     run(open_story, scenario, **rules)
 
 
+def test_a_long_conversation_is_screened_too(open_story: OpenStory, rules: dict[str, Any]) -> None:
+    """On a thread, which changes nothing else."""
+
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        long = f"{'bees and more bees ' * 2000}{CARD}"
+        said = [{"role": "user", "content": long}, {"role": "user", "content": QUESTION}]
+        assert (await story.ask(query=None, messages=said)).status_code == 200
+        assert [turn.text for turn in story.llm.requests[0].turns] == [long.replace(CARD, MASKED)]
+        said[0]["content"] = f"{long} project falcon"
+        reply = await story.ask(query=None, messages=said)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "content_blocked")
+
+    run(open_story, scenario, **rules)
+
+
 def test_a_question_of_which_nothing_is_left_is_blank(open_story: OpenStory, tmp_path: Path) -> None:
     async def scenario(story: Any) -> None:  # noqa: ANN401
         reply = await story.ask(query=CARD)
