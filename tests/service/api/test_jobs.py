@@ -331,7 +331,7 @@ def test_an_upload_counts_while_it_arrives(
 ) -> None:
     address = httpx.URL(listening(jobs={"max_open_bytes": 2 << 20}))
     raw = tmp_path / "served" / "jobs" / "raw"
-    head = f"{method} {path} HTTP/1.1\r\nHost: q\r\nContent-Type: {type_}\r\nContent-Length: {1 << 24}\r\n\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {type_}\r\nContent-Length: {1 << 24}\r\n\r\n"
     with (
         httpx.Client(base_url=address) as api,
         socket.create_connection((address.host, address.port or 0), timeout=PATIENCE_S) as connection,
@@ -346,7 +346,7 @@ def test_an_upload_counts_while_it_arrives(
 
 def test_an_upload_ends_as_soon_as_it_is_too_much(listening: Callable[..., str], tmp_path: Path) -> None:
     address = httpx.URL(listening(jobs={"max_open_bytes": 1024}))
-    head = f"PUT {DOCUMENTS}/a HTTP/1.1\r\nHost: q\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    head = f"PUT {DOCUMENTS}/a HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     with socket.create_connection((address.host, address.port or 0), timeout=PATIENCE_S) as connection:
         connection.sendall(f"{head}Content-Length: {1 << 24}\r\n\r\n".encode() + FORM_HEAD + b"x" * (1 << 20))
         assert connection.recv(1000).startswith(b"HTTP/1.1 503 ")
