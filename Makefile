@@ -9,6 +9,8 @@ CUDA_VENV ?= .venv-cuda
 VLLM_VENV ?= .venv-vllm
 LLAMA_INDEX_VENV ?= .venv-llama-index
 export HF_HUB_OFFLINE ?= 1
+# Each loads torch and its own models, and starts servers: 5 GB at most.
+WORKERS ?= 2
 KILLS ?= 1000
 CUTS ?= 1000
 FLIPS ?= 1000
@@ -36,8 +38,8 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
 	echo; wait $$server
 
-test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite
-	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -m 'not vllm'
+test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
+	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm'
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)

@@ -1,10 +1,7 @@
 """Named collections of one data directory, which one process owns at a time."""
 
-import shutil
-import sqlite3
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +12,8 @@ import orjson
 from indexes import catalog_rows, reembeddings
 from indexes.aliases import Aliases
 from indexes.collection import Collection
-from indexes.data_directory import CATALOG, COLLECTIONS, STORE, owned, refuse_lost_catalog
+from indexes.collection_folders import CollectionFolders
+from indexes.data_directory import CATALOG, COLLECTIONS, owned, refuse_lost_catalog
 from indexes.database import SqliteDatabase
 from indexes.durable import make_folder
 from indexes.errors import (
@@ -28,7 +26,6 @@ from indexes.names import check_collection_name
 from indexes.preferences import Preferences
 from indexes.reembeddings import Reembedding, Route, State
 from indexes.spec import CollectionSpec
-from indexes.store import Store
 from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
@@ -54,12 +51,11 @@ class Catalog:
 
     def __init__(self, data_dir: Path, policy: IndexPolicy) -> None:
         self.data_dir = data_dir
-        self._folder = data_dir / COLLECTIONS
-        self._policy = policy
+        folder = data_dir / COLLECTIONS
         try:
-            make_folder(self._folder)
+            make_folder(folder)
         except OSError as error:
-            raise DataDirectoryError(f"cannot create {self._folder}: {error.strerror}") from error
+            raise DataDirectoryError(f"cannot create {folder}: {error.strerror}") from error
         self._mutation = threading.Lock()
         self._routes: dict[str, Route] = {}
         self._damaged: dict[str, str] = {}  # name -> why it could not be opened
@@ -73,6 +69,7 @@ class Catalog:
             opened.callback(self._close_collections)
             self._writer = GroupCommitWriter()
             opened.callback(self._writer.close)
+            self._folders = CollectionFolders(data_dir, self._database, self._writer, policy)
             self._aliases = Aliases(self._database, self._writer)
             self._preferences = Preferences(self._database, self._writer)
             self._open_all()
@@ -160,7 +157,7 @@ class Catalog:
             work = partial(catalog_rows.forget, name=name)
             uids = self._writer.write(self._database, work, lambda _: self._close(name))
         for uid in uids:
-            self._purge(uid)
+            self._folders.purge(uid)
 
     def set_alias(self, name: str, collection: str) -> bool:
         """Make ``name`` an alias of a collection, or move it there; the next request follows it.
@@ -217,7 +214,7 @@ class Catalog:
             route = self.route(name)
             if route.reembedding:
                 raise CollectionConflictError(f"collection {route.name!r} is being re-embedded already")
-            mirror = self._new(spec, lambda connection, uid: reembeddings.link(connection, route.name, uid))
+            mirror = self._folders.new(spec, lambda connection, uid: reembeddings.link(connection, route.name, uid))
             self._routes[route.name] = Route(route.name, route.primary, Reembedding("building", mirror))
 
     def mark(self, name: str, state: State) -> None:
@@ -250,7 +247,7 @@ class Catalog:
 
             uid = self._writer.write(self._database, partial(reembeddings.unlink, name=route.name), applied)
         if uid is not None:
-            self._purge(uid)
+            self._folders.purge(uid)
 
     def _linked(self, name: str) -> tuple[Route, Reembedding]:
         route = self.route(name)
@@ -289,12 +286,12 @@ class Catalog:
             elif uid in mirrors:
                 self._open_mirror(*mirrors[uid], uid, stored)
             else:
-                self._purge(uid)
+                self._folders.purge(uid)
 
     def _open_or_set_aside(self, name: str, uid: str, stored: str) -> None:
         """A damaged file costs one collection; its files stay as they are for whoever repairs them."""
         try:
-            self._routes[name] = Route(name, self._open_again(uid, CollectionSpec(**orjson.loads(stored))))
+            self._routes[name] = Route(name, self._folders.open_again(uid, CollectionSpec(**orjson.loads(stored))))
         except _COSTS_ONE as error:
             self._damaged[name] = str(error)
 
@@ -303,67 +300,13 @@ class Catalog:
         if name in self._damaged:
             return
         try:
-            link = Reembedding(state, self._open(uid, CollectionSpec(**orjson.loads(stored))))
+            link = Reembedding(state, self._folders.open(uid, CollectionSpec(**orjson.loads(stored))))
         except _COSTS_ONE as error:
             link = Reembedding(state, None, damage=str(error))
         self._routes[name] = replace(self._routes[name], reembedding=link)
 
     def _create(self, name: str, spec: CollectionSpec) -> Collection:
-        collection = self._new(spec, partial(catalog_rows.name, name=name))
+        collection = self._folders.new(spec, partial(catalog_rows.name, name=name))
         self._preferences.forget(name)
         self._routes[name] = Route(name, collection)
         return collection
-
-    def _new(self, spec: CollectionSpec, adopt: Callable[[sqlite3.Connection, str], None]) -> Collection:
-        """An empty collection with a row that has no name; a crash before ``adopt`` leaves something to delete.
-
-        So whatever has a name has a store, and a store that is missing was lost.
-        """
-        uid = uuid.uuid4().hex
-        self._writer.write(self._database, partial(catalog_rows.remember, uid=uid, spec=spec))
-        try:
-            collection = self._open(uid, spec)
-            try:
-                self._writer.write(self._database, lambda connection: adopt(connection, uid))
-            except BaseException:
-                collection.close()
-                raise
-        except BaseException:
-            self._purge(uid)
-            raise
-        return collection
-
-    def _open_again(self, uid: str, spec: CollectionSpec) -> Collection:
-        """One that was made before. A mirror needs no such care: it is compared with its primary anyway.
-
-        Raises:
-            StoreUnavailableError: also where its store is lost: an empty one in its place would look like a loss of
-                nothing.
-        """
-        path = self._folder / uid / STORE
-        if not path.is_file():
-            raise StoreUnavailableError(f"{path} is missing")
-        return self._open(uid, spec)
-
-    def _open(self, uid: str, spec: CollectionSpec) -> Collection:
-        folder = self._folder / uid
-        try:
-            make_folder(folder)
-        except OSError as error:
-            raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
-        store = Store(folder / STORE)
-        try:
-            return Collection(spec, store, self._writer, folder / "snapshots", self._policy)
-        except BaseException:
-            store.close()
-            raise
-
-    def _purge(self, uid: str) -> None:
-        """Remove the files first, the row last: a crash in between leaves a row that says what is still to do.
-
-        So does a file that cannot be removed, or that a snapshot which was being written left behind.
-        """
-        folder = self._folder / uid
-        shutil.rmtree(folder, ignore_errors=True)
-        work = catalog_rows.disown if folder.exists() else catalog_rows.erase
-        self._writer.write(self._database, partial(work, uid=uid))

@@ -13,6 +13,7 @@ import pytest
 
 from indexes.base import SearchParams, Vectors
 from indexes.catalog import Catalog
+from indexes.collection_folders import CollectionFolders
 from indexes.errors import (
     CollectionConflictError,
     CollectionNotFoundError,
@@ -32,6 +33,7 @@ OPEN_ELSEWHERE = """
 import sys
 from pathlib import Path
 from indexes.catalog import Catalog
+from indexes.collection_folders import CollectionFolders
 from indexes.upkeep import IndexPolicy
 from indexes.errors import DataDirectoryError
 try:
@@ -195,7 +197,7 @@ def test_files_that_cannot_be_removed_with_their_collection_are_removed_at_a_lat
     catalog = open_catalog()
     catalog.ensure("docs", spec)
     with monkeypatch.context() as patched:
-        patched.setattr("indexes.catalog.shutil.rmtree", lambda *_, **__: None)
+        patched.setattr("indexes.collection_folders.shutil.rmtree", lambda *_, **__: None)
         catalog.drop("docs")
         assert open_catalog().names() == []
     assert len(folders(data_dir)) == 1
@@ -339,8 +341,8 @@ def test_a_collection_without_a_store_has_no_name_yet(
 
     catalog = open_catalog()
     with monkeypatch.context() as patched:
-        patched.setattr(Catalog, "_open", killed)
-        patched.setattr(Catalog, "_purge", lambda *_: None)
+        patched.setattr(CollectionFolders, "open", killed)
+        patched.setattr(CollectionFolders, "purge", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
             catalog.ensure("docs", spec)
     assert "docs" not in catalog

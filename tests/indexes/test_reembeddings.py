@@ -226,7 +226,7 @@ def test_a_mirror_that_cannot_be_made_leaves_nothing(
     catalog = open_catalog()
     catalog.ensure("docs", spec)
     with monkeypatch.context() as patched:
-        patched.setattr("indexes.catalog.Store", None)
+        patched.setattr("indexes.collection_folders.Store", None)
         with pytest.raises(TypeError):
             catalog.link("docs", other)
     assert len(folders(data_dir)) == 1
