@@ -1,6 +1,6 @@
 """Backups: a copy of the truth that is made while the collections serve, verified, and restored whole or not at all.
 
-Indexes and their snapshots are derived from the stores, so a backup has none.
+Indexes and their snapshots are derived from the stores, so a backup has none. It has the file of keys, if there is one.
 """
 
 import os
@@ -15,8 +15,8 @@ from typing import Protocol
 
 from indexes.backup_manifest import BackupManifest, CollectionEntry, LeftOut
 from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
-from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, STORE
-from indexes.durable import Checksum, discard, make_folder, move, sync
+from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, KEYS, PRIVATE_MODE, STORE
+from indexes.durable import Checksum, copy_synced, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError, IndexesError, NewerDataError
 from indexes.sqlite_copy import copy_database, fixed_view
 from indexes.store_schema import SCHEMA_VERSION as STORE_VERSION
@@ -96,7 +96,8 @@ def back_up(
         meter = _Meter(progress, view.bytes)
         copied = [_copied(view, uid, temporary, meter) for uid in sorted(view.names)]
         collections = tuple(entry for entry in copied if entry is not None)
-        files = {str(path.relative_to(temporary)): Checksum.of_file(path) for path in sorted(temporary.rglob("*.db"))}
+        paths = sorted([*temporary.rglob("*.db"), *temporary.glob(KEYS)])
+        files = {str(path.relative_to(temporary)): Checksum.of_file(path) for path in paths}
         schema = _schema_version(view.catalog)
         manifest = BackupManifest(view.taken_at, version("quarry"), schema, collections, files, tuple(view.left_out))
         manifest.write(temporary)
@@ -177,6 +178,9 @@ def _looked_at(catalog: CatalogFiles, temporary: Path, opened: ExitStack, *, ski
         with closing(_connected(catalog.data_dir / CATALOG)) as live:
             _refuse_newer(live, CATALOG_VERSION)
             copy_database(live, view.catalog)
+        keys = catalog.data_dir / KEYS
+        if os.path.lexists(keys):  # replaced as a whole when it changes, so one reading of it is of one moment
+            copy_synced(keys, temporary / KEYS, PRIVATE_MODE)
         view.names = _without_deletions(view.catalog)
         for uid in list(view.names):
             path = catalog.data_dir / COLLECTIONS / uid / STORE

@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from indexes.data_directory import CATALOG, COLLECTIONS, STORE
+from indexes.data_directory import CATALOG, COLLECTIONS, KEYS, STORE
 from indexes.durable import Checksum, write_synced
 from indexes.errors import BackupError
 
 _FORMAT = 1
 _MANIFEST, _SEAL = "manifest.json", "manifest.json.sha256"
 # Nothing else is ever read or written for a manifest, whoever made it.
-_PATH = re.compile(rf"{re.escape(CATALOG)}|{COLLECTIONS}/[0-9a-f]{{32}}/{re.escape(STORE)}")
+_PATH = re.compile(rf"{re.escape(CATALOG)}|{re.escape(KEYS)}|{COLLECTIONS}/[0-9a-f]{{32}}/{re.escape(STORE)}")
 
 
 @dataclass(frozen=True, slots=True)

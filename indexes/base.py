@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.filters import Filter
+from indexes.filters import Filter, joined
 
 Vectors = NDArray[np.float32]
 Scores = NDArray[np.float32]
@@ -83,6 +83,7 @@ class Hit:
         scores: by retriever; ``vector`` is the cosine, whatever the metric; ``boost``, where the search had boosts, the
             weight that ``score`` has in it.
         score_per_cosine: what a cosine higher by one adds to ``score`` at the same lengths of chunk and query.
+        row: of the chunk in its store, never given to another: by it a hit is told to be there still.
     """
 
     chunk: Chunk
@@ -91,6 +92,7 @@ class Hit:
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
     score_per_cosine: float = 1.0
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,10 @@ class SearchParams:
         nprobe: inverted lists to visit; None takes what the recall curve chose.
         refine: candidates rescored exactly for each hit wanted; None takes what the recall curve chose.
         filter: what the metadata of a hit's document must match.
+        required: what it must match besides, whoever asks for what: a document that fails it does not exist for the
+            search.
         explain: also say which candidates are no hits, and why.
         boosts: of those whose filter a document passes, the greatest weight counts.
-        required: what a document's metadata must match to exist for whoever searches; beside ``filter``, which is the
-            search's own.
     """
 
     top_k: int = 10
@@ -130,3 +132,13 @@ class SearchParams:
     explain: bool = False
     boosts: tuple[Boost, ...] = ()
     required: Filter | None = None
+
+    @property
+    def admitted(self) -> Filter | None:
+        """What the metadata of a hit's document must match, all in all."""
+        return joined(self.required, self.filter)
+
+    @property
+    def explains_candidates(self) -> bool:
+        """Which candidates there are, and how many, depends on all rows: it would tell what ``required`` hides."""
+        return self.explain and self.required is None

@@ -5,14 +5,13 @@ Beside the plain search each boost makes one of its own, among the rows that pas
 same. So the best of all their hits are the best of the collection, found as well as each search finds them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from indexes.base import Boost, Mask, Positions, Scores, SearchParams, Vectors
 from indexes.exact import cosines_at, per_cosine_at, scores_at
-from indexes.filters import Compound, Filter
+from indexes.filters import Filter, joined
 from indexes.generation import NO_ROWS
 from indexes.nearest import NO_SCORES, SHOWN_DROPPED, Dropped, Found, Omissions, nearest
 from indexes.view import View
@@ -56,13 +55,12 @@ class _Boosted:
 
     def _found(self, boost: Boost) -> Positions:
         """The best rows among those that pass a boost's filter."""
-        both = _joined(self.params.filter, boost.filter)
+        alone = replace(self.params, filter=joined(self.params.filter, boost.filter), explain=False)
         if self.view.rows.has_one_length:  # or cosine: the same weight leaves them in their order
-            alone = replace(self.params, filter=both, explain=False)
             return self._positions(nearest(self.view, self.version, self.query, alone))
-        return self._scanned(both, boost.weight)
+        return self._scanned(joined(self.params.required, self.params.filter, boost.filter), boost.weight)
 
-    def _scanned(self, filter: Filter, weight: float) -> Positions:
+    def _scanned(self, filter: Filter | None, weight: float) -> Positions:
         """The same where a boost is worth more to a longer vector, so that no index knows their order."""
         rows, scores = NO_ROWS, NO_SCORES
         passing = np.flatnonzero(self._visible(filter))
@@ -78,9 +76,9 @@ class _Boosted:
         threshold = self.params.score_threshold
         return positions if threshold is None else positions[self._cosines(positions) >= threshold]
 
-    def _visible(self, filter: Filter) -> Mask:
+    def _visible(self, filter: Filter | None) -> Mask:
         size = self.view.rows.size  # before the attributes, which hold every document that these rows are of
-        kept = self.view.attributes.mask(filter, self.view.attributes.size)
+        kept = None if filter is None else self.view.attributes.mask(filter, self.view.attributes.size)
         return self.view.rows.visible(size, self.version, kept).mask(0, size)
 
     def _weights(self, positions: Positions) -> Scores:
@@ -94,7 +92,7 @@ class _Boosted:
 
     def _omissions(self, plain: Found, lost: Positions, scores: Scores, kept: Positions) -> Omissions:
         """Those of the plain search, and what the boosts of others outranked; every score with its boost."""
-        if not self.params.explain:
+        if not self.params.explains_candidates:
             return plain.omissions
         outranked = self._ids(lost).tolist()
         dropped = [Dropped(row, score, "outranked") for row, score in zip(outranked, scores.tolist(), strict=True)]
@@ -130,8 +128,3 @@ class _Boosted:
     @property
     def _vectors(self) -> Vectors:
         return self.view.rows.vectors(self.view.rows.size)
-
-
-def _joined(*filters: Filter | None) -> Filter:
-    present: Sequence[Filter] = [filter for filter in filters if filter is not None]
-    return present[0] if len(present) == 1 else Compound("and", tuple(present))

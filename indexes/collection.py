@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,29 @@ import numpy as np
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
 from indexes.boosting import boosted
 from indexes.erasure import Proof, needles_in
-from indexes.errors import DocumentNotFoundError, InvalidVectorError, SnapshotError, UnknownRowError
+from indexes.errors import (
+    DocumentNotFoundError,
+    InvalidVectorError,
+    SnapshotError,
+    StoreUnavailableError,
+    UnknownRowError,
+)
 from indexes.filters import Filter
 from indexes.generation import read_store
 from indexes.guard import guarded
 from indexes.live_view import LiveView
-from indexes.nearest import Dropped, Found, nearest
+from indexes.nearest import nearest
 from indexes.pinned import pinned
 from indexes.placement import IndexMemory
-from indexes.plan import Plan
 from indexes.purge import dead_rows, needles_of_dead, purge
+from indexes.recheck import Recheck
 from indexes.saved_index import unpacked
+from indexes.searched import Searched
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState, host_memory, state_of
-from indexes.store import Change, Store, StoredChunk
+from indexes.store import Change, Store
+from indexes.store_snapshot import StoredChunk
 from indexes.upkeep import IndexPolicy, Upkeep
 from indexes.verification import Verification, verify
 from indexes.view import View
@@ -40,41 +48,6 @@ _UNIT_TOLERANCE = 1e-6
 _LONGEST = 1e18
 # Documents in one transaction: a commit of hundreds of megabytes would hold every other write up for many seconds.
 _DELETED_AT_ONCE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedChunk:
-    """A candidate that the search might have returned, by its chunk."""
-
-    chunk: str
-    score: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """Hits, and how they were found.
-
-    Attributes:
-        version: of the collection that was searched.
-        plan: how the sealed rows were searched; None where there are none.
-        sealed_rows: rows that IVF-PQ covers.
-        tail_rows: rows that were searched exactly.
-        dropped: the best candidates that are no hits, if the search asked to be explained.
-        deleted: candidates that were deleted, likewise.
-        filtered: candidates of documents that fail the filter, likewise.
-        boost_s: seconds that the searches of boosts took, beside the plain one.
-    """
-
-    hits: Sequence[Hit]
-    version: int
-    plan: Plan | None
-    sealed_rows: int
-    tail_rows: int
-    dropped: Sequence[DroppedChunk] = ()
-    deleted: int = 0
-    filtered: int = 0
-    boost_s: float = 0.0
 
 
 class Collection:
@@ -221,10 +194,32 @@ class Collection:
             start = time.perf_counter()
             found = boosted(view, snapshot.version, query, params, plain) if params.boosts else plain
             boost_s = time.perf_counter() - start
+            recheck = Recheck(params)
             wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.omissions.dropped)]
-            stored = snapshot.chunks(wanted)
+            confirmed = recheck.confirmed(snapshot, wanted)
+        confirmed = self._still_there(confirmed, recheck)
         self.upkeep.shadow.offer(view, snapshot.version, query, params, plain.rows)
-        return replace(_searched(found, stored, snapshot.version), boost_s=boost_s)
+        searched = Searched.of(found, confirmed, snapshot.version, params)
+        return replace(searched, boost_s=boost_s, failed=dict(+recheck.failed))
+
+    def living(self, rows: Sequence[int]) -> set[int]:
+        """Those of the chunk rows, as hits have them, that no commit has removed; looks at memory while it may.
+
+        Raises:
+            StoreUnavailableError: the collection is closed, so nobody can tell; or memory has lost track of the store,
+                and that cannot be read.
+        """
+        if self._store.is_closed:
+            raise StoreUnavailableError("the collection was closed; whether its documents are there nobody can tell")
+        if self.is_behind:
+            with self._store.snapshot() as snapshot:
+                return snapshot.living(list(rows))
+        return set(self._live.now.rows.living(np.array(rows, dtype=np.int64)).tolist())
+
+    @property
+    def is_behind(self) -> bool:
+        """Memory could not follow a commit: what is there only the store can tell, and reading that takes time."""
+        return self._live.is_behind
 
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""
@@ -293,6 +288,14 @@ class Collection:
         """Close the store; later calls raise StoreUnavailableError. On the writer thread, or after it has ended."""
         self._store.close()
 
+    def _still_there(self, confirmed: dict[int, StoredChunk], recheck: Recheck) -> dict[int, StoredChunk]:
+        """Without what was deleted while the search ran; the store is asked only where rows died meanwhile."""
+        living = self.living(list(confirmed))
+        if len(living) == len(confirmed):
+            return confirmed
+        with self._store.snapshot() as snapshot:
+            return recheck.still_there(confirmed, living, snapshot)
+
     def _checked(self, vectors: Vectors, noun: str) -> Vectors:
         if not np.isfinite(vectors).all():
             raise InvalidVectorError(f"a {noun} has components that are not finite")
@@ -324,31 +327,3 @@ def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[V
             damage.append(str(error))
     generation = read_store(store, spec)
     return View(generation.rows, generation.attributes, None, version), damage
-
-
-def _searched(found: Found, stored: Mapping[int, StoredChunk], version: int) -> Searched:
-    """Whatever an index claims, text that the store no longer has is never returned."""
-    hits = [_hit(found, place, stored[row]) for place, row in enumerate(found.rows.tolist()) if row in stored]
-    omissions = found.omissions
-    return Searched(
-        hits=hits,
-        version=version,
-        plan=found.plan,
-        sealed_rows=found.sealed_rows,
-        tail_rows=found.tail_rows,
-        dropped=[_dropped(lost, stored[lost.row]) for lost in omissions.dropped if lost.row in stored],
-        deleted=omissions.deleted,
-        filtered=omissions.filtered,
-    )
-
-
-def _hit(found: Found, place: int, stored: StoredChunk) -> Hit:
-    scores = {"vector": float(found.cosines[place])}
-    if len(found.weights):
-        scores["boost"] = float(found.weights[place])
-    score, per_cosine = float(found.scores[place]), float(found.per_cosine[place])
-    return Hit(stored.chunk, stored.title, stored.url, score, scores, per_cosine)
-
-
-def _dropped(lost: Dropped, stored: StoredChunk) -> DroppedChunk:
-    return DroppedChunk(stored.chunk.id, lost.score, lost.reason)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +53,18 @@ def write_synced(path: Path, data: "Buffer") -> None:
         os.fsync(file.fileno())
 
 
-def copy_synced(source: Path, target: Path) -> Checksum:
+def copy_synced(source: Path, target: Path, mode: int = 0o666) -> Checksum:
     """Copy a file in blocks; on the disk when this returns.
+
+    Args:
+        mode: of a new file, before the umask; from its first byte on.
 
     Returns:
         Of the bytes that were written.
     """
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") as reading, target.open("wb") as writing:
+    opened = partial(os.open, mode=mode)
+    with source.open("rb") as reading, open(target, "wb", opener=opened) as writing:
         while block := reading.read(_BLOCK_BYTES):
             digest.update(block)
             size += writing.write(block)

@@ -116,6 +116,12 @@ def matches(filter: Filter, metadata: Mapping[str, Any]) -> bool:
     return any(_passes(filter, *pair) for pair in held(metadata, filter.key)) != filter.is_negated
 
 
+def joined(*filters: Filter | None) -> Filter | None:
+    """What passes every one of the filters that are there; None where there is none."""
+    present = tuple(filter for filter in filters if filter is not None)
+    return Compound("and", present) if len(present) > 1 else next(iter(present), None)
+
+
 def to_json(filter: Filter) -> dict[str, Any]:
     """The filter as ``parse_filter`` reads it."""
     if isinstance(filter, Compound):

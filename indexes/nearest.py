@@ -45,7 +45,8 @@ class Omissions:
     """The candidates of the sealed rows that are no hits.
 
     What the search may not return is counted and never named: whoever asks may not know what a filter hides, and of
-    a row that is deleted nobody can tell any more whether its document passed.
+    a row that is deleted nobody can tell any more whether its document passed. Under a ``required`` filter there is
+    nothing to tell: see ``SearchParams.explains_candidates``.
 
     Attributes:
         dropped: the best of those it might have returned.
@@ -110,7 +111,8 @@ class _Search:
         self._params = params
         # In this order: the attributes hold every document that these rows are of.
         self.size = view.rows.size
-        self._kept = None if params.filter is None else view.attributes.mask(params.filter, view.attributes.size)
+        wanted = params.admitted
+        self._kept = None if wanted is None else view.attributes.mask(wanted, view.attributes.size)
         self._visible: VisibleAt = view.rows.visible(self.size, version, self._kept)
         self._rows = view.rows.exact(self.size)
 
@@ -125,7 +127,7 @@ class _Search:
         if self._params.score_threshold is not None:
             near = cosines >= self._params.score_threshold
             positions, scores, cosines = positions[near], scores[near], cosines[near]
-        omissions = self._omissions(candidates, exact, positions) if self._params.explain else NO_OMISSIONS
+        omissions = self._omissions(candidates, exact, positions) if self._params.explains_candidates else NO_OMISSIONS
         return Found(
             rows=view.rows.ids(self.size)[positions],
             scores=scores,

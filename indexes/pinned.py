@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from indexes.live_view import LiveView
-from indexes.store import Snapshot, Store
+from indexes.store import Store
+from indexes.store_snapshot import Snapshot
 from indexes.view import View
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from indexes.backup import Progress, verify_backup
 from indexes.backup_manifest import BackupManifest
 from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
-from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, LOCK, owned
+from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, KEYS, LOCK, PRIVATE_MODE, owned
 from indexes.durable import copy_synced, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError
 from indexes.store_schema import SCHEMA_VERSION as STORE_VERSION
@@ -72,15 +72,18 @@ def _copy(folder: Path, manifest: BackupManifest, data_dir: Path) -> None:
         for path, expected in manifest.files.items():
             target = temporary / path
             target.parent.mkdir(exist_ok=True)
-            if copy_synced(folder / path, target) != expected:
+            if copy_synced(folder / path, target, PRIVATE_MODE if path == KEYS else 0o666) != expected:
                 raise BackupError(f"{folder / path} has changed while it was restored")
             sync(target.parent)
         sync(temporary / COLLECTIONS)
+        if KEYS in manifest.files:  # first: what can be served has its keys
+            move(temporary / KEYS, data_dir / KEYS)
         move(temporary / COLLECTIONS, collections)
         move(temporary / CATALOG, data_dir / CATALOG)
         os.rmdir(temporary)
     except BaseException:
         discard(data_dir / CATALOG)
+        discard(data_dir / KEYS)
         discard(collections)
         raise
     finally:

@@ -22,6 +22,7 @@ from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
 from indexes.sqlite_copy import fixed_view
 from indexes.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from indexes.store_snapshot import Snapshot
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "deleted", "absent", "hidden"]
 
@@ -51,48 +52,6 @@ class Change:
     vectors: Vectors | None = None
     metadata: Mapping[str, Any] | None = None
     deleted: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """A chunk with what its document contributes to a hit."""
-
-    chunk: Chunk
-    title: str
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The store at one version; made by ``Store.snapshot``."""
-
-    connection: sqlite3.Connection
-    version: int
-
-    def chunks(self, rows: Sequence[int]) -> dict[int, StoredChunk]:
-        """The chunks of ``rows`` that exist, by row."""
-        marks = ",".join("?" * len(rows))
-        found = self.connection.execute(
-            "SELECT c.row, d.id, c.ordinal, c.text, c.start, c.end, c.heading_path, c.page, d.title, d.url "  # noqa: S608
-            f"FROM chunks c JOIN documents d ON d.row = c.document WHERE c.row IN ({marks})",
-            [int(row) for row in rows],
-        ).fetchall()
-        return {
-            row: StoredChunk(Chunk(id_, ordinal, text, start, end, tuple(orjson.loads(path)), page), title, url)
-            for row, id_, ordinal, text, start, end, path, page, title, url in found
-        }
-
-    def row_ids(self) -> RowIds:
-        """Every chunk row, ascending."""
-        rows = self.connection.execute("SELECT row FROM chunks ORDER BY row").fetchall()
-        return np.array([row for (row,) in rows], dtype=np.int64)
-
-    def vectors(self, rows: Sequence[int], dimension: int) -> Vectors:
-        """``(len(rows), dimension)``: the vectors of rows that exist."""
-        found = (
-            self.connection.execute("SELECT vector FROM vectors WHERE chunk = ?", (row,)).fetchone() for row in rows
-        )
-        return np.frombuffer(b"".join(vector for (vector,) in found), dtype="<f4").reshape(len(rows), dimension)
 
 
 class Store:
@@ -311,7 +270,7 @@ class Store:
         return int(last)
 
     @contextmanager
-    def snapshot(self) -> Iterator["Snapshot"]:
+    def snapshot(self) -> Iterator[Snapshot]:
         """The store as it is now, whatever is committed inside the block; leave it soon, see ``reading``."""
         with self.database.reading() as connection, fixed_view(connection):
             yield Snapshot(connection, version_of(connection))

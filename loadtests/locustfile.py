@@ -1,12 +1,14 @@
 """Locust users that search and ask. Speaks HTTP only.
 
 locust -f loadtests/locustfile.py --host http://127.0.0.1:8080 --collection docs
+
+A server that asks for a key is given that of QUARRY_KEY.
 """
 
 import random
-from argparse import ArgumentParser
 
 from locust import HttpUser, between, events, task
+from locust.argument_parser import LocustArgumentParser
 
 QUESTIONS = (
     "What happens to a document that is deleted?",
@@ -18,14 +20,21 @@ QUESTIONS = (
 
 
 @events.init_command_line_parser.add_listener
-def _add_options(parser: ArgumentParser) -> None:
+def _add_options(parser: LocustArgumentParser) -> None:
     parser.add_argument("--collection", default="docs", help="Collection to search and ask")
+    parser.add_argument("--key", env_var="QUARRY_KEY", default="", is_secret=True, help="Key of the server")
 
 
 class Reader(HttpUser):
     """Searches five times as often as it asks."""
 
     wait_time = between(0.05, 0.2)
+
+    def on_start(self) -> None:
+        """Show the key, if there is one."""
+        key = self.environment.parsed_options.key
+        if key:
+            self.client.headers["Authorization"] = f"Bearer {key}"
 
     @task(5)
     def search(self) -> None:

@@ -10,8 +10,9 @@ import torch
 
 from models.activation import activation_of
 from models.base import Finished, Launched, RerankerInfo, TokenPair, Vectors
-from models.checkpoint import load_cross_encoder, typed_faults
+from models.checkpoint import load_cross_encoder
 from models.device import available_cores, choose_device, guarded, use_one_core
+from models.folder_faults import typed_faults
 from models.launching import Launcher, PaddedLauncher
 from models.loading import find_cross_encoder, fingerprint
 from models.memory import begin_measuring, lift_cap, peak_bytes

@@ -1,7 +1,7 @@
 """The forms of a sentence model: the same weights, run in the fastest way that gives the same vectors.
 
 On the CPU a form is traced, on a GPU it packs rows where the precision has a kernel for that. Each is compared with
-the float32 modules of the library before it serves, and the next one takes its place where it differs or fails.
+the modules as they were read, in float32, before it serves, and the next one takes its place where it differs or fails.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
 from models.base import TokenIds, UnsupportedModelError, Vectors
@@ -72,12 +71,12 @@ class _Candidate:
     bert: BertForward | None = None
 
 
-def exact_launcher(reference: SentenceTransformer, serving: Serving) -> Launcher[TokenIds]:
-    """The library's own modules as they are: what every form is compared with, and the last resort."""
+def exact_launcher(reference: nn.Sequential, serving: Serving) -> Launcher[TokenIds]:
+    """The modules as they were read: what every form is compared with, and the last resort."""
     return PaddedLauncher(LibraryForward(reference, serving.dimension).eval(), serving.rectangle.arrays, serving.device)
 
 
-def best_form(model: SentenceTransformer, serving: Serving, expected: Vectors) -> Form:
+def best_form(model: nn.Sequential, serving: Serving, expected: Vectors) -> Form:
     """The first form of ``model`` that gives the ``expected`` vectors of the probes.
 
     Raises:
@@ -99,13 +98,13 @@ def best_form(model: SentenceTransformer, serving: Serving, expected: Vectors) -
             passed_over.append(f"{candidate.name} fails with {type(error).__name__}: {str(error).strip()[-200:]}")
             continue
         if parity >= PARITY:
-            reason = "; ".join([f"cosine {parity:.5f} to the library in float32", *passed_over])
+            reason = "; ".join([f"cosine {parity:.5f} to the modules in float32", *passed_over])
             return Form(candidate.name, reason, parity, launcher, candidate.bert)
         passed_over.append(f"{candidate.name} has cosine {parity:.5f}, below {PARITY}")
     raise UnsupportedModelError("; ".join(passed_over))
 
 
-def _candidates(model: SentenceTransformer, serving: Serving) -> Iterator[_Candidate]:
+def _candidates(model: nn.Sequential, serving: Serving) -> Iterator[_Candidate]:
     """The forms to try, fastest first."""
     library = LibraryForward(model, serving.dimension).eval()
     bert = _bert_forward(model, serving)
@@ -131,12 +130,12 @@ def _padded(forward: nn.Module, serving: Serving, *, trace: bool = False) -> Cal
     return build
 
 
-def _prepacked(model: SentenceTransformer, serving: Serving) -> Launcher[TokenIds]:
+def _prepacked(model: nn.Sequential, serving: Serving) -> Launcher[TokenIds]:
     encoder = prepack(BertEncoder(transformer_of(model)))
     return _padded(BertForward(encoder, list(model)[1:], serving.dimension).eval(), serving, trace=True)()
 
 
-def _bert_forward(model: SentenceTransformer, serving: Serving) -> BertForward | None:
+def _bert_forward(model: nn.Sequential, serving: Serving) -> BertForward | None:
     transformer = transformer_of(model)
     if not BertEncoder.supports(transformer):
         return None

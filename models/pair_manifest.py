@@ -7,7 +7,7 @@ from typing import Self
 from sentence_transformers import CrossEncoder
 
 from models.base import TokenPair
-from models.manifest import checked_tokenizer, token_limit
+from models.library_folder import checked_tokenizer, token_limit
 from models.pair import PairRectangle, network_of
 from models.tokenizing import ThreadLocalTokenizer
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sentence_transformers import SentenceTransformer
+from torch import nn
 
 from models.base import UnsupportedModelError
 from models.forms import Form, Serving, best_form, exact_launcher
@@ -26,8 +26,8 @@ class Chosen:
 
 
 def choose(
-    load: Callable[[torch.dtype], SentenceTransformer],
-    reference: SentenceTransformer,
+    load: Callable[[torch.dtype], nn.Sequential],
+    reference: nn.Sequential,
     serving: Serving,
     choice: DtypeChoice,
 ) -> Chosen:

@@ -7,12 +7,8 @@ in float32 less than 0.0001. ``dimension`` may be shorter than the model's own: 
 from collections.abc import Sequence
 from typing import Any
 
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize
-from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
 
 from models.bert import BertEncoder
 from models.packing import Packed
@@ -20,17 +16,22 @@ from models.packing import Packed
 Features = dict[str, Any]
 
 
-def transformer_of(model: SentenceTransformer) -> PreTrainedModel:
-    """The Hugging Face model within the first module."""
+# Modules that read nothing but the sentence's vector, by the names of their classes, as ``bert`` knows the encoders:
+# the library is not imported for every model.
+_OF_THE_SENTENCE = {"Dense", "Normalize"}
+
+
+def transformer_of(model: nn.Sequential) -> nn.Module:
+    """The Hugging Face model within the first module, or ours in its place."""
     first: Any = model[0]
-    transformer: PreTrainedModel = first.model
+    transformer: nn.Module = first.model
     return transformer
 
 
 class LibraryForward(nn.Module):
     """The library's own modules: ``(n, length)`` ids and mask in, ``(n, dimension)`` float32 unit vectors out."""
 
-    def __init__(self, model: SentenceTransformer, dimension: int) -> None:
+    def __init__(self, model: nn.Sequential, dimension: int) -> None:
         super().__init__()
         self.transformer, *later = list(model)
         self.later = _in_float32(later)
@@ -72,9 +73,9 @@ class PackedForward(nn.Module):
     @staticmethod
     def supports(later: Sequence[nn.Module]) -> bool:
         """Whether the modules after the transformer can follow a packed encoder."""
-        if not later or not isinstance(later[0], Pooling) or later[0].pooling_mode not in _POOLED:
+        if not later or type(later[0]).__name__ != "Pooling" or later[0].pooling_mode not in _POOLED:
             return False
-        return all(isinstance(module, (Dense, Normalize)) for module in later[1:])
+        return all(type(module).__name__ in _OF_THE_SENTENCE for module in later[1:])
 
     def forward(self, packed: Packed) -> Tensor:
         """``(n, dimension)`` unit vectors."""

@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 
 from models.base import EmbedderInfo, Finished, Launched, TextKind, TokenIds, Vectors
-from models.checkpoint import load_sentence_transformer, typed_faults
 from models.cuda_graphs import GraphCounts, GraphLauncher
 from models.device import available_cores, choose_device, guarded, use_one_core
+from models.folder_faults import typed_faults
 from models.forms import Form, Serving
 from models.launching import Launcher, PaddedLauncher
 from models.loading import find_model, fingerprint
-from models.manifest import Manifest
 from models.memory import begin_measuring, lift_cap, peak_bytes
 from models.padding import largest_shapes
 from models.parity import PARITY, lowest_cosine
 from models.precision import DtypeChoice, choose
 from models.sentence import BertForward
 from models.sharding import sharded
+from models.source import open_source
 from models.timing import forward_cost
 from models.tokenizing import ThreadLocalTokenizer
 
@@ -36,7 +35,7 @@ class TransformerEmbedder:
 
     @classmethod
     def load(cls, name: str, *, device: str = "auto", dtype: DtypeChoice = "auto", threads: int | None = None) -> Self:
-        """Load, choose precision and form, check both against the library in float32.
+        """Load, choose precision and form, check both against the modules as they are, in float32.
 
         Args:
             name: folder, ``all-MiniLM-L6-v2`` or hub name; the served name is its last path component.
@@ -52,18 +51,17 @@ class TransformerEmbedder:
         folder = find_model(name)
         lift_cap(device)
         use_one_core(device)
-        load = partial(load_sentence_transformer, folder, device)
-        reference = load(torch.float32)
+        identity = fingerprint(folder)
+        source = open_source(folder, identity, device)
+        manifest = source.manifest
         with typed_faults(folder, device):
-            manifest = Manifest.of(reference, folder)
-            dimension = manifest.dimension
-            serving = Serving(device, dimension, manifest.rectangle, manifest.probes())
-            chosen = choose(load, reference, serving, dtype)
+            serving = Serving(device, manifest.dimension, manifest.rectangle, manifest.probes())
+            chosen = choose(source.load, source.reference, serving, dtype)
             launcher = _launcher(chosen.form, serving, threads or available_cores())
         info = EmbedderInfo(
             name=Path(name).name,
-            fingerprint=fingerprint(folder),
-            dimension=dimension,
+            fingerprint=identity,
+            dimension=manifest.dimension,
             max_tokens=manifest.max_tokens,
             device=device,
             dtype=chosen.dtype,

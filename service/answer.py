@@ -8,7 +8,7 @@ from indexes.base import Hit
 from service.generation.base import Cited, Finished
 from service.generation.prompt import NO_ANSWER
 
-Status = Literal["ok", "partial", "no_answer"]
+Status = Literal["ok", "partial", "no_answer", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,14 @@ class Answer:
 
     @classmethod
     def of(cls, text: str, citations: Sequence[Citation], finished: Finished, degraded: Sequence[str]) -> "Answer":
-        """A lost rung makes an answer partial; only a generator that worked can say that there is none."""
+        """What a content rule ended is blocked; else a lost rung makes an answer partial.
+
+        Only a generator that worked can say that there is none.
+        """
         has_refused = finished.abstained and not {"llm", "extractive"} & set(degraded)
         status: Status = "partial" if degraded else "no_answer" if finished.abstained else "ok"
+        if finished.is_blocked:
+            has_refused, status = False, "blocked"
         return cls(
             text=text or (NO_ANSWER if has_refused else ""),
             status=status,

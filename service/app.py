@@ -18,12 +18,11 @@ from indexes.errors import StoreUnavailableError
 from indexes.ivf_pq import search_on_one_thread
 from indexes.upkeep import IndexPolicy
 from models.base import Embedder, EmbedderInfo, RerankerInfo
-from models.chat_tokenizer import ChatTokenizer
 from models.device import gpu_uuids
 from service.access.key import KeyLimits
 from service.access.keys import Keys
 from service.access.limits import Limits
-from service.access_settings import AccessSettings
+from service.access.opened import opened_keys
 from service.admission import EngineLimits
 from service.api import (
     admin,
@@ -33,7 +32,9 @@ from service.api import (
     collections,
     documents,
     embeddings,
+    entrance,
     jobs,
+    keys,
     model_list,
     operations,
     problems,
@@ -42,21 +43,17 @@ from service.api import (
     rerank,
     upkeep,
 )
-from service.api.authentication import Authentication
-from service.api.body_limit import BodyLimit
-from service.api.context import RequestContext
-from service.api.drain import Drain, DrainGate
 from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
-from service.api.limiting import Limiting
 from service.api.reference import Reference
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
 from service.call import Told
+from service.content.base import Screen
+from service.content.configured import configured_screen
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
-from service.errors import KeylessError
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
@@ -90,6 +87,7 @@ from service.pace import Pace
 from service.planner import Planner
 from service.query_cache import QueryCache
 from service.rag import Rag
+from service.rechecks import Rechecks
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.retriever import Retriever
@@ -149,15 +147,9 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         openapi_url=None,  # reference.py serves it
         generate_unique_id_function=_operation_id,
     )
-    app.state.max_body_bytes = settings.server.max_body_bytes
-    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
-    app.add_middleware(Limiting, metrics=metrics)
-    app.add_middleware(Authentication, metrics=metrics, open_metrics=settings.access.open_metrics)
-    app.state.drain = Drain()
-    app.add_middleware(DrainGate, drain=app.state.drain, metrics=metrics)
-    app.add_middleware(RequestContext, metrics=metrics)
+    entrance.install(app, settings, metrics)
     problems.install(app, metrics)
-    own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, reference)
+    own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, keys, reference)
     for module in own:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)], responses=REFUSED_QUERY)
     for module in (chat, model_list, embeddings, rerank):  # in others' shapes
@@ -176,6 +168,8 @@ class _Base:
 
     policy: IndexPolicy
     catalog: Catalog
+    keys: Keys
+    limits: Limits
     models: LoadedModels
     engine: Engine
     cache: QueryCache
@@ -208,25 +202,26 @@ class _Construction:
 
     async def services(self) -> Services:
         """All of them, running."""
-        keys = await run_sync(_keys, self.settings)
-        limits = await self.stack.enter_async_context(_limits(keys, self.settings.access, self.metrics))
-        settings, parsers = self.settings, await self._parsers()
+        settings = self.settings
+        screen = await configured_screen(settings.content.rules, self.metrics.count_content)  # before models load
+        parsers = await self._parsers()
         supervisions = {name: Supervision() for name in settings.llm}
         managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
-        base = await self._base(managed, limits.spent)
+        base = await self._base(managed)
         writing = await self._writing(base, parsers)
-        generators = await self._generators(supervisions, limits.spent)
+        generators = await self._generators(supervisions, base.limits.spent)
         return Services(
             settings=settings,
             metrics=self.metrics,
-            keys=keys,
-            limits=limits,
+            keys=base.keys,
+            limits=base.limits,
             engine=base.engine,
             library=base.library,
             embedders=base.embedders,
             reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
             generators=generators,
-            rag=self._rag(base, generators),
+            rag=self._rag(base, generators, screen),
+            screen=screen,
             ingestor=writing.ingestor,
             intake=Intake(writing.ingestor, writing.board),
             jobs=writing.board,
@@ -239,12 +234,14 @@ class _Construction:
             ledger=await self._ledger(base),
         )
 
-    async def _base(self, managed: Mapping[str, Supervision], spent: Spent) -> _Base:
+    async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
         settings, metrics, hold = self.settings, self.metrics, BulkHold()
         policy = await run_sync(index_policy, settings.index)
         catalog = await run_sync(Catalog, settings.data_dir, policy)
         self.stack.callback(catalog.close)
-        models, engine = await self._models(spent)
+        keys = await run_sync(opened_keys, settings)  # under the catalogue's lock: nobody changes them beside it
+        limits = await self.stack.enter_async_context(self._limits(keys))
+        models, engine = await self._models(limits.spent)
         supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
         embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
@@ -252,7 +249,9 @@ class _Construction:
         maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
-        return _Base(policy, catalog, models, engine, cache, hold, supervised, embedders, library, maintenance)
+        return _Base(
+            policy, catalog, keys, limits, models, engine, cache, hold, supervised, embedders, library, maintenance
+        )
 
     async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
         documents, mirror = self.stack.enter_context(DocumentEmbedder(base.embedders)), Mirror(base.catalog)
@@ -265,6 +264,11 @@ class _Construction:
         await self.stack.enter_async_context(reembedder)
         operator = self.stack.enter_context(Operator(base.library, purger, self.metrics, notify, base.hold))
         return _Writing(ingestor, board, runner, reembedder, operator)
+
+    def _limits(self, keys: Keys) -> Limits:
+        access = self.settings.access
+        defaults = KeyLimits(access.requests_per_minute, access.tokens_per_minute, access.concurrency)
+        return Limits(keys, defaults, self.metrics.access)
 
     async def _ledger(self, base: _Base) -> MeasuredLedger:
         policy, infos = base.policy, base.models.infos()
@@ -325,46 +329,31 @@ class _Construction:
         """Who counts prompts in this process; None leaves it to the server."""
         if llm.tokenizer is None:
             return None
+        from models.chat_tokenizer import ChatTokenizer  # noqa: PLC0415  brings transformers, and few count here
+
         tokenizer = await run_sync(ChatTokenizer, llm.tokenizer)
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)
 
-    def _rag(self, base: _Base, generators: Mapping[str, Generator]) -> Rag:
+    def _rag(self, base: _Base, generators: Mapping[str, Generator], screen: Screen) -> Rag:
         readers = self.stack.enter_context(
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
         )
         pace, named = Pace(), Generators(generators, self.settings.default_llm)
-        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, base.maintenance.notify)
+        rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
+        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks)
         return Rag(
             Planner(base.library, named, retriever, pace, self.settings.answer),
             Conversation(named, self.settings),
             retriever,
-            Ladder(named, retriever, pace, self.settings),
+            Ladder(named, retriever, pace, self.settings, screen),
+            screen,
         )
 
     def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:
         """It names the devices as CUDA does, where this process uses CUDA: that is not started for the names."""
         uses_cuda = policy.device != "cpu" or any(info.device != "cpu" for info in models)
         return self.outside.open_gpus(gpu_uuids() if uses_cuda else {})
-
-
-def _keys(settings: Settings) -> Keys:
-    """Those of the data directory.
-
-    Raises:
-        KeysUnavailableError: see ``Keys``.
-        KeylessError: there is none, and others than this machine can reach the address.
-    """
-    admin = settings.access.admin_key
-    keys = Keys(settings.data_dir, admin.get_secret_value() if admin else None)
-    if not keys.are_needed and not settings.server.is_loopback:
-        raise KeylessError(settings.server.host)
-    return keys
-
-
-def _limits(keys: Keys, settings: AccessSettings, metrics: Metrics) -> Limits:
-    defaults = KeyLimits(settings.requests_per_minute, settings.tokens_per_minute, settings.concurrency)
-    return Limits(keys, defaults, metrics.access)
 
 
 def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:

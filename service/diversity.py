@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from indexes.base import Hit
-from indexes.collection import DroppedChunk
+from indexes.searched import DroppedChunk
 
 # Hits fetched for each one wanted, so that there is something to put in a repeated document's place.
 OVERFETCH = 3

@@ -2,13 +2,17 @@
 
 QuarryError
 ├── InvalidRequestError        the request breaks a rule that no schema can say
+│   └── ContentBlockedError    a content rule refuses what the request says
 ├── UnauthenticatedError       no key is shown where one is needed, or one that does not hold
 ├── ForbiddenError             the key that is shown does not grant this
 ├── RateLimitedError           the key has asked for as much as it may
 ├── KeyNotFoundError           no key of that id
+├── KeyConflictError           the keys that there are do not allow it
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
 ├── KeylessError               an address that others reach, and not one key
 ├── EmptyDocumentError         a document without a single word
+├── UnknownHostError           a name that is not this server's
+├── ForeignPageError           a web page that nobody let ask
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
 ├── UnreadableDocumentError    a file that is damaged or encrypted, or whose text cannot be read
 ├── DocumentTooLargeError      a file that expands to more, or takes more, than a limit
@@ -72,6 +76,10 @@ class KeyNotFoundError(QuarryError):
         super().__init__(f"there is no key of the id {key_id!r}")
 
 
+class KeyConflictError(QuarryError):
+    """A key cannot be made or revoked as the others are."""
+
+
 class KeysUnavailableError(QuarryError):
     """The keys on the disk cannot be read or written; nothing was changed."""
 
@@ -84,6 +92,21 @@ class KeylessError(QuarryError):
             f"server.host is {host!r}, which others can reach, and there is no key: `quarry keys create NAME --scope "
             "admin --data-dir DIR` makes one, or set access.admin_key (QUARRY_ACCESS__ADMIN_KEY_FILE)"
         )
+
+
+class UnknownHostError(QuarryError):
+    """The request was sent to a name that is not this server's: some other site's name may lead here."""
+
+
+class ForeignPageError(QuarryError):
+    """A web page of an origin that nobody let ask wants something done."""
+
+
+class ContentBlockedError(InvalidRequestError):
+    """A content rule refuses what the request says; the message names the rule and nothing of the text."""
+
+    def __init__(self, rule: str, param: str) -> None:
+        super().__init__(f"{param} is refused by the content rule {rule!r} of this server", param)
 
 
 class EmptyDocumentError(QuarryError):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from service.budget import Deadline
+from service.content.answer_events import screened
+from service.content.base import Screen
 from service.errors import DeadlineExceededError, LlmTimeoutError, QuarryError
 from service.generation.base import Delta, Event, Finished, GenerationRequest, LlmCall, Passage
 from service.generators import Generators
@@ -33,13 +35,20 @@ class Lost:
 
 
 class Ladder:
-    """Answers by generators, each tried when the one above it failed."""
+    """Answers by generators, each tried when the one above it failed.
 
-    def __init__(self, generators: Generators, retriever: Retriever, pace: Pace, settings: Settings) -> None:
+    Args:
+        screen: sees what each of them says before anybody else does.
+    """
+
+    def __init__(
+        self, generators: Generators, retriever: Retriever, pace: Pace, settings: Settings, screen: Screen
+    ) -> None:
         self._generators = generators
         self._retriever = retriever
         self._pace = pace
         self._settings = settings
+        self._screen = screen
 
     def passages(self, retrieval: Retrieval) -> list[Passage]:
         """The hits an answer may rest on: near enough to the question, numbered from 1."""
@@ -62,7 +71,10 @@ class Ladder:
             if rung != "rewrite":
                 yield Lost(rung)
         planned = retrieval.plan.generator
-        for name in dict.fromkeys((planned, EXTRACTIVE)) if planned and passages else ():
+        for name in dict.fromkeys((planned, EXTRACTIVE)) if planned else ():
+            passages = await self._retriever.present(retrieval.collection, passages)
+            if not passages:
+                return
             waiting: list[Event | Lost] = []
             handed_on = False
             try:
@@ -94,8 +106,11 @@ class Ladder:
             fallback_s: of the deadline, that a language model is not to use.
         """
         if name == EXTRACTIVE:
-            return timed(question.timings, self._quoted(self._request(question, retrieval, passages)))
-        return timed(question.timings, self._written(name, question, retrieval, passages, fallback_s))
+            said = self._quoted(self._request(question, retrieval, passages))
+        else:
+            said = self._written(name, question, retrieval, passages, fallback_s)
+        events, screen = timed(question.timings, said), self._screen.answer(question.request_id)
+        return events if screen is None else screened(events, screen)
 
     async def _quoted(self, request: GenerationRequest) -> AsyncGenerator[Event | Lost, None]:
         start = time.perf_counter()
@@ -147,6 +162,7 @@ class Ladder:
             ),
             embed=partial(self._retriever.embed_passages, question, retrieval.collection),
             turns=question.turns,
+            present=partial(self._retriever.present, retrieval.collection),
         )
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Generic, Self, TypeVar
 
 from models.base import Embedder, EmbedderInfo, Reranker, RerankerInfo, TextKind
-from models.cross_encoder import CrossEncoderReranker
 from models.memory import cap_at
 from models.transformer import TransformerEmbedder
 from service.calibration import calibrate
@@ -70,9 +69,8 @@ class LoadedModels:
         """
         device, dtype, threads = settings.device, settings.dtype, settings.threads
         load = partial(TransformerEmbedder.load, device=device, dtype=dtype, threads=threads)
-        load_reranker = partial(CrossEncoderReranker.load, device=device, dtype=dtype, threads=threads)
         embedders: list[Embedder] = [default or load(settings.model), *map(load, settings.also)]
-        reranker = load_reranker(rerank.model) if rerank.model else None
+        reranker = _load_reranker(rerank.model, settings) if rerank.model else None
         # Measured when all of them are there, so that the peak of each counts the weights of all.
         measured = [_measured_embedder(embedder, settings) for embedder in embedders]
         loaded = cls(measured, _measured_reranker(reranker, settings) if reranker else None)
@@ -93,6 +91,12 @@ class LoadedModels:
         """How they share the device."""
         longest = max(info.max_tokens for info in self.infos())
         return Policy(_DEPTH, settings.ageing_ms / 1000, quantum=longest)
+
+
+def _load_reranker(name: str, settings: EmbeddingSettings) -> Reranker:
+    from models.cross_encoder import CrossEncoderReranker  # noqa: PLC0415  brings seconds of imports that few want
+
+    return CrossEncoderReranker.load(name, device=settings.device, dtype=settings.dtype, threads=settings.threads)
 
 
 def _measured_embedder(model: Embedder, settings: EmbeddingSettings) -> Loaded[Embedder]:

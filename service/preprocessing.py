@@ -14,21 +14,16 @@ language model reads is the question as it was asked.
 The embedder puts its prompt for queries before the text itself, and reads as many tokens of both as it can.
 """
 
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from service.invisible import visible
+
 UnicodeForm = Literal["NFC", "NFKC"]
 
-# Controls but those that are whitespace; then by block what formats without being seen. Cf has more: signs of number in
-# Arabic and Syriac that are seen, and musical ones that make a difference.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
-    "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
-)
 _JOINERS = ("\u200c", "\u200d")
 _VIRAMA = 9  # its canonical combining class
 
@@ -81,7 +76,7 @@ def steps(form: UnicodeForm) -> tuple[Step, ...]:
 
 def _seen(text: str, form: UnicodeForm) -> str:
     """What is taken out may have kept a letter from its accent, so the result is normalised again."""
-    kept = _INVISIBLE.sub("", text)
+    kept = visible(text)
     if any(joiner in kept for joiner in _JOINERS):
         kept = _without_idle_joiners(kept)
     return unicodedata.normalize(form, kept)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from indexes.base import Hit, SearchParams, Vectors
-from indexes.collection import Collection, Searched
+from indexes.collection import Collection
+from indexes.searched import Searched
 from service.budget import Deadline
 from service.generation.base import Turn
 from service.plan import Plan

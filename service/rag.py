@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from service.answer import Answer, Citation
+from service.content.base import Screen
 from service.conversation import Conversation
 from service.generation.base import Cited, Delta, Finished
 from service.ladder import Ladder, Lost
@@ -13,24 +14,34 @@ from service.retriever import Retriever
 
 
 class Rag:
-    """Plans, retrieves and answers."""
+    """Plans, retrieves and answers.
 
-    def __init__(self, planner: Planner, conversation: Conversation, retriever: Retriever, ladder: Ladder) -> None:
+    Args:
+        screen: has seen every question already; it sees what a model makes of one too.
+    """
+
+    def __init__(
+        self, planner: Planner, conversation: Conversation, retriever: Retriever, ladder: Ladder, screen: Screen
+    ) -> None:
         self._planner = planner
         self._conversation = conversation
         self._retriever = retriever
         self._ladder = ladder
+        self._screen = screen
 
     async def retrieve(self, question: Question) -> Retrieval:
         """Fix what is run for the question, find the text to search for, and search.
 
         Raises:
             InvalidRequestError, LlmUnavailableError: see ``Planner.plan``.
+            ContentBlockedError: the question is refused as a model rewrote it, with what was said before.
             CollectionNotFoundError, CollectionConflictError, OverloadedError, EmbedderUnavailableError,
             DeadlineExceededError: naming the stage.
         """
         plan = self._planner.plan(question)
         text, plan = await self._conversation.search_text(question, plan)
+        if text != question.text:
+            (text,) = self._screen.question([text], "messages", question.request_id)
         return await self._retriever.retrieve(question, text, plan)
 
     async def stream(self, question: Question, retrieval: Retrieval) -> AsyncGenerator[Delta | Citation | Answer, None]:

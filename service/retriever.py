@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 
 from indexes.base import SearchParams, Vectors
-from indexes.collection import Collection, Searched
+from indexes.collection import Collection
 from indexes.errors import StoreUnavailableError
+from indexes.searched import Searched
 from models.base import TextKind
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.diversity import OVERFETCH, diversified, left_out
@@ -20,6 +21,7 @@ from service.pace import Pace
 from service.plan import Plan
 from service.preprocessing import Prepared, prepared
 from service.question import Question, ReadQuery, Retrieval
+from service.rechecks import Rechecks
 from service.scheduling.job import Lane
 from service.settings import Settings
 
@@ -49,9 +51,12 @@ class RetrievalTime:
 class Retriever:
     """Searches collections for questions.
 
+    Attributes:
+        present: as ``Rechecks.present``.
+
     Args:
         readers: threads for index searches and reads of text.
-        on_search: called with the collection after every search of it.
+        rechecks: hears of every search, and looks again at what is to be told.
     """
 
     def __init__(
@@ -61,14 +66,15 @@ class Retriever:
         readers: Executor,
         settings: Settings,
         pace: Pace,
-        on_search: Callable[[Collection], None],
+        rechecks: Rechecks,
     ) -> None:
         self._library = library
         self._embedders = embedders
         self._readers = readers
         self._settings = settings
         self._pace = pace
-        self._on_search = on_search
+        self._rechecks = rechecks
+        self.present = rechecks.present
 
     def expect(self, collection: Collection, question: Question) -> RetrievalTime:
         """By the fitted costs of forwards and the searches so far."""
@@ -140,7 +146,7 @@ class Retriever:
         if question.params.boosts:
             question.timings.move(searched.boost_s, "search", "boost")
         self._pace.search(collection).observe(seconds - searched.boost_s)
-        self._on_search(collection)
+        self._rechecks.searched(collection, searched)
         return searched
 
     def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> tuple[Searched, float]:

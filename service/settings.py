@@ -4,7 +4,6 @@ Precedence: what the caller passes (flags), QUARRY_SECTION__FIELD, the file name
 may also come as QUARRY_..._FILE, the path of a file that holds it. Unknown names are errors.
 """
 
-import ipaddress
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -21,10 +20,12 @@ from pydantic_settings import (
 )
 
 from service.access_settings import AccessSettings
+from service.content_settings import ContentSettings
 from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
+from service.server_settings import ServerSettings
 from service.settings_group import Group
 
 _PREFIX = "QUARRY_"
@@ -39,23 +40,6 @@ EXTRACTIVE = "extractive"
 
 class SettingsFileError(Exception):
     """The file given by --config, or one named by a *_FILE variable, cannot be read."""
-
-
-class ServerSettings(Group):
-    """Where to listen, and how large a request may be."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
-    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Nobody but this machine can reach the address."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
 
 
 class EmbeddingSettings(Group):
@@ -219,6 +203,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     jobs: JobSettings = JobSettings()
     access: AccessSettings = AccessSettings()
+    content: ContentSettings = ContentSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -6,4 +6,4 @@ def tenant_of(collection: str, realm: str) -> str:
 
     Neither the passages of a collection nor what another caller asked may be guessed from the time of an answer.
     """
-    return f"{realm}/collection:{collection}"
+    return f"{realm}/collection:{collection}" if realm else f"collection:{collection}"

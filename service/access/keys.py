@@ -10,15 +10,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from indexes.data_directory import KEYS
 from indexes.durable import discard, make_folder, move, write_synced
 from indexes.errors import InvalidFilterError
 from indexes.filters import parse_filter, to_json
 from service.access.key import UNLIMITED, Key, KeyLimits, Presented, digest_of, new_secret, presented
 from service.access.rights import ALL, Rights
 from service.access.scope import Scope
-from service.errors import KeyNotFoundError, KeysUnavailableError, UnauthenticatedError
+from service.errors import KeyConflictError, KeyNotFoundError, KeysUnavailableError, UnauthenticatedError
 
-FILE = "keys.json"
+MAX_KEYS = 10_000  # that hold: every change writes them all
+MAX_REVOKED = 1000  # that are remembered
 ADMIN_ID = "configured"
 _MODE = 0o600
 
@@ -44,7 +46,7 @@ class Keys:
     """
 
     def __init__(self, folder: Path, admin: str | None = None) -> None:
-        self._path = folder / FILE
+        self._path = folder / KEYS
         self._keys = _read(self._path)
         self._admin = Key(ADMIN_ID, ADMIN_ID, digest_of(admin), ALL) if admin else None
         self._changing = threading.Lock()
@@ -57,6 +59,16 @@ class Keys:
     def listed(self) -> list[Key]:
         """Every key that was ever made here, the oldest first."""
         return sorted(self._keys.values(), key=lambda key: key.created_at)
+
+    @property
+    def holding(self) -> list[Key]:
+        """Those that are not revoked, the oldest first."""
+        return [key for key in self.listed() if not key.is_revoked]
+
+    @property
+    def are_administered(self) -> bool:
+        """Somebody may make and revoke keys over the API."""
+        return self._is_administered_with(self._keys)
 
     def get(self, key_id: str) -> Key | None:
         """A key, also a revoked one."""
@@ -78,26 +90,42 @@ class Keys:
             raise UnauthenticatedError(f"the key {key.id} was revoked")
         return key
 
-    def create(self, new: NewKey) -> tuple[Key, Presented]:
-        """Make a key; it holds when this returns.
+    def create(self, new: NewKey, *, leaving_admin: bool = False) -> tuple[Key, Presented]:
+        """Make a key; it holds when this returns. The oldest revoked ones are forgotten where they are many.
+
+        Args:
+            leaving_admin: refuse what would leave nobody who may make and revoke keys over the API.
 
         Returns:
             The key, and its text, which nobody can be told again.
 
         Raises:
+            KeyConflictError: there are ``MAX_KEYS``, or ``leaving_admin`` forbids it.
             KeysUnavailableError: it cannot be written.
         """
         shown = new_secret()
         key = Key(shown.id, new.name, digest_of(shown.secret), new.rights, new.limits, time.time())
         with self._changing:
-            self._store({**self._keys, key.id: key})
+            keys = {**self._keys, key.id: key}
+            if leaving_admin and not self._is_administered_with(keys):
+                raise KeyConflictError(
+                    "from the first key on nobody gets in without one, so it must have the scope admin and neither "
+                    "collections nor a filter; make that one first"
+                )
+            if len(self.holding) >= MAX_KEYS:
+                raise KeyConflictError(f"there are {MAX_KEYS} keys, which is the limit: revoke one first")
+            self._store(_without_oldest_revoked(keys))
         return key, shown
 
-    def revoke(self, key_id: str) -> Key:
+    def revoke(self, key_id: str, *, leaving_admin: bool = False) -> Key:
         """Let a key open nothing any more; to do it again changes nothing.
+
+        Args:
+            leaving_admin: as for ``create``.
 
         Raises:
             KeyNotFoundError: there is none of that id.
+            KeyConflictError: ``leaving_admin`` forbids it.
             KeysUnavailableError: it cannot be written, and holds as before.
         """
         with self._changing:
@@ -106,8 +134,17 @@ class Keys:
                 raise KeyNotFoundError(key_id)
             if not key.is_revoked:
                 key = replace(key, revoked_at=time.time())
-                self._store({**self._keys, key_id: key})
+                keys = {**self._keys, key_id: key}
+                if leaving_admin and not self._is_administered_with(keys):
+                    raise KeyConflictError(
+                        f"{key_id} is the last key that may make and revoke others: make another one of scope admin "
+                        "first, or revoke it with `quarry keys revoke --data-dir` while no server runs"
+                    )
+                self._store(keys)
         return key
+
+    def _is_administered_with(self, keys: Mapping[str, Key]) -> bool:
+        return self._admin is not None or _has_admin(keys)
 
     def _store(self, keys: Mapping[str, Key]) -> None:
         data = _File(keys=[_Stored.of(key) for key in keys.values()]).model_dump_json(indent=1)
@@ -122,6 +159,17 @@ class Keys:
             discard(unfinished)
             raise KeysUnavailableError(f"{self._path} cannot be written: {error.strerror}") from error
         self._keys = dict(keys)
+
+
+def _has_admin(keys: Mapping[str, Key]) -> bool:
+    rights = [key.rights for key in keys.values() if not key.is_revoked]
+    return any("admin" in each.scopes and each.is_whole for each in rights)
+
+
+def _without_oldest_revoked(keys: Mapping[str, Key]) -> dict[str, Key]:
+    revoked = sorted((key.revoked_at, key.id) for key in keys.values() if key.revoked_at is not None)
+    forgotten = {key_id for _, key_id in revoked[: max(0, len(revoked) - MAX_REVOKED)]}
+    return {key_id: key for key_id, key in keys.items() if key_id not in forgotten}
 
 
 class _Stored(BaseModel):
@@ -178,12 +226,20 @@ class _File(BaseModel):
 
 def _read(path: Path) -> dict[str, Key]:
     try:
-        keys = _File.model_validate_json(path.read_bytes()).keys if path.exists() else []
+        # A link that leads nowhere is no absence: a secret that is not mounted must not open the door.
+        keys = _File.model_validate_json(path.read_bytes()).keys if os.path.lexists(path) else []
         return {stored.id: stored.key() for stored in keys}
     except OSError as error:
         raise KeysUnavailableError(f"{path} cannot be read: {error.strerror}") from error
     except (ValidationError, InvalidFilterError) as error:
-        said = str(error).splitlines()[0]
         raise KeysUnavailableError(
-            f"{path} is damaged ({said}): put it back from a backup, or remove it and make every key anew"
+            f"{path} is damaged ({_said(error)}): put it back from a backup, or remove it and make every key anew"
         ) from error
+
+
+def _said(error: ValidationError | InvalidFilterError) -> str:
+    """Where it is wrong and what is, without the value that is there."""
+    if isinstance(error, InvalidFilterError):
+        return str(error)
+    first = error.errors(include_input=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

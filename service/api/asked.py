@@ -1,4 +1,7 @@
-"""What was asked: bodies become questions, with their deadlines, once what no schema can say is checked."""
+"""What was asked: bodies become questions, with their deadlines, once what no schema can say is checked.
+
+A question that is here has been screened: nothing of what was sent goes any further without that.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +15,8 @@ from service.api.caller import caller_of
 from service.api.context import timings_of
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.question import QueryBody, RetrievalBody, SearchBody
+from service.api.screening import screened
+from service.api.services import Services
 from service.budget import Deadline
 from service.errors import InvalidRequestError
 from service.generation.base import Turn
@@ -20,33 +25,34 @@ from service.question import Question
 from service.settings import LimitSettings, Settings
 
 
-def search_of(body: SearchBody, request: Request, settings: Settings) -> Question:
+async def search_of(body: SearchBody, request: Request, services: Services) -> Question:
     """A search.
 
     Raises:
         InvalidRequestError: the query is blank or too long.
         ForbiddenError: the caller may not use the collection.
+        ContentBlockedError: a content rule refuses it.
     """
-    _check_text(body.query, "query", settings)
-    return _question(body, request, settings, body.query)
+    return _question(body, request, services.settings, *await _screened([body.query], "query", request, services))
 
 
-def question_of(body: QueryBody, request: Request, settings: Settings) -> Question:
+async def question_of(body: QueryBody, request: Request, services: Services) -> Question:
     """A question, with the conversation before it.
 
     Raises:
         InvalidRequestError: the question is blank or too long, or the conversation is.
         ForbiddenError: the caller may not use the collection.
+        ContentBlockedError: a content rule refuses what is said in one of them.
     """
     if body.messages is None:
         param, text, before = "query", body.query or "", list[MessageBody]()
     else:
-        _check_conversation(body.messages, settings.limits)
+        _check_conversation(body.messages, services.settings.limits)
         param, text, before = "messages", body.messages[-1].content, body.messages[:-1]
-    _check_text(text, param, settings)
+    *said, text = await _screened([*(message.content for message in before), text], param, request, services)
     return replace(
-        _question(body, request, settings, text),
-        turns=[Turn(message.role, message.content) for message in before],
+        _question(body, request, services.settings, text),
+        turns=[Turn(message.role, content) for message, content in zip(before, said, strict=True)],
         rewrite=body.rewrite,
         generate=body.generate,
         llm=body.llm,
@@ -83,13 +89,19 @@ def _question(body: RetrievalBody, request: Request, settings: Settings, text: s
     )
 
 
-def _check_text(text: str, param: str, settings: Settings) -> None:
-    limit = settings.limits.query_characters
+async def _screened(texts: Sequence[str], param: str, request: Request, services: Services) -> list[str]:
+    """The texts as they may be seen; the last is the question, which must not be blank, as it was or as it is then."""
+    _check_length(texts[-1], param, services.settings.limits.query_characters)
+    passed = await screened(texts, param, request, services)
+    if not prepared(passed[-1], services.settings.retrieval.unicode_form).text:
+        raise InvalidRequestError("query is blank" if param == "query" else "the last message is blank", param=param)
+    return passed
+
+
+def _check_length(text: str, param: str, limit: int) -> None:
     if len(text) > limit:
         said = f"{param} has {len(text)} characters; the limit is {limit}"
         raise InvalidRequestError(f"the question in {said}" if param == "messages" else said, param=param)
-    if not prepared(text, settings.retrieval.unicode_form).text:
-        raise InvalidRequestError("query is blank" if param == "query" else "the last message is blank", param=param)
 
 
 def _check_conversation(messages: Sequence[MessageBody], limits: LimitSettings) -> None:

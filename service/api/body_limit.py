@@ -1,16 +1,35 @@
-"""The largest body: refused by its Content-Length before a byte is read, cut off at the limit without one."""
+"""The body of a request: how large it may be, and how long it may take to come."""
+
+import asyncio
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# Bytes a second, on average beyond the first `stall_s`: less is a connection that is held, and not a body that is sent.
+_LEAST_RATE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class BodyBounds:
+    """What a body may be.
+
+    Attributes:
+        max_bytes: refused by its Content-Length before a byte is read, cut off at the limit without one.
+        stall_s: wait for the next byte.
+    """
+
+    max_bytes: int
+    stall_s: float
+
 
 class BodyLimit:
     """ASGI middleware; what it raises while the body is read becomes problem+json like every error."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, bounds: BodyBounds) -> None:
         self._app = app
-        self._max_bytes = max_bytes
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -18,17 +37,70 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
-        too_large = announced.isdecimal() and int(announced) > self._max_bytes
-        received = 0
+        too_large = announced.isdecimal() and int(announced) > self._bounds.max_bytes
+        body = _Body(receive, self._bounds, too_large)
 
-        async def limited_receive() -> Message:
-            nonlocal received
-            if too_large:
-                raise HTTPException(413)
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise HTTPException(413)
-            return message
+        async def watched(message: Message) -> None:
+            body.is_over = True  # whoever is answered already is waited for by the connection alone
+            await send(message)
 
-        await self._app(scope, limited_receive, send)
+        await self._app(scope, body.receive, watched)
+
+
+class _Body:
+    """One body as it is read.
+
+    Attributes:
+        is_over: nothing is to be held to the bounds any more.
+    """
+
+    def __init__(self, receive: Receive, bounds: BodyBounds, too_large: bool) -> None:
+        self._receive = receive
+        self._bounds = bounds
+        self._too_large = too_large
+        self._received = 0
+        self._waited_s = 0.0
+        self.is_over = False
+
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            HTTPException: 413, it is too large; 408, it takes too long.
+        """
+        if self.is_over:
+            return await self._receive()
+        if self._too_large:
+            raise HTTPException(413)
+        message = await self._in_time()
+        self._received += len(message.get("body", b""))
+        if self._received > self._bounds.max_bytes:
+            raise HTTPException(413)
+        self.is_over = not message.get("more_body", False)
+        return message
+
+    async def _in_time(self) -> Message:
+        """Only waiting counts: what the reader of the body takes for itself is no fault of its client."""
+        left = self._bounds.stall_s + self._received / _LEAST_RATE - self._waited_s
+        if left <= 0:  # said here, as a wait that ends at once would never be cut
+            raise HTTPException(408, self._lateness())
+        begun = _now()
+        try:
+            async with asyncio.timeout(min(self._bounds.stall_s, left)):
+                return await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, self._lateness()) from None
+        finally:
+            self._waited_s += _now() - begun
+
+    def _lateness(self) -> str:
+        stall = f"{self._bounds.stall_s:g} s"
+        return (
+            f"{self._received} bytes of the body have come; the limit is {stall} without a byte, and {stall} in all "
+            f"with a second more for every {_LEAST_RATE} bytes"
+        )
+
+
+def _now() -> float:
+    """Seconds of the loop's clock."""
+    return asyncio.get_running_loop().time()

@@ -32,7 +32,7 @@ async def chat_completions(body: ChatBody, request: Request, services: ServicesO
     In OpenAI's shape. What the answer does not heed is named in `rag.ignored`; what would make it another is a 400.
     """
     asked = chat_request(body, request, services.settings)
-    question = question_of(asked.query, request, services.settings)
+    question = await question_of(asked.query, request, services)
     try:
         retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     except CollectionNotFoundError:

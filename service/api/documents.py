@@ -6,7 +6,10 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.routing import Match
+from starlette.types import Scope
 
 from indexes.base import Document
 from indexes.errors import (
@@ -51,7 +54,17 @@ from service.ingest.jobs.open_job import OpenJob
 from service.ingest.writer import Writer
 from service.visibility import Visible
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
+
+class _DocumentRoute(APIRoute):
+    """One that an id with a line break comes to as well, so that it is refused as an id and not as a path."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As ever, where a line break is a character like any other; the id is taken from the raw path."""
+        path = scope.get("path", "")
+        return super().matches({**scope, "path": path.replace("\n", "\r")} if "\n" in path else scope)
+
+
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"], route_class=_DocumentRoute)
 
 _MAX_PAGE = 1000
 _SLASHES_BEFORE_ID = 5  # /v1/collections/{collection}/documents/

@@ -14,10 +14,12 @@ from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import JSON, require_json
 from service.api.schemas.embeddings import EmbeddingsBody, EmbeddingsReply
+from service.api.screening import screened
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.errors import (
+    ContentBlockedError,
     DeadlineExceededError,
     EmbedderUnavailableError,
     InvalidRequestError,
@@ -39,6 +41,7 @@ _KINDS = {"query": TextKind.QUERY, "document": TextKind.DOCUMENT, "passage": Tex
     responses={200: {"model": EmbeddingsReply}},
     openapi_extra=fails_with(
         InvalidRequestError,
+        ContentBlockedError,
         ModelNotServedError,
         TooManyInputsError,
         OverloadedError,
@@ -50,6 +53,8 @@ async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesO
     """Vectors of texts, and the tokens they took."""
     embedder, kind = _model(body, services)
     texts = _texts(body.input, services.settings.limits.embedding_inputs)
+    if kind is TextKind.QUERY:
+        texts = await screened(texts, "input", request, services)
     dimensions = _dimensions(body.dimensions, embedder.info)
     lane = _lane(texts, kind)
     asker = asker_of(request, services.settings.budgets.total_ms if lane is Lane.QUERY else None)

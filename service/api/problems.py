@@ -19,6 +19,7 @@ from models.base import ModelError
 from service import errors as service
 from service.api.methods import methods_of
 from service.api.schemas.problem import Problem, ProblemError
+from service.api.secure_headers import SECURE
 from service.ingest.jobs.work import Verdict
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import server_timing
@@ -65,9 +66,13 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.ForbiddenError, Kind("forbidden", 403)),
     (service.RateLimitedError, Kind("rate_limited", 429, retryable=True)),
     (service.KeyNotFoundError, NOT_FOUND),
+    (service.KeyConflictError, Kind("conflict", 409)),
     (service.KeysUnavailableError, Kind("keys_unavailable", 503, retryable=True)),
     (service.EmptyDocumentError, Kind("empty_document", 400)),
+    (service.ContentBlockedError, Kind("content_blocked", 400)),
     (service.InvalidRequestError, INVALID),
+    (service.UnknownHostError, Kind("misdirected_request", 421)),
+    (service.ForeignPageError, Kind("forbidden", 403)),
     (service.UnsupportedMediaTypeError, Kind("unsupported_media_type", 415)),
     (service.UnreadableDocumentError, INVALID_SCHEMA),
     (service.DocumentTooLargeError, Kind("payload_too_large", 413)),
@@ -91,6 +96,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
 _HTTP_CODES = {
     404: NOT_FOUND,
     405: Kind("method_not_allowed", 405),
+    408: Kind("request_timeout", 408, retryable=True),
     413: Kind("payload_too_large", 413),
     415: Kind("unsupported_media_type", 415),
 }
@@ -201,8 +207,9 @@ def validation_detail(errors: Sequence[Any]) -> str:
 
 
 def _response(body: dict[str, Any], retry_after_s: float, headers: Mapping[str, str]) -> Response:
-    # What nothing foresaw is answered outside of RequestContext, which sets both headers on all other replies.
-    extra = {"x-request-id": body["request_id"], "Server-Timing": server_timing(body["timings_ms"]), **headers}
+    # What nothing foresaw is answered outside of the middlewares that set these headers on all other replies.
+    timing = server_timing(body["timings_ms"])
+    extra = {"x-request-id": body["request_id"], "Server-Timing": timing, **SECURE, **headers}
     extra |= problem_headers(body["status"], retryable=body["retryable"], after_s=retry_after_s)
     return Response(orjson.dumps(body), body["status"], extra, MEDIA_TYPE)
 

@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[needs("query"
 @router.post("/search", openapi_extra=fails_with(*SEARCHING))
 async def search(body: SearchBody, request: Request, services: ServicesOf) -> SearchReply:
     """Chunks nearest to the query, best first."""
-    question = search_of(body, request, services.settings)
+    question = await search_of(body, request, services)
     retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     return SearchReply(
         id=_id(),
@@ -61,7 +61,7 @@ async def query(body: QueryBody, request: Request, services: ServicesOf) -> Quer
     """
     if body.stream and not body.generate:
         raise InvalidRequestError("stream is true and generate is false: there is nothing to stream", param="stream")
-    question = question_of(body, request, services.settings)
+    question = await question_of(body, request, services)
     retrieval = await unless_hung_up(request, services.rag.retrieve(question))
     if body.stream:
         return streamed(request, services, QueryEvents(question, retrieval), question, retrieval)

@@ -16,7 +16,11 @@ from service.api.description.document import describe
 from service.api.description.failing import fails_with
 from service.api.description.page import html, markdown
 from service.api.media_type import JSON
+from service.api.secure_headers import PAGE_POLICY
 from service.settings import Settings
+
+# Nothing of anybody's, but it changes with the server.
+_PUBLIC = {"Cache-Control": "no-cache"}
 
 router = APIRouter(tags=["operations"], dependencies=[NOTHING])
 
@@ -57,11 +61,11 @@ _PAGE: dict[int | str, dict[str, Any]] = {
 async def openapi(request: Request) -> Response:
     """This description in OpenAPI 3.1."""
     reference: Reference = request.app.state.reference
-    return Response(await reference.document.get(), media_type=JSON)
+    return Response(await reference.document.get(), headers=_PUBLIC, media_type=JSON)
 
 
 @router.get("/docs", response_class=HTMLResponse, responses=_PAGE, openapi_extra=fails_with())
 async def docs(request: Request) -> HTMLResponse:
     """This description as a page."""
     reference: Reference = request.app.state.reference
-    return HTMLResponse(await reference.page.get())
+    return HTMLResponse(await reference.page.get(), headers=_PUBLIC | {"Content-Security-Policy": PAGE_POLICY})

@@ -12,10 +12,12 @@ from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import require_json
 from service.api.schemas.rerank import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
+from service.api.screening import screened
 from service.api.services import Services, ServicesOf
 from service.api.text import require_unicode
 from service.batching import Asker
 from service.errors import (
+    ContentBlockedError,
     DeadlineExceededError,
     EmbedderUnavailableError,
     InvalidRequestError,
@@ -32,6 +34,7 @@ router = APIRouter(tags=["models"], dependencies=[needs("query"), Depends(requir
 
 _FAILURES = fails_with(
     InvalidRequestError,
+    ContentBlockedError,
     ModelNotServedError,
     TooManyInputsError,
     OverloadedError,
@@ -46,9 +49,10 @@ async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> Re
     """Documents by how well they answer the query, best first."""
     reranker = _reranker(body, services)
     texts = _texts(body, services.settings.limits)
-    lane = lane_of(len(body.query) * len(texts) + sum(map(len, texts)))
+    (query,) = await screened([body.query], "query", request, services)
+    lane = lane_of(len(query) * len(texts) + sum(map(len, texts)))
     asker = asker_of(request, services.settings.budgets.total_ms)
-    scored = await unless_hung_up(request, _scored(reranker, body.query, texts, lane, asker))
+    scored = await unless_hung_up(request, _scored(reranker, query, texts, lane, asker))
     order = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
     results = [
         RerankResult(

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from service.access.keys import Keys
 from service.access.limits import Limits
+from service.content.base import Screen
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
@@ -42,6 +43,7 @@ class Services:
     reranker: RerankBatcher | None
     generators: Mapping[str, Generator]
     rag: Rag
+    screen: Screen
     ingestor: Ingestor
     intake: Intake
     jobs: JobBoard

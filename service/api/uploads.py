@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.types import Message
 
 from indexes.filters import to_json
 from service.api.caller import caller_of, rights_of, writer_of
@@ -52,11 +53,16 @@ class Uploads:
             ForbiddenError: the document would not exist for the caller.
             OverloadedError, StoreUnavailableError, IndexesError: see ``Intake``.
         """
-        async with self.request.form(max_files=1, max_fields=8) as form:
-            file, ask = _asked(document_id, form)
-            writer_of(self.request).check(ask.metadata)
-            incoming = await self.intake.receive()
-            await self._filled(incoming, file)
+        incoming = await self.intake.receive()
+        try:
+            async with self._counted(incoming).form(max_files=1, max_fields=8) as form:
+                file, ask = _asked(document_id, form)
+                writer_of(self.request).check(ask.metadata)
+                await file.seek(0)
+                await asyncio.to_thread(incoming.copy, file.file)
+        except BaseException:
+            await self.intake.discard(incoming)
+            raise
         ask = replace(ask, guard=self._guard)
         return await self.intake.put_file(self.collection, ask, incoming, self._caller)
 
@@ -91,22 +97,24 @@ class Uploads:
         new = NewJob("batch", self._caller, Ask(guard=self._guard), count)
         return await self.intake.submit(self.collection, new, incoming)
 
+    def _counted(self, incoming: Incoming) -> Request:
+        """The request, whose body counts as it arrives."""
+
+        async def receive() -> Message:
+            message = await self.request.receive()
+            self.intake.arrived(incoming, len(message.get("body", b"")))
+            return message
+
+        return Request(self.request.scope, receive)
+
     async def _stream(self, incoming: Incoming) -> None:
         waiting = bytearray()
-        async for data in self.request.stream():
+        async for data in self._counted(incoming).stream():
             waiting += data
             if len(waiting) >= _FLUSH_BYTES:
                 await asyncio.to_thread(incoming.write, bytes(waiting))
                 waiting.clear()
         await asyncio.to_thread(incoming.write, bytes(waiting))
-
-    async def _filled(self, incoming: Incoming, file: UploadFile) -> None:
-        try:
-            await file.seek(0)
-            await asyncio.to_thread(incoming.copy, file.file)
-        except BaseException:
-            await self.intake.discard(incoming)
-            raise
 
     async def _written(self, incoming: Incoming, data: bytes) -> None:
         try:
@@ -151,7 +159,9 @@ def _asked(document_id: str, form: FormData) -> tuple[UploadFile, Ask]:
         body = DocumentBody.model_validate({**fields, "text": "", "metadata": _metadata(form.get("metadata"))})
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return file, Ask(document_id, file.filename or document_id, body.title, body.metadata, body.url)
+    # The one character of a name that browsers and other clients escape, and that a form's parser leaves as it is.
+    name = (file.filename or document_id).replace("%22", '"')
+    return file, Ask(document_id, name, body.title, body.metadata, body.url)
 
 
 def _metadata(value: object) -> object:

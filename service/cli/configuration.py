@@ -16,7 +16,7 @@ def settings_or_fail(config: Path | None, flags: Mapping[str, Any] | None = None
     try:
         return load_settings(config, flags)
     except ValidationError as error:
-        fail("; ".join(": ".join(filter(None, _said(item))) for item in error.errors()))
+        fail(told(error))
     except (SettingsError, SettingsFileError) as error:
         fail(str(error))
 
@@ -27,6 +27,11 @@ def link_or_fail() -> int | None:
         return inherited_link()
     except SettingsFileError as error:
         fail(str(error))
+
+
+def told(error: ValidationError) -> str:
+    """Each wrong field with its rule, in one line; no value, which may be a secret."""
+    return "; ".join(": ".join(filter(None, _said(item))) for item in error.errors())
 
 
 def _said(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.configuration import settings_or_fail
-from service.cli.console import out
+from service.cli.console import KeyOption, out
 from service.cli.interpreter import share_the_cores
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def doctor(
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where documents are kept. [default: quarry-data]")] = None,
     url: Annotated[str | None, typer.Option(help="The server, if one runs. [default: as the settings have it]")] = None,
+    key: KeyOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
     """Look for what keeps a server of these settings from running well; exit code 1 when something has failed."""
@@ -31,7 +32,7 @@ def doctor(
     share_the_cores()
     from service.doctor.examination import examine  # noqa: PLC0415  brings torch
 
-    found = examine(settings, url)
+    found = examine(settings, url, key)
     if json:
         findings = [asdict(finding) for finding in found.findings]
         typer.echo(orjson.dumps({"ok": found.is_well, "checks": findings}).decode())

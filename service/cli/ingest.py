@@ -31,7 +31,7 @@ from service.cli.sources import BatchSource, FileSource, Found, SameIdError, fin
 from service.cli.upload import Tally, Uploader
 
 CONCURRENT_REQUESTS = 8
-_SHOWN_FAILURES = 20
+_SHOWN = 20
 
 Source = FileSource | BatchSource
 
@@ -117,10 +117,14 @@ def _report(found: Found, tally: Tally, collection: str) -> None:
     for path in found.passed_over:
         why = "a link out of the folder" if path.is_symlink() else f"type {path.suffix or 'unknown'}"
         err.print(f"not read: {printable(path)} ({why})", markup=False)
-    for failure in tally.failures[:_SHOWN_FAILURES]:
+    for skipped in tally.empty[:_SHOWN]:
+        err.print(f"skipped: {skipped} (empty)", markup=False)
+    if len(tally.empty) > _SHOWN:
+        err.print(f"... and {len(tally.empty) - _SHOWN} more that are empty")
+    for failure in tally.failures[:_SHOWN]:
         err.print(f"failed: {failure}", style="red", markup=False)
-    if len(tally.failures) > _SHOWN_FAILURES:
-        err.print(f"... and {len(tally.failures) - _SHOWN_FAILURES} more failures", style="red")
+    if len(tally.failures) > _SHOWN:
+        err.print(f"... and {len(tally.failures) - _SHOWN} more failures", style="red")
     outcomes = dict(sorted(tally.outcomes.items())) | (
         {"not read": len(found.passed_over)} if found.passed_over else {}
     )
@@ -133,5 +137,6 @@ def _as_json(found: Found, tally: Tally, collection: str) -> dict[str, object]:
         "collection": collection,
         "outcomes": dict(sorted(tally.outcomes.items())),
         "failures": tally.failures,
+        "empty": tally.empty,
         "not_read": [printable(path) for path in found.passed_over],
     }

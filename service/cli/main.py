@@ -6,11 +6,13 @@ from service.cli.ask import ask
 from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
 from service.cli.collections import app as collections
+from service.cli.content import app as content
 from service.cli.doctor import doctor
 from service.cli.documents import app as documents
 from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.jobs import app as jobs
+from service.cli.keys import app as keys
 from service.cli.plan import plan
 from service.cli.search import search
 from service.cli.serve import serve
@@ -35,6 +37,8 @@ app.add_typer(collections, name="collections")
 app.add_typer(documents, name="documents")
 app.add_typer(jobs, name="jobs")
 app.add_typer(index, name="index")
+app.add_typer(keys, name="keys")
+app.add_typer(content, name="content")
 app.add_typer(bench, name="bench")
 
 

@@ -9,8 +9,8 @@ _PREFACE = """\
 # The command line
 
 Made from the commands' own help by `make docs`. A command is a thin client of the [HTTP API](api.md) of the server at
-`--url`. `quarry index` and `quarry backup` work without one too, on the directory given by `--data-dir`, which no
-server may be using; `quarry restore` works only so.
+`--url`. `quarry index`, `quarry keys` and `quarry backup` work without one too, on the directory given by `--data-dir`,
+which no server may be using; `quarry restore` works only so.
 
 With `--json` a command prints one JSON object on stdout, that of the API where there is one. Progress, warnings and
 errors go to stderr, so `quarry ask --json ... | jq` sees the reply alone. `quarry ingest --json` prints

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvicorn
 
-from indexes.errors import IndexesError
+from indexes.data_directory import is_owned
+from indexes.errors import DataDirectoryInUseError, IndexesError
 from models.base import ModelError
+from service.access.opened import opened_keys
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
+from service.cli.open_files import raise_open_files
+from service.content.rule_file import RuleFileError
 from service.errors import KeylessError, KeysUnavailableError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.settings import Settings
@@ -45,13 +49,36 @@ def serve(
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
-    share_the_cores()
+    if is_owned(settings.data_dir):  # the catalogue decides, but seconds of imports later
+        fail(str(DataDirectoryInUseError(settings.data_dir)))
     try:
         configure_logging(settings.server.log_level, settings.access.audit_log)
     except OSError as error:
         fail(f"access.audit_log: {error}")
+    _say_who_may_ask(settings)
+    share_the_cores()
+    _log.info("loading %s", ", ".join(_models(settings)))
     with _fork_server() as fork_server:
         _serve(settings, link, fork_server)
+
+
+def _say_who_may_ask(settings: Settings) -> None:
+    """Before anything that takes time: a server that others reach and that has no key ends here."""
+    try:
+        keys = opened_keys(settings)
+    except (KeylessError, KeysUnavailableError) as error:
+        fail(str(error))
+    if keys.are_needed:
+        configured = " and access.admin_key" if settings.access.admin_key else ""
+        _log.info("every request needs a key: %d hold%s", len(keys.holding), configured)
+    else:
+        _log.info("no key is needed at %s: whoever is on this machine may do everything", settings.server.host)
+
+
+def _models(settings: Settings) -> list[str]:
+    """Names of what takes most of a start."""
+    reranker = [settings.rerank.model] if settings.rerank.model else []
+    return [settings.embedding.model, *settings.embedding.also, *reranker]
 
 
 @contextmanager
@@ -67,26 +94,26 @@ def _fork_server() -> Iterator[ForkServerProcess | None]:
 
 
 def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess | None) -> None:
+    from service.api.connection import Listening  # noqa: PLC0415  as below
     from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
     share_the_interpreter()
+    raise_open_files()  # after the fork server, whose children need few
     outside = Outside(on_lost=lambda: server.lose_device(), link=link, fork_server=fork_server)  # noqa: PLW0108  made below
     app = create_app(settings, outside)
-    uvicorn_config = uvicorn.Config(
+    uvicorn_config = Listening(
         app,
+        app.state.connections,
         host=settings.server.host,
         port=settings.server.port,
         lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=_LAST_BYTES_S,
     )
     server = _Server(uvicorn_config, app)
     try:
         with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
             is_stuck = runner.run(_run(app, server))
-    except (IndexesError, ModelError, KeylessError, KeysUnavailableError) as error:
+    except (IndexesError, ModelError, KeylessError, KeysUnavailableError, RuleFileError) as error:
         fail(str(error))
     if is_stuck:
         err.print("quarry: a forward did not come back; the process ends without it", style="red")

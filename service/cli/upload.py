@@ -23,16 +23,23 @@ _RETRYABLE = {"overloaded", "embedder_unavailable", "vector_store_unavailable", 
 
 @dataclass(slots=True)
 class Tally:
-    """Documents by outcome, and what went wrong with those that failed. Thread-safe."""
+    """Documents by outcome, which were empty, and what went wrong with those that failed. Thread-safe."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, outcome: str) -> None:
         """Count a document."""
         with self._lock:
             self.outcomes[outcome] += 1
+
+    def skip(self, where: str) -> None:
+        """Count a document without text."""
+        with self._lock:
+            self.outcomes[_SKIPPED] += 1
+            self.empty.append(printable(where))
 
     def fail(self, where: str, why: str) -> None:
         """Count a document that failed."""
@@ -76,7 +83,7 @@ class Uploader:
         elif response.is_success:
             self.tally.add(response.json()["status"])
         elif problem_code(response) == "empty_document":
-            self.tally.add(_SKIPPED)
+            self.tally.skip(str(source.path))
         else:
             self.tally.fail(str(source.path), problem_detail(response))
 
@@ -98,7 +105,7 @@ class Uploader:
             return
         error = next(iter(job["errors"]), {"code": job["status"], "message": f"job {job_id} was {job['status']}"})
         if error["code"] == "empty_document":
-            self.tally.add(_SKIPPED)
+            self.tally.skip(where)
         else:
             self.tally.fail(where, error["message"])
 
@@ -136,7 +143,7 @@ class Uploader:
             case "error", {"message": message}:
                 self.tally.fail(f"{source.path}:{line.number}", message)
             case "skipped", _:
-                self.tally.add(_SKIPPED)
+                self.tally.skip(f"{source.path}:{line.number}")
             case status, _:
                 self.tally.add(status)
         return True

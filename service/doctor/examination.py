@@ -12,8 +12,10 @@ from indexes.stored_specs import stored_specs
 from service.doctor.accelerators import look_at_faiss, look_at_gpus
 from service.doctor.check import Check, Finding, Status
 from service.doctor.clock import look_at_clock
+from service.doctor.content import look_at_content
 from service.doctor.disk import look_at_disk
 from service.doctor.embedding import look_at_device, look_at_models
+from service.doctor.keys import look_at_keys
 from service.doctor.language_model import look_at_llm
 from service.doctor.limits import look_at_files, look_at_memory
 from service.doctor.managed_server import VERSION_S, look_at_managed
@@ -48,13 +50,15 @@ class Examination:
         return not any(finding.status is Status.FAILURE for finding in self.findings)
 
 
-def examine(settings: Settings, url: str | None = None) -> Examination:
+def examine(settings: Settings, url: str | None = None, key: str | None = None) -> Examination:
     """Make every check; bounded in time, and never raises.
 
     Args:
         url: of the server that may have the data directory; None takes where the settings would have it listen.
+        key: to show to it.
     """
-    server = RunningServer.looked_for(settings.data_dir, url or f"http://{settings.server.host}:{settings.server.port}")
+    where = url or f"http://{settings.server.host}:{settings.server.port}"
+    server = RunningServer.looked_for(settings.data_dir, where, key)
     return Examination([finding for check in _checks(settings, server) for finding in check.made()])
 
 
@@ -64,7 +68,10 @@ def _checks(settings: Settings, server: RunningServer) -> Iterator[Check]:
     yield Check("memory", look_at_memory)
     yield Check("open files", lambda: look_at_files(settings, _collections(settings.data_dir)))
     yield Check("disk", partial(look_at_disk, settings.data_dir), 30.0)
+    if settings.content.rules is not None:
+        yield Check("content.rules", partial(look_at_content, settings.content.rules))
     yield Check("parsers", look_at_parsing, _PARSERS_S)
+    yield Check("keys", partial(look_at_keys, settings))
     yield Check("server", server.findings)
     yield Check("gpu", lambda: look_at_gpus(_gpus(), [settings.embedding.device, settings.index.device]))
     yield Check("faiss", lambda: look_at_faiss(settings, capabilities()))

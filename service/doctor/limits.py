@@ -15,7 +15,7 @@ _GIB = 1 << 30
 _BASE_FILES = 128
 # A collection keeps its database, its log and shared memory, a few times over for readers.
 _FILES_PER_COLLECTION = 16
-# Clients that are connected at once.
+# Clients that are connected at once, where no setting says how many may be.
 _CONNECTIONS = 512
 # For the embedding model, its libraries and a small index.
 _LEAST_MEMORY = 2 * _GIB
@@ -23,22 +23,23 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def look_at_files(settings: Settings, collections: int) -> Iterator[Finding]:
-    """RLIMIT_NOFILE against what a full server opens."""
+    """RLIMIT_NOFILE against what a full server opens. The hard one counts: a server takes all that it is granted."""
     needed = needed_files(settings, collections)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    said = "without a limit" if soft == resource.RLIM_INFINITY else f"{soft}"
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    _, granted = resource.getrlimit(resource.RLIMIT_NOFILE)
+    said = "without a limit" if granted == resource.RLIM_INFINITY else f"{granted}"
+    if granted == resource.RLIM_INFINITY or granted >= needed:
         yield ok("open files", f"{said}, of which about {needed} may be needed")
         return
-    found = f"the limit is {soft}, and about {needed} may be needed (the hard limit is {hard})"
-    advice = f"ulimit -n {needed}, or LimitNOFILE={needed} in the unit"
-    yield failure("open files", found, advice) if soft < needed // 2 else warning("open files", found, advice)
+    found = f"the hard limit is {granted}, and about {needed} may be needed"
+    advice = f"ulimit -H -n {needed}, or LimitNOFILE={needed} in the unit"
+    yield failure("open files", found, advice) if granted < needed // 2 else warning("open files", found, advice)
 
 
 def needed_files(settings: Settings, collections: int) -> int:
     """Descriptors of a server under load: its own, those of collections, clients and streams of answers."""
     streams = sum(llm.max_streams for llm in settings.llm.values())
-    return _BASE_FILES + _FILES_PER_COLLECTION * collections + _CONNECTIONS + streams
+    connections = settings.server.max_connections or _CONNECTIONS
+    return _BASE_FILES + _FILES_PER_COLLECTION * collections + connections + streams
 
 
 def look_at_memory(cgroup: Path = _CGROUP) -> Iterator[Finding]:

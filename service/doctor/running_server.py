@@ -12,6 +12,7 @@ from models.base import EmbedderInfo
 from service.doctor.check import Finding, failure, ok, warning
 
 _ASK_S = 5.0
+_REFUSALS = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +24,27 @@ class RunningServer:
         url: where it was asked.
         status: what /v1/status says; None where nobody has the directory, or nobody answers there.
         silence: why there is none.
+        is_refusing: it answers, but not to whoever shows no key, or this one.
     """
 
     holds_the_lock: bool
     url: str
     status: dict[str, Any] | None = None
     silence: str = ""
+    is_refusing: bool = False
 
     @classmethod
-    def looked_for(cls, data_dir: Path, url: str) -> "RunningServer":
+    def looked_for(cls, data_dir: Path, url: str, key: str | None = None) -> "RunningServer":
         """Try the lock, and where it is held, ask at ``url``."""
         if not is_owned(data_dir):
             return cls(False, url)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            with httpx.Client(base_url=url.rstrip("/"), timeout=_ASK_S, trust_env=False) as client:
-                reply = client.get("/v1/status").raise_for_status().json()
+            with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_ASK_S, trust_env=False) as client:
+                response = client.get("/v1/status")
+                if response.status_code in _REFUSALS:
+                    return cls(True, url, silence=f"{response.status_code} {response.reason_phrase}", is_refusing=True)
+                reply = response.raise_for_status().json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return cls(True, url, silence=f"{type(error).__name__}: {error}")
         return cls(True, url, reply if isinstance(reply, dict) else None, "its reply is no object")
@@ -53,6 +60,9 @@ class RunningServer:
         """Whether one runs, and what ails it."""
         if not self.holds_the_lock:
             yield ok("server", "no process has the data directory")
+        elif self.is_refusing:
+            found = f"one runs at {self.url} that does not tell how it is ({self.silence})"
+            yield warning("server", found, "give a key of scope admin and the whole node in QUARRY_KEY")
         elif self.status is None:
             found = f"a process has the data directory, but none answers at {self.url} ({self.silence})"
             yield warning("server", found, "give its address with --url, so that it can be asked what it knows")

@@ -1,7 +1,8 @@
 """The contract of a generator: an answer as a stream of events, citations resolved.
 
 A stream is any number of ``Delta``, ``Cited`` and ``Heard`` and ends with one ``Finished``. Joining the deltas gives
-the answer. A failure is a ``GenerationError``, raised, never text.
+the answer; a ``Cited`` follows the delta that ends with its marker. A failure is a ``GenerationError``, raised, never
+text.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -19,6 +20,11 @@ class Passage:
 
     number: int
     hit: Hit
+
+
+async def all_of(passages: Sequence[Passage]) -> Sequence[Passage]:
+    """As they are."""
+    return passages
 
 
 class Priority(IntEnum):
@@ -64,6 +70,7 @@ class GenerationRequest:
         question_vector: ``(dimension,)``, by the collection's embedder.
         embed: ``(texts, dimension)`` vectors of texts, comparable with the question's.
         passages: best first.
+        present: those of some passages that are there still; a generator that has waited asks before it uses them.
         temperature: 0 to 2; None leaves it to the model.
         turns: of the conversation before the question, oldest first.
     """
@@ -76,6 +83,7 @@ class GenerationRequest:
     call: LlmCall
     embed: Callable[[Sequence[str]], Awaitable[Vectors]]
     turns: Sequence[Turn] = ()
+    present: Callable[[Sequence[Passage]], Awaitable[Sequence[Passage]]] = all_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,8 @@ class Finished:
     """The end of a stream.
 
     Attributes:
-        reason: OpenAI's ``finish_reason``: ``stop`` or ``length``.
+        reason: OpenAI's ``finish_reason``: ``stop`` or ``length``; ``content_filter`` where it is blocked.
+        is_blocked: what followed, or would have, was not to be shown.
         abstained: the generator found no answer in the passages.
         usage: prompt_tokens, completion_tokens, total_tokens, where the model counts them.
         invalid_markers: markers that named no passage and were left out.
@@ -140,6 +149,7 @@ class Finished:
     max_tokens: int | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     prompt_s: float = 0.0
+    is_blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

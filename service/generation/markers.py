@@ -1,18 +1,30 @@
 """How language models mark what a statement rests on, found in text that comes in pieces.
 
-A marker is numbers in brackets: ``[1]``, ``[1, 3]``, ``[1; 3]``, ``[1 and 3]``, ``[2-4]``, ``[^1]``, ``[passage 1]``,
-``[Source 1, Source 2]``, ``【1】``, ``【1†source】`` and the same in full-width brackets or digits. A number has up to
-three digits: ``[2024]`` is text. So are brackets in code, between backticks on a line or three of them, since there
-they are an index or a regular expression. The target of a link, ``[1](https://...)``, belongs to the marker.
+A marker is numbers in brackets: ``[1]``, ``[1, 3]``, ``[1; 3]``, ``[1 and 3]``, ``[2-4]``, ``[^1]``, ``[passage
+1]``, ``[Source 1, Source 2]``, ``【1】``, ``【1†source】`` and the same in brackets or digits that look like these. A
+number has up to three digits: ``[2024]`` is text. So are brackets in code, between backticks on a line or three of
+them, since there they are an index or a regular expression. The target of a link, ``[1](https://...)``, belongs to
+the marker.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_CLOSING = {"[": "]", "【": "】", "\uff3b": "\uff3d"}
-_OPEN, _CLOSE = r"[\[【\uff3b]", r"[\]】\uff3d]"
-_NO_BRACKET = r"[^\[\]【】\uff3b\uff3d`\n]"
+_CLOSING = {
+    "[": "]",
+    "【": "】",
+    "\uff3b": "\uff3d",
+    "\u3014": "\u3015",
+    "\u3016": "\u3017",
+    "\u27e6": "\u27e7",
+    "\u2045": "\u2046",
+    "\ufe5d": "\ufe5e",
+    "\u2772": "\u2773",
+}
+_OPENINGS, _CLOSINGS = "".join(map(re.escape, _CLOSING)), "".join(map(re.escape, _CLOSING.values()))
+_OPEN, _CLOSE = f"[{_OPENINGS}]", f"[{_CLOSINGS}]"
+_NO_BRACKET = rf"[^{_OPENINGS}{_CLOSINGS}`\n]"
 _NOUNS = ("passage", "source", "document", "doc", "reference", "ref")
 _LABELS = tuple(label for noun in _NOUNS for label in (f"{noun}s", noun))
 _LABEL = rf"(?:(?i:{'|'.join(_LABELS)})\s?)?"
@@ -25,7 +37,7 @@ _NOTE = rf"(?:†{_NO_BRACKET}{{0,40}})?"
 _TARGET = r"(?:\((?:https?:|[#/.])[^\s()]{0,300}\))?"
 _SPACE = r"[^\S\n]{0,8}"
 _MARKER = (
-    rf"(?P<space>{_SPACE})(?P<open>{_OPEN})(?=[^\[\]【】\uff3b\uff3d]{{0,{_LIST}}}{_CLOSE})"
+    rf"(?P<space>{_SPACE})(?P<open>{_OPEN})(?=[^{_OPENINGS}{_CLOSINGS}]{{0,{_LIST}}}{_CLOSE})"
     rf"\s{{0,2}}(?P<items>{_ITEM}(?:{_BETWEEN}{_ITEM})*)\s{{0,2}}{_NOTE}(?P<close>{_CLOSE}){_TARGET}"
 )
 _CODE = r"``[^`\n]{1,200}``|`[^`\n]{1,200}`"

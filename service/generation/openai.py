@@ -18,6 +18,7 @@ from service.generation.rewrite import REWRITE_TOKENS, fit_rewrite, standalone_q
 from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
 from service.generation.tokens import TokenCounter, TokenEstimate, estimated_tokens
+from service.invisible import visible
 from service.llm_settings import LlmSettings
 from service.spending import Spent, uncounted
 from service.telemetry.llm import LlmMeters, LlmMetrics
@@ -57,11 +58,18 @@ class OpenAIGenerator:
         self._server = ModelServer(settings, url, supervision or Supervision(), meters or unread, spent)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        """The answer's events; citations are whole passages. A prompt too long for the server loses passages."""
+        """The answer's events; citations are whole passages. A prompt too long for the server loses passages.
+
+        Without a passage that is still there nothing is asked: a model would answer from what it knows.
+        """
         async with self._server.admitted(request.call):
             room = self._server.context
             for tries_left in reversed(range(_ROOMS)):
                 began = time.perf_counter()
+                request = replace(request, passages=await request.present(request.passages))
+                if not request.passages:
+                    yield Finished("stop", abstained=True)
+                    return
                 fitted = await fit(request, room, self._counter(request.call))
                 prompt_s = time.perf_counter() - began
                 try:
@@ -89,7 +97,7 @@ class OpenAIGenerator:
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 whole = whole.followed_by(piece)
-                shown: list[Event] = list(parser.feed(abstention.feed(piece.text)))
+                shown: list[Event] = list(parser.feed(abstention.feed(visible(piece.text))))
                 for event in shown or ([Heard()] if piece.is_sign else []):
                     yield event
         for event in [*parser.feed(abstention.flush()), *parser.flush()]:

@@ -21,10 +21,19 @@ class Metrics:
         self.requests = self._counter("quarry_requests", "Replies by route and status.", "route", "method", "status")
         self.request_seconds = self._histogram("quarry_request_seconds", "Time to the end of a reply.", "route")
         self.stage_seconds = self._histogram("quarry_stage_seconds", "Time in one stage of a question.", "stage")
+        self.connections_closed = self._counter(
+            "quarry_connections_closed", "Connections closed before their clients were done, by reason.", "reason"
+        )
         self.problems = self._counter("quarry_problems", "Errors by code.", "code")
         self.answers = self._counter("quarry_answers", "Answers by status.", "status")
         self.degraded = self._counter("quarry_degraded", "Rungs that answers went down.", "rung")
         self.citations_invalid = self._counter("quarry_citations_invalid", "Markers that named no passage.")
+        self.rechecks_failed = self._counter(
+            "quarry_rechecks_failed", "Rows of an index that their store did not confirm.", "cause"
+        )
+        self.content_matches = self._counter(
+            "quarry_content_matches", "What content rules found.", "rule", "action", "where"
+        )
         self.device = DeviceMetrics(self.registry)
         self.access = AccessMetrics(self.registry)
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
@@ -34,6 +43,10 @@ class Metrics:
         self.llm = LlmMetrics(self.registry)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
+
+    def count_content(self, rule: str, action: str, where: str) -> None:
+        """A content rule matched."""
+        self.content_matches.labels(rule, action, where).inc()
 
     def render(self) -> bytes:
         """The text exposition format."""

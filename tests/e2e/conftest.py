@@ -38,33 +38,53 @@ def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
     pytest.fail(f"no server within {READY_WITHIN_S:g} s, exit code {process.poll()}:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+class Processes:
+    """`quarry serve` processes that end together.
+
+    Args:
+        stack: ends them.
+        make_folder: for their logs.
+    """
+
+    def __init__(self, stack: ExitStack, make_folder: Callable[[str], Path]) -> None:
+        self._stack = stack
+        self._make_folder = make_folder
+
+    def spawn(self, data_dir: Path, **variables: str) -> tuple[subprocess.Popen[bytes], Path]:
+        """One on a free port, and the file of its log."""
+        path = self._make_folder("server") / "log"
+        log = self._stack.enter_context(path.open("wb"))
+        command = [QUARRY, "serve", "--port", "0", "--data-dir", str(data_dir)]
+        process = subprocess.Popen(command, stderr=log, env=_environment(**variables))
+        self._stack.callback(_end, process)
+        return process, path
+
+    def serve(self, data_dir: Path, **variables: str) -> Server:
+        """One that is ready, as its process and a client of it."""
+        process, log = self.spawn(data_dir, **variables)
+        http = httpx.Client(base_url=_address(log, process), timeout=300, trust_env=False)
+        return process, self._stack.enter_context(http)
+
+
+@pytest.fixture
 def spawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], Path]]]:
-    """(data directory, **environment) -> a `quarry serve` process on a free port, and the file of its log."""
+    """(data directory, **environment) -> `Processes.spawn`, until the test ends."""
     with ExitStack() as stack:
-
-        def start(data_dir: Path, **variables: str) -> tuple[subprocess.Popen[bytes], Path]:
-            path = tmp_path_factory.mktemp("server") / "log"
-            log = stack.enter_context(path.open("wb"))
-            command = [QUARRY, "serve", "--port", "0", "--data-dir", str(data_dir)]
-            process = subprocess.Popen(command, stderr=log, env=_environment(**variables))
-            stack.callback(_end, process)
-            return process, path
-
-        yield start
+        yield Processes(stack, tmp_path_factory.mktemp).spawn
 
 
-@pytest.fixture(scope="session")
-def serve(spawn: Callable[..., tuple[subprocess.Popen[bytes], Path]]) -> Iterator[Callable[..., Server]]:
-    """(data directory, **environment) -> a server that is ready, as its process and a client of it."""
+@pytest.fixture
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """(data directory, **environment) -> `Processes.serve`, until the test ends."""
     with ExitStack() as stack:
+        yield Processes(stack, tmp_path_factory.mktemp).serve
 
-        def start(data_dir: Path, **variables: str) -> Server:
-            process, log = spawn(data_dir, **variables)
-            http = httpx.Client(base_url=_address(log, process), timeout=300, trust_env=False)
-            return process, stack.enter_context(http)
 
-        yield start
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """As ``serve``, until the tests of the module are over."""
+    with ExitStack() as stack:
+        yield Processes(stack, tmp_path_factory.mktemp).serve
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -80,15 +100,16 @@ def shared_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_server(
-    serve: Callable[..., Server], shared_data_dir: Path, tiny_embedder: Path, tiny_reranker: Path
-) -> Server:
+    tmp_path_factory: pytest.TempPathFactory, shared_data_dir: Path, tiny_embedder: Path, tiny_reranker: Path
+) -> Iterator[Server]:
     """One server of two embedders and a reranker; each test has collections of its own, and none harms the others."""
-    return serve(
-        shared_data_dir,
-        QUARRY_SERVER__MAX_BODY_BYTES=str(MAX_BODY_BYTES),
-        QUARRY_EMBEDDING__ALSO=json.dumps([str(tiny_embedder)]),
-        QUARRY_RERANK__MODEL=str(tiny_reranker),
-    )
+    with ExitStack() as stack:
+        yield Processes(stack, tmp_path_factory.mktemp).serve(
+            shared_data_dir,
+            QUARRY_SERVER__MAX_BODY_BYTES=str(MAX_BODY_BYTES),
+            QUARRY_EMBEDDING__ALSO=json.dumps([str(tiny_embedder)]),
+            QUARRY_RERANK__MODEL=str(tiny_reranker),
+        )
 
 
 @pytest.fixture(scope="session")

@@ -79,3 +79,4 @@ def test_a_data_directory_has_one_server(
     assert process.wait(timeout=200) not in {0, None}
     assert f"{shared_data_dir} is in use by another process" in log.read_text()
     assert "Traceback" not in log.read_text()
+    assert "loading" not in log.read_text(), "seconds before it was refused"

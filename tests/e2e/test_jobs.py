@@ -35,9 +35,9 @@ class SecondLife:
 
 
 @pytest.fixture(scope="module")
-def second_life(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> SecondLife:
+def second_life(serve_module: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> SecondLife:
     data_dir = tmp_path_factory.mktemp("jobs") / "data"
-    process, http = serve(data_dir)
+    process, http = serve_module(data_dir)
     lines = "\n".join(json.dumps({"id": f"line-{n}", "text": f"Sentence number {n} of many."}) for n in range(LINES))
     http.put(f"{DOCUMENTS}/line-1", json={"text": "As it was before."})
     batch = http.post(f"{DOCUMENTS}:batch", content=lines, params={"wait_ms": 0}).json()["job_id"]
@@ -52,7 +52,7 @@ def second_life(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathF
         assert time.monotonic() < give_up
     process.send_signal(signal.SIGKILL)
     process.wait()
-    return SecondLife(serve(data_dir), data_dir, (batch, *files))
+    return SecondLife(serve_module(data_dir), data_dir, (batch, *files))
 
 
 def test_jobs_survive_kill_9_without_duplicates(second_life: SecondLife) -> None:

@@ -37,7 +37,18 @@ def test_bench_query_reports_both_ways_of_searching(
 def test_locust_users_meet_no_failures(http: httpx.Client, tmp_path: Path) -> None:
     http.put("/v1/collections/load/documents/a", json={"text": "A deleted document is gone from every search."})
     command = [sys.executable, "-m", "locust", "-f", ROOT / "loadtests/locustfile.py", "--headless", "--users", "2"]
-    options = ["--run-time", "2s", "--host", str(http.base_url), "--collection", "load", "--csv", tmp_path / "load"]
+    options = [
+        "--run-time",
+        "2s",
+        "--stop-timeout",
+        "200s",
+        "--host",
+        str(http.base_url),
+        "--collection",
+        "load",
+        "--csv",
+        tmp_path / "load",
+    ]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in (tmp_path / "load_stats.csv").read_text().splitlines()]

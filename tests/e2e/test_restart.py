@@ -70,9 +70,9 @@ def ingest(http: httpx.Client, texts: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def first_life(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> FirstLife:
+def first_life(serve_module: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> FirstLife:
     data_dir = tmp_path_factory.mktemp("lives") / "data"
-    process, http = serve(data_dir, **PRECISION)
+    process, http = serve_module(data_dir, **PRECISION)
     texts = generated()
     ingest(http, texts)
     queries = texts[::16]
@@ -88,8 +88,8 @@ def first_life(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def second_life(serve: Callable[..., Server], first_life: FirstLife) -> Server:
-    return serve(first_life.data_dir, QUARRY_INDEX__SEAL_ROWS=str(SEAL_ROWS), **PRECISION)
+def second_life(serve_module: Callable[..., Server], first_life: FirstLife) -> Server:
+    return serve_module(first_life.data_dir, QUARRY_INDEX__SEAL_ROWS=str(SEAL_ROWS), **PRECISION)
 
 
 def segments(http: httpx.Client) -> list[str]:

@@ -19,6 +19,7 @@ import pytest
 QUARRY = str(Path(sys.executable).with_name("quarry"))
 FAKE = Path(__file__).parents[1] / "service" / "up" / "fake_vllm.py"
 PATIENCE_S = 500.0
+KEY = "a-key-of-an-operator-with-40-characters!"
 
 
 def free_port() -> int:
@@ -27,7 +28,7 @@ def free_port() -> int:
 
 
 class Up:
-    """The command, the files it leaves, and a client of what it serves."""
+    """The command with a configured key, the files it leaves, and a client of what it serves."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder / "up.log"
@@ -40,10 +41,15 @@ class Up:
             f"[server]\nport = {port}\n"
         )
         environment = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
+        secret = folder / "key"
+        secret.write_text(KEY)
+        environment["QUARRY_ACCESS__ADMIN_KEY_FILE"] = str(secret)
         command = [QUARRY, "up", "--config", str(config), "--data-dir", str(folder / "data")]
         with self.log.open("wb") as log:
             self.parent = subprocess.Popen(command, stderr=log, env=environment | {"HF_HUB_OFFLINE": "1"})
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300, trust_env=False)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        address = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=address, headers=headers, timeout=300, trust_env=False)
 
     def until(self, condition: Callable[[], Any]) -> Any:  # noqa: ANN401
         give_up = time.monotonic() + PATIENCE_S
@@ -122,6 +128,7 @@ def test_a_stream_is_cut_by_the_second_signal_and_says_so(
     model = {"QUARRY_LLM__MAIN__URL": dripping, "QUARRY_LLM__MAIN__MODEL": "m"}
     process, log = spawn(tmp_path / "data", **model)
     address = _address(process, log)
+    assert '"message":"loading all-MiniLM-L6-v2"' in log.read_text().splitlines()[0]
     with httpx.Client(base_url=address, timeout=300, trust_env=False) as http, httpx.Client(trust_env=False) as other:
         assert put(http, "roses") == 201
         question = {"query": "When are roses pruned?", "stream": True}

@@ -28,6 +28,7 @@ from fastapi.responses import StreamingResponse
 from models.base import DeviceMemoryError, Embedder, Launched, TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
 from service.admission import EngineLimits
+from service.api.connection import Listening
 from service.app import Outside, create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.bulk_hold import BulkHold
@@ -236,7 +237,7 @@ def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[ht
             app = create_app(configured, outside)
             with (
                 portal.wrap_async_context_manager(app.router.lifespan_context(app)),
-                httpx.Client(transport=_InProcess(portal, app), base_url="http://quarry") as client,
+                httpx.Client(transport=_InProcess(portal, app), base_url="http://localhost") as client,
             ):
                 yield client
 
@@ -340,8 +341,7 @@ def listening(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @contextmanager
 def _running(app: FastAPI, socket_path: str | None, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
     address: dict[str, Any] = {"uds": socket_path} if socket_path else {"host": "127.0.0.1", "port": 0}
-    config = uvicorn.Config(app, **address, log_config=None, log_level="critical", lifespan=lifespan, ws="none")
-    server = _Announced(config)
+    server = _Announced(_config(app, **address, log_level="error", lifespan=lifespan))
     thread = threading.Thread(target=server.run, name="server-of-a-test")
     thread.start()
     try:
@@ -351,6 +351,13 @@ def _running(app: FastAPI, socket_path: str | None, lifespan: Literal["on", "off
     finally:
         server.should_exit = server.force_exit = True
         thread.join()
+
+
+def _config(app: FastAPI, **options: Any) -> uvicorn.Config:  # noqa: ANN401  as uvicorn has them
+    """Ours with our way of treating connections, any other application as uvicorn would."""
+    if hasattr(app.state, "connections"):
+        return Listening(app, app.state.connections, **options)
+    return uvicorn.Config(app, log_config=None, ws="none", **options)
 
 
 class _Announced(uvicorn.Server):

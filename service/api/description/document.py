@@ -140,6 +140,7 @@ def _codes(path: str, operation: Json) -> dict[str, list[str]]:
         also(401, "unauthenticated")
         also(403, "forbidden")
         also(429, "rate_limited")
+    also(421, "misdirected_request")
     if path not in ALWAYS_ANSWERED:
         also(503, "overloaded")  # while the server drains
     if "422" in operation["responses"]:
@@ -148,6 +149,7 @@ def _codes(path: str, operation: Json) -> dict[str, list[str]]:
         also(404, "not_found")  # an encoded slash in a name leads to no route
     if "requestBody" in operation:
         also(400, "invalid_request")  # not JSON
+        also(408, "request_timeout")
         also(413, "payload_too_large")
         if JSON in operation["requestBody"]["content"]:
             also(415, "unsupported_media_type")

@@ -7,6 +7,7 @@ from typing import Any
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidFilterError, StoreUnavailableError
 from service.api.problems import KINDS, MEDIA_TYPE, Kind, kind_of_type, problem_headers
 from service.errors import (
+    ContentBlockedError,
     DeadlineExceededError,
     EmbedderUnavailableError,
     InvalidRequestError,
@@ -30,6 +31,7 @@ SEARCHING: Errors = (
     CollectionConflictError,
     InvalidFilterError,
     InvalidRequestError,
+    ContentBlockedError,
     OverloadedError,
     EmbedderUnavailableError,
     DeadlineExceededError,
@@ -44,8 +46,11 @@ _DETAILS = {
     "unauthenticated": "this server asks for a key: Authorization: Bearer quarry.<id>.<secret>",
     "forbidden": "this key may not use a collection of the name 'docs'",
     "rate_limited": "the key 5f0c6a7e0d3b4f0f has used up its 60 requests a minute; try again in 12.345 s",
+    "content_blocked": "query is refused by the content rule 'card' of this server",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
+    "request_timeout": "1024 bytes of the body have come; the limit is 30 s without a byte",
+    "misdirected_request": "'rebound.example' is no name of this server",
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
     "unsupported_media_type": "content type 'text/plain' is not read here; application/json is",
     "empty_document": "document 'memo-1' has no text",

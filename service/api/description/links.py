@@ -60,6 +60,12 @@ def _accepted() -> Iterator[Link]:
         yield Link("list_jobs", ("200",), target, {"id": "$response.body#/data/0/id"})
 
 
+def _keys() -> Iterator[Link]:
+    """What follows the making of a key, or the list of them."""
+    yield Link("create_key", ("201",), "revoke_key", {"key_id": "$response.body#/id"})
+    yield Link("list_keys", ("200",), "revoke_key", {"key_id": "$response.body#/data/0/id"})
+
+
 def _listed() -> Iterator[Link]:
     """What follows a page of documents."""
     yield Link("list_documents", ("200",), "list_documents", _SAME | {"cursor": "$response.body#/next_cursor"})
@@ -68,7 +74,7 @@ def _listed() -> Iterator[Link]:
     yield Link("delete_document", ("200",), "get_document", _SAME | {"id": "$request.path.id"})
 
 
-LINKS: tuple[Link, ...] = (*_created(), *_written(), *_accepted(), *_listed())
+LINKS: tuple[Link, ...] = (*_created(), *_written(), *_accepted(), *_keys(), *_listed())
 
 
 def links_of(operation: str, status: str) -> dict[str, Any]:

@@ -20,6 +20,11 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": f"^{COLLECTION_PATTERN}$"},
         "example": "current",
     },
+    "key_id": {
+        "description": "Id of a key: its text has it between the points.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "example": "9f86d081884c7d65",
+    },
     "id": {
         "description": f"Id of a document: 1 to {MAX_ID_BYTES} bytes of UTF-8 without control characters, not `.` or "
         "`..`, percent-encoded as one path segment; `%2F` is part of it, and so is a `/` that is not encoded.",

@@ -39,7 +39,7 @@ class CitationEvent(CitationReply):
 class Ended(BaseModel):
     """What is known of an answer when it is there."""
 
-    status: Literal["ok", "partial", "no_answer"]
+    status: Literal["ok", "partial", "no_answer", "blocked"]
     no_answer_reason: str | None
     llm_timings_ms: dict[str, float]
     timings_ms: dict[str, float]

@@ -4,7 +4,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from indexes.searched import Searched
 from service.question import ReadQuery, Retrieval
+
+# What it tells of a collection depends on what a mandatory filter hides in it.
+_HIDDEN = "None for a key with a filter of its own."
 
 
 class DroppedReply(BaseModel):
@@ -61,16 +65,23 @@ class Explanation(BaseModel):
     """How a search was made."""
 
     index_version: int
-    sealed_rows: int = Field(description="Rows that IVF-PQ covers.")
-    tail_rows: int = Field(description="Rows that are searched exactly.")
-    index_calls: int = Field(description="Searches of an index that it took: of the sealed rows, and of the tail.")
+    sealed_rows: int | None = Field(description=f"Rows that IVF-PQ covers. {_HIDDEN}")
+    tail_rows: int | None = Field(description=f"Rows that are searched exactly. {_HIDDEN}")
+    index_calls: int | None = Field(
+        description=f"Searches of an index that it took: of the sealed rows, and of the tail. {_HIDDEN}"
+    )
     boost_searches: int = Field(description="One for each boost, beside the plain one that the rest tells of.")
     fetched: int = Field(description="Hits that the index was asked for, from which the reply's were chosen.")
-    refine: float | None = Field(description="Candidates for each of them; None where nothing is sealed.")
-    plan: PlanReply | None = Field(description="None where nothing is sealed.")
-    dropped: list[DroppedReply] = Field(description="The best candidates that are no hits and might have been.")
-    deleted: int = Field(description="Candidates that were deleted.")
-    filtered: int = Field(description="Candidates whose document fails the filters, which are never named.")
+    refine: float | None = Field(description=f"Candidates for each of them; None where nothing is sealed. {_HIDDEN}")
+    plan: PlanReply | None = Field(description=f"None where nothing is sealed. {_HIDDEN}")
+    dropped: list[DroppedReply] = Field(
+        description="The best candidates that are no hits and might have been; for a key with a filter of its own, of "
+        "those that were fetched."
+    )
+    deleted: int | None = Field(description=f"Candidates that were deleted. {_HIDDEN}")
+    filtered: int | None = Field(
+        description=f"Candidates whose document fails the filters, which are never named. {_HIDDEN}"
+    )
     query: QueryReading
 
     @classmethod
@@ -82,7 +93,7 @@ class Explanation(BaseModel):
             index_version=searched.version,
             sealed_rows=searched.sealed_rows,
             tail_rows=searched.tail_rows,
-            index_calls=bool(searched.sealed_rows) + bool(searched.tail_rows),
+            index_calls=_index_calls(searched),
             boost_searches=boosts,
             fetched=retrieval.fetched,
             refine=plan and plan.candidates / retrieval.fetched,
@@ -94,3 +105,9 @@ class Explanation(BaseModel):
             deleted=searched.deleted,
             filtered=searched.filtered,
         )
+
+
+def _index_calls(searched: Searched) -> int | None:
+    if searched.sealed_rows is None or searched.tail_rows is None:
+        return None
+    return bool(searched.sealed_rows) + bool(searched.tail_rows)

@@ -257,7 +257,9 @@ class SearchReply(BaseModel):
 class AnswerReply(BaseModel):
     """What an answer rests on, and how it was made."""
 
-    status: Literal["ok", "partial", "no_answer"]
+    status: Literal["ok", "partial", "no_answer", "blocked"] = Field(
+        description="`blocked`: a content rule of the server ended the answer, which is what came before."
+    )
     no_answer_reason: str | None
     citations: list[CitationReply]
     chunks: list[ChunkReply]
@@ -295,5 +297,7 @@ class QueryReply(AnswerReply):
 
     id: str
     answer: str | None
-    finish_reason: str | None = Field(description="`stop`, or `length` of an answer that was ended by max_tokens.")
+    finish_reason: str | None = Field(
+        description="`stop`, or why it was ended: `length` by max_tokens, `content_filter` by a content rule."
+    )
     usage: dict[str, int]

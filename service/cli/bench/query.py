@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from models.base import Embedder, TextKind
 from models.transformer import TransformerEmbedder
 from service.cli.bench.machine import processor
 from service.cli.bench.percentiles import Percentiles
-from service.cli.bench.server import connection, running_server
+from service.cli.bench.server import RunningServer, connection, running_server
 from service.cli.configuration import settings_or_fail
 from service.cli.sources import find
 from service.cli.upload import Uploader
@@ -61,25 +61,24 @@ def run(corpus: Path, queries: Path, rounds: int, say: Callable[[str], None]) ->
     """
     texts = [str(orjson.loads(line)["text"]) for line in queries.read_bytes().splitlines() if line.strip()]
     with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, running_server(Path(folder, "data")) as server:
-        url = server.url
         say(f"ingesting {corpus}")
-        uploader = _ingested(url, corpus)
+        uploader = _ingested(server, corpus)
         say("loading the model a second time, for the direct measurement")
         settings = settings_or_fail(None).embedding
         embedder = TransformerEmbedder.load(settings.model, device=settings.device, dtype=settings.dtype)
         threadpool_limits(1, user_api="blas")  # as the server does it
         direct = DirectWork(embedder, _rows_of(Path(folder, "data"), embedder.info.dimension))
-        http = connection(url)
+        http, headers = connection(server.url), server.headers
         say(f"timing {len(texts)} queries, {rounds} rounds")
         for text in texts[:_WARM_UP]:
-            _search(http, text), direct.timed(text)
-        over_http, directly = _alternated(http, direct, texts * rounds)
-        status = httpx.get(f"{url}/v1/status", trust_env=False).json()
+            _search(http, text, headers), direct.timed(text)
+        over_http, directly = _alternated(http, headers, direct, texts * rounds)
+        status = httpx.get(f"{server.url}/v1/status", headers=headers, trust_env=False).json()
     return _report(over_http, np.array(directly), direct, dict(uploader.tally.outcomes), status["embedders"][0])
 
 
-def _ingested(url: str, corpus: Path) -> Uploader:
-    with httpx.Client(base_url=url, timeout=600, trust_env=False) as client:
+def _ingested(server: RunningServer, corpus: Path) -> Uploader:
+    with httpx.Client(base_url=server.url, headers=server.headers, timeout=600, trust_env=False) as client:
         uploader = Uploader(client, _COLLECTION)
         for source in find([corpus]):
             uploader.send(source)
@@ -96,22 +95,22 @@ def _rows_of(data_dir: Path, dimension: int) -> ExactRows:
 
 
 def _alternated(
-    http: HTTPConnection, direct: DirectWork, texts: Sequence[str]
+    http: HTTPConnection, headers: Mapping[str, str], direct: DirectWork, texts: Sequence[str]
 ) -> tuple[list[float], list[tuple[float, float, float]]]:
     """Both ways see every text; blocks are short, so that both see the same weather on a noisy machine."""
     over_http, directly = [], []
     for first in range(0, len(texts), _BLOCK):
         block = texts[first : first + _BLOCK]
-        over_http += [_search(http, text) for text in block]
+        over_http += [_search(http, text, headers) for text in block]
         directly += [direct.timed(text) for text in block]
     return over_http, directly
 
 
-def _search(http: HTTPConnection, text: str) -> float:
+def _search(http: HTTPConnection, text: str, headers: Mapping[str, str]) -> float:
     """Seconds from the first byte sent to the last byte read."""
     body = orjson.dumps({"query": text, "collection": _COLLECTION, "top_k": _TOP_K})
     start = time.perf_counter()
-    http.request("POST", "/v1/search", body, {"Content-Type": "application/json"})
+    http.request("POST", "/v1/search", body, {"Content-Type": "application/json", **headers})
     response = http.getresponse()
     reply = response.read()
     seconds = time.perf_counter() - start

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from service.cli.configuration import settings_or_fail
+
 _START_S = 300.0
 _STOP_S = 30.0
 _SOCKET_SCHEME = "unix://"
@@ -23,16 +25,22 @@ class ServerStartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """Where it listens, and its process."""
+    """Where it listens, its process, and its key where the settings configure one."""
 
     url: str
     pid: int
+    key: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request to it that needs a key."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
 
 @contextmanager
 def running_server(data_dir: Path, config: Path | None = None) -> Iterator[RunningServer]:
     """Start a server on a free port of 127.0.0.1, yield it, end it with SIGTERM."""
-    port = _free_port()
+    port, key = _free_port(), settings_or_fail(config).access.admin_key
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)]
     if config:
@@ -42,7 +50,7 @@ def running_server(data_dir: Path, config: Path | None = None) -> Iterator[Runni
         httpx.get(f"{url}/readyz", trust_env=False).raise_for_status()
 
     with running(command, data_dir.parent / f"{data_dir.name}.log", is_up) as pid:
-        yield RunningServer(url, pid)
+        yield RunningServer(url, pid, key.get_secret_value() if key else None)
 
 
 @contextmanager

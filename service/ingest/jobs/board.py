@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _THREADS = 8
 _RETRY_AFTER_S = 5.0
+_LOOK_EVERY_BYTES = 1 << 20  # of an upload that arrives: the open jobs are summed up for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ class JobBoard:
         self._store = store
         self._settings = settings
         self._open: dict[str, OpenJob] = {}
+        self._incoming: set[Incoming] = set()
         self._accepting: set[asyncio.Task[OpenJob]] = set()
-        self._arriving_bytes = 0
+        self._accepting_bytes = 0
         # Writes only wait, and more of them at a time share one fsync.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="quarry-jobs")
 
@@ -89,13 +91,40 @@ class JobBoard:
         jobs, limits = len(self._open) + len(self._accepting), self._settings
         if jobs >= limits.max_open:
             raise OverloadedError(f"{jobs} jobs have not ended; jobs.max_open is {limits.max_open}", _RETRY_AFTER_S)
-        held = self._raw_bytes() + self._arriving_bytes
+        held = self._raw_bytes() + self._accepting_bytes + sum(incoming.arrived_bytes for incoming in self._incoming)
         if held + size > limits.max_open_bytes:
             raise OverloadedError(
                 f"the raw inputs of open jobs take {held} bytes, and this one {size}; jobs.max_open_bytes is "
                 f"{limits.max_open_bytes}",
                 _RETRY_AFTER_S,
             )
+
+    async def receive(self) -> Incoming:
+        """A place for the bytes of an upload, which count from now on; given back to ``submit`` or ``discard``.
+
+        Raises:
+            OverloadedError: no job would be accepted.
+            StoreUnavailableError: no file can be made.
+        """
+        self.check_room()
+        incoming = await self.in_thread(self.raw.receive)
+        self._incoming.add(incoming)
+        return incoming
+
+    def arrived(self, incoming: Incoming, size: int) -> None:
+        """So many bytes more of an upload are here.
+
+        Raises:
+            OverloadedError: with them there are too many.
+        """
+        before, incoming.arrived_bytes = incoming.arrived_bytes, incoming.arrived_bytes + size
+        if before // _LOOK_EVERY_BYTES != incoming.arrived_bytes // _LOOK_EVERY_BYTES:
+            self.check_room()
+
+    async def discard(self, incoming: Incoming) -> None:
+        """Remove what was received."""
+        self._incoming.discard(incoming)
+        await self.in_thread(incoming.discard)
 
     async def submit(self, new: NewJob, place: Place, incoming: Incoming) -> OpenJob:
         """Accept a job: when this returns, job and raw input are on the disk. A caller who leaves does not undo it.
@@ -104,15 +133,16 @@ class JobBoard:
             OverloadedError: see ``check_room``.
             StoreUnavailableError: nothing was promised, and nothing is left.
         """
+        self._incoming.discard(incoming)
         try:
             self.check_room(incoming.raw.size)
         except OverloadedError:
-            await self.in_thread(incoming.discard)
+            await self.discard(incoming)
             raise
         accepting = asyncio.create_task(self._accepted(new, place, incoming), name="accepting a job")
         self._accepting.add(accepting)
-        self._arriving_bytes += incoming.raw.size
-        accepting.add_done_callback(partial(self._arrived, incoming.raw.size))
+        self._accepting_bytes += incoming.raw.size
+        accepting.add_done_callback(partial(self._accepted_or_not, incoming.raw.size))
         return await asyncio.shield(accepting)
 
     def is_open(self, job_id: str) -> OpenJob | None:
@@ -166,7 +196,7 @@ class JobBoard:
         placed = [(job.job.id, job.place) for job in there if job.place and job.place.collection]
         self._store.place([(id_, place.collection.identity, place.seq) for id_, place in placed if place.collection])
 
-    async def arrived(self) -> None:
+    async def settled(self) -> None:
         """Wait for the jobs that are being accepted."""
         await asyncio.gather(*self._accepting, return_exceptions=True)
 
@@ -206,9 +236,9 @@ class JobBoard:
             self.raw.remove(job.id)
             raise
 
-    def _arrived(self, size: int, task: "asyncio.Task[OpenJob]") -> None:
+    def _accepted_or_not(self, size: int, task: "asyncio.Task[OpenJob]") -> None:
         self._accepting.discard(task)
-        self._arriving_bytes -= size
+        self._accepting_bytes -= size
 
     def _raw_bytes(self) -> int:
         return sum(job.job.raw.size for job in self._open.values())

@@ -18,14 +18,12 @@ class Intake:
     board: JobBoard
 
     async def receive(self) -> Incoming:
-        """A place for the bytes of an upload, to be given to one of the others.
+        """See ``JobBoard.receive``; to be given to one of the others."""
+        return await self.board.receive()
 
-        Raises:
-            OverloadedError: no job would be accepted.
-            StoreUnavailableError: no file can be made.
-        """
-        self.board.check_room()
-        return await self.board.in_thread(self.board.raw.receive)
+    def arrived(self, incoming: Incoming, size: int) -> None:
+        """See ``JobBoard.arrived``."""
+        self.board.arrived(incoming, size)
 
     async def put_file(self, collection: str, ask: Ask, incoming: Incoming, caller: str) -> OpenJob | Written:
         """A job that reads and stores a file; none where the document was made of this very file already.
@@ -61,4 +59,4 @@ class Intake:
 
     async def discard(self, incoming: Incoming) -> None:
         """Remove what was received."""
-        await self.board.in_thread(incoming.discard)
+        await self.board.discard(incoming)

@@ -20,10 +20,12 @@ class Incoming:
 
     Attributes:
         path: its file.
+        arrived_bytes: that the server has of it, in the file or on the way there.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.arrived_bytes = 0
         self._file = path.open("xb")
         self._digest = hashlib.sha256()
         self._bytes = 0

@@ -71,7 +71,7 @@ class JobRunner:
         self._is_closing = True
         for pause in self._pausing.values():
             pause.cancel()
-        await self._board.arrived()
+        await self._board.settled()
         left = [job for job in self._running if job.task]
         tasks = [self._pruning, *(job.task for job in left if job.task)]
         for task in tasks:

@@ -35,7 +35,7 @@ def read_pdf(name: str, data: bytes, limits: ParseLimits) -> LoadedText:
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
-        why = "it is encrypted" if error.err_code == FPDF_ERR_PASSWORD else "it is damaged"
+        why = "it is encrypted; remove its password" if error.err_code == FPDF_ERR_PASSWORD else "it is damaged"
         raise UnreadableDocumentError(f"{name!r} cannot be read as PDF: {why}") from None
     if len(document) > limits.pages:
         raise DocumentTooLargeError(f"{name!r} has {len(document)} pages; the limit is {limits.pages} (parsing.pages)")

@@ -13,13 +13,15 @@ _LONGEST_TITLE = 1000
 
 
 def read(name: str, data: bytes, limits: ParseLimits) -> LoadedText:
-    """What a file says.
+    """What a file says; nothing where it is empty, whatever its name promises.
 
     Raises:
         UnsupportedMediaTypeError, UnreadableDocumentError, DocumentTooLargeError: it cannot be read.
     """
-    own_name = PurePosixPath(name).name
-    match file_type(name):
+    own_name, type_ = PurePosixPath(name).name, file_type(name)
+    if not data.strip():
+        return LoadedText(own_name, "", "text")
+    match type_:
         case "pdf":
             loaded = read_pdf(own_name, data, limits)
         case "docx":

@@ -59,7 +59,7 @@ def half_asked() -> Callable[[str, str, Any], socket.socket]:
 
     def send(address: str, path: str, body: Any) -> socket.socket:  # noqa: ANN401
         url, content = httpx.URL(address), json.dumps(body).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: quarry\r\nContent-Type: application/json\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         connection = socket.create_connection((url.host, url.port or 0), timeout=PATIENCE_S)
         connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         return connection

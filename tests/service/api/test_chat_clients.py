@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -58,6 +59,20 @@ def query(client: openai.OpenAI, **body: object) -> dict[str, Any]:
     asked = {"query": MESSAGES[0]["content"], "collection": "docs"} | body
     reply: dict[str, Any] = client.post("/query", body=asked, cast_to=httpx.Response).json()
     return reply
+
+
+def test_openai_is_told_what_a_content_rule_did(client: Callable[..., openai.OpenAI], tmp_path: Path) -> None:
+    rule = "[[rule]]\nname = 'spring'\npattern = 'in spring'\nin = ['question', 'answer']\naction = 'block'\n"
+    (tmp_path / "rules.toml").write_text(rule)
+    opened = client(content={"rules": tmp_path / "rules.toml"})
+    (choice,) = opened.chat.completions.create(model="docs", messages=MESSAGES).choices
+    assert (choice.finish_reason, choice.message.content) == ("content_filter", "They sleep in winter [1]. ")
+    chunks = list(opened.chat.completions.create(model="docs", messages=MESSAGES, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == choice.message.content
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+    with pytest.raises(openai.BadRequestError) as refused:
+        opened.chat.completions.create(model="docs", messages=[{"role": "user", "content": "Do they wake in spring?"}])
+    assert (refused.value.code, refused.value.param) == ("content_blocked", "messages")
 
 
 @pytest.mark.parametrize("generator", ["main", "extractive"])

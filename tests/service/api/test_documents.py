@@ -64,6 +64,14 @@ def test_ids_survive_the_round_trip(api: httpx.Client, document_id: str) -> None
     assert api.delete(path).json()["deleted"] == 1
 
 
+@pytest.mark.parametrize("encoded", ["a%0Ab", "%0A", "a%0A", "a/%0Db"])
+def test_an_id_with_a_line_break_is_refused_as_an_id(api: httpx.Client, problem: Problem, encoded: str) -> None:
+    path = f"/v1/collections/docs/documents/{encoded}"
+    for reply in (api.put(path, json={"text": "a"}), api.get(path), api.delete(path)):
+        assert "control character" in problem(reply, 400, "invalid_request")["detail"]
+    assert api.get("/v1/collections/docs").status_code == 404
+
+
 def test_a_form_with_its_own_fields(api: httpx.Client) -> None:
     fields = {"title": "Mine", "metadata": '{"k": "v"}', "url": "http://x"}
     reply = api.put(f"{DOCUMENTS}/a", data=fields, files={"file": ("page.md", b"# Own\n\nWords.")})

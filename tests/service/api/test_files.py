@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 PDF = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R 3 0 R]/Count 2>>endobj\n"
@@ -39,6 +40,17 @@ def test_what_is_wrong_with_a_file(api: httpx.Client, problem: Problem, tmp_path
     problem(put(api, "a.docx", b"PK\x03\x04 nothing"), 422, "invalid_request")
     problem(put(api, "a.pdf", b"%PDF-1.4\n\xff\xff"), 422, "invalid_request")
     assert not list((tmp_path / "data" / "jobs" / "raw").iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["txt", "md", "html", "pdf", "docx"])
+def test_an_empty_file_has_no_text_whatever_its_type(api: httpx.Client, problem: Problem, suffix: str) -> None:
+    for data in (b"", b" \n"):
+        assert "has no text" in problem(put(api, f"a.{suffix}", data), 400, "empty_document")["detail"]
+
+
+def test_a_file_s_name_may_have_a_quotation_mark(api: httpx.Client) -> None:
+    assert put(api, 'the "blue" memo 100%.txt', b"Words.").status_code == 201
+    assert api.get("/v1/collections/c/documents/d").json()["title"] == 'the "blue" memo 100%.txt'
 
 
 def test_a_file_beyond_a_limit_and_one_that_cannot_be_read_now(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import sqlite3
 import threading
 import time
@@ -27,6 +28,7 @@ DOCUMENTS = "/v1/collections/docs/documents"
 PATIENCE_S = 60.0
 PATIENCE_MS = 60_000
 FOLDER = range(5000)
+FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
 
 
 class GatedParser:
@@ -151,7 +153,10 @@ def test_a_file_whose_parsers_are_lost_is_given_up(api: httpx.Client, parser: Ga
 
 def test_an_unforeseen_error_ends_one_job(api: httpx.Client, parser: GatedParser) -> None:
     parser.failures.append(ZeroDivisionError("secret"))
-    job = ended(api, put(api, "a", wait_ms=0).json()["job_id"])
+    parser.gate.clear()  # a job that has failed before the reply is written is that error, whatever was to be waited
+    job_id = put(api, "a", wait_ms=0).json()["job_id"]
+    parser.gate.set()
+    job = ended(api, job_id)
     assert job["status"] == "failed"
     assert "secret" not in json.dumps(job)
     assert put(api, "a").json()["status"] == "created"
@@ -314,6 +319,40 @@ def test_the_queue_has_bounds(parser: GatedParser, open_api: OpenApi, problem: P
         parser.gate.set()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "type_", "begin"),
+    [
+        ("PUT", f"{DOCUMENTS}/a", "multipart/form-data; boundary=b", FORM_HEAD),
+        ("POST", f"{DOCUMENTS}:batch?wait_ms=0", "application/x-ndjson", b""),
+    ],
+)
+def test_an_upload_counts_while_it_arrives(
+    listening: Callable[..., str], tmp_path: Path, method: str, path: str, type_: str, begin: bytes
+) -> None:
+    address = httpx.URL(listening(jobs={"max_open_bytes": 2 << 20}))
+    raw = tmp_path / "served" / "jobs" / "raw"
+    head = f"{method} {path} HTTP/1.1\r\nHost: q\r\nContent-Type: {type_}\r\nContent-Length: {1 << 24}\r\n\r\n"
+    with (
+        httpx.Client(base_url=address) as api,
+        socket.create_connection((address.host, address.port or 0), timeout=PATIENCE_S) as connection,
+    ):
+        assert put(api, "b").status_code == 201
+        connection.sendall(head.encode() + begin + b"x" * ((2 << 20) - 1000))
+        until(lambda: put(api, "b", " " * 4000).status_code == 503)
+        connection.close()
+        until(lambda: put(api, "b", " " * 4000).status_code == 400)  # it is read, and empty
+        until(lambda: list(raw.iterdir()) == [])
+
+
+def test_an_upload_ends_as_soon_as_it_is_too_much(listening: Callable[..., str], tmp_path: Path) -> None:
+    address = httpx.URL(listening(jobs={"max_open_bytes": 1024}))
+    head = f"PUT {DOCUMENTS}/a HTTP/1.1\r\nHost: q\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    with socket.create_connection((address.host, address.port or 0), timeout=PATIENCE_S) as connection:
+        connection.sendall(f"{head}Content-Length: {1 << 24}\r\n\r\n".encode() + FORM_HEAD + b"x" * (1 << 20))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 503 ")
+    assert list((tmp_path / "served" / "jobs" / "raw").iterdir()) == []
+
+
 def test_nothing_is_left_of_what_a_full_disk_refuses(
     api: httpx.Client, problem: Problem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -436,7 +475,7 @@ def test_a_drain_waits_for_no_job(parser: GatedParser, tmp_path: Path) -> None:
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
             files, params = {"file": ("a.txt", b"Some words.")}, {"wait_ms": 10 * PATIENCE_MS}
-            waiting = asyncio.create_task(client.put(f"http://quarry{DOCUMENTS}/a", files=files, params=params))
+            waiting = asyncio.create_task(client.put(f"http://localhost{DOCUMENTS}/a", files=files, params=params))
             while not parser.parsed:  # noqa: ASYNC110  the parser has no event to wait for
                 await asyncio.sleep(0.005)
             assert await app.state.drain.run(PATIENCE_S) == 0, "cut"

@@ -211,3 +211,18 @@ def test_a_real_cross_encoder(open_api: OpenApi, tiny_reranker: Path) -> None:
         np.testing.assert_allclose(given, np.sort(scores)[::-1], atol=1e-5)
         assert response.json()["usage"]["total_tokens"] == sum(map(len, model.tokenize(QUERY, DOCUMENTS)))
         assert api.get("/v1/status").json()["reranker"]["device"] == "cpu"
+
+
+def test_the_query_is_screened_and_the_documents_are_not(open_api: OpenApi, overlap: Reranker, tmp_path: Path) -> None:
+    assert overlap.info.name == "overlap"
+    rule = "[[rule]]\nname = 'bees'\npattern = 'honey bees'\nin = ['question']\naction = '{}'\nreplacement = 'pumps'\n"
+    (tmp_path / "mask.toml").write_text(rule.format("mask"))
+    with open_api(rerank=SERVED, content={"rules": tmp_path / "mask.toml"}) as api:
+        results = sent(api, query="honey bees", return_documents=True).json()["results"]
+        assert (results[0]["index"], results[0]["document"]["text"]) == (2, "Pumps fail.")
+        assert {result["document"]["text"] for result in results} == set(DOCUMENTS)
+    (tmp_path / "block.toml").write_text(rule.format("block").replace("replacement = 'pumps'\n", ""))
+    with open_api(rerank=SERVED, content={"rules": tmp_path / "block.toml"}) as api:
+        refused = sent(api)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "content_blocked")
+        assert sent(api, query="wasps").status_code == 200

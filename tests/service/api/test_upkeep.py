@@ -351,10 +351,10 @@ def test_a_mirror_that_cannot_be_written_to_fails_the_purge(
     monkeypatch.setattr(TransformerEmbedder, "load", lambda *_, **__: narrow)
     delete = Collection.delete
 
-    def refuse(self: Collection, document_id: str, seq: int) -> object:
+    def refuse(self: Collection, document_id: str, *others: Any) -> object:  # noqa: ANN401
         if self.spec.embedding_model != "narrow":
             raise StoreUnavailableError("the disk is full")
-        return delete(self, document_id, seq)
+        return delete(self, document_id, *others)
 
     with open_api(embedding={"also": ["narrow"]}) as api:
         put(api, "a", CONFIDED)

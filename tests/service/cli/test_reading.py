@@ -134,7 +134,7 @@ def test_ingest_prints_json(url: str, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A\n\nText.\n")
     (tmp_path / "b.bin").write_bytes(b"\x00")
     report = told("ingest", tmp_path / "a.md", "--url", url)
-    assert report == {"collection": "default", "outcomes": {"created": 1}, "failures": [], "not_read": []}
+    assert report == {"collection": "default", "outcomes": {"created": 1}, "empty": [], "failures": [], "not_read": []}
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "broken.txt").write_bytes(b"\xff\xfe\xfd")
     (tmp_path / "in" / "c.bin").write_bytes(b"\x00")

@@ -73,6 +73,7 @@ def test_an_empty_file_is_skipped_and_no_failure(file: FileSource) -> None:
     uploading = uploader(lambda _: problem(400, "empty_document", "no text"))
     uploading.send(file)
     assert uploading.tally.outcomes == {"skipped, empty": 1}
+    assert uploading.tally.empty == [str(file.path)]
     assert uploading.tally.failures == []
 
 
@@ -134,6 +135,7 @@ def test_a_batch_is_counted_line_by_line() -> None:
     uploading.send(batch(b"1", b"2", b"3"))
     assert bodies == [b"1\n2\n3"]
     assert uploading.tally.outcomes == {"created": 1, "skipped, empty": 1, "failed": 1}
+    assert uploading.tally.empty == ["in.jsonl:2"]
     assert uploading.tally.failures == ["in.jsonl:3: bad id"]
 
 

@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,18 +86,17 @@ def test_open_files() -> None:
     assert found.status is Status.OK
 
 
-@pytest.fixture
-def few_files() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_too_few_open_files(failed: Failed, few_files: None) -> None:
+def test_too_few_open_files(failed: Failed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 256))
     found = failed(look_at_files(Settings(), 0))
-    assert "the limit is 256" in found.found
-    assert "ulimit -n" in found.advice
+    assert "the hard limit is 256" in found.found
+    assert "ulimit -H -n" in found.advice
+
+
+def test_a_soft_limit_on_open_files_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 1 << 20))
+    (found,) = look_at_files(Settings(), 0)
+    assert found.status is Status.OK
 
 
 def test_memory(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from indexes.errors import DataDirectoryError, StoreUnavailableError
 from service.ingest.jobs.fair_jobs import FairJobs
 from service.ingest.jobs.job import Ask, Job, JobError, Outcome, Raw
+from service.ingest.jobs.jobs_wanted import JobsWanted
 from service.ingest.jobs.open_job import OpenJob
 from service.ingest.jobs.store import JobStore, open_or_set_aside
 
@@ -62,7 +63,7 @@ def test_the_order_is_that_of_the_places(store: JobStore) -> None:
     for id_, seq in (("c", 3), ("a", 1), ("b", 2)):
         store.add(job(id_, seq))
     assert [found.id for found in store.take_up()] == ["a", "b", "c"]
-    assert [found.id for found in store.page(None, 2, "docs", "queued")] == ["b", "a"]
+    assert [found.id for found in store.page(JobsWanted(collection="docs", status="queued"), 2)] == ["b", "a"]
 
 
 def test_orphans_are_removed(store: JobStore, tmp_path: Path) -> None:
@@ -99,9 +100,9 @@ def test_prune_keeps_the_last(store: JobStore) -> None:
         store.end(store.add(job(str(number), number)), "succeeded", Outcome())
     store.add(job("open", 9))
     store.prune(2, 3600)
-    assert [found.id for found in store.page(None, 10, None, None)] == ["open", "3", "2"]
+    assert [found.id for found in store.page(JobsWanted(), 10)] == ["open", "3", "2"]
     store.prune(2, -1)
-    assert [found.id for found in store.page(None, 10, None, None)] == ["open"]
+    assert [found.id for found in store.page(JobsWanted(), 10)] == ["open"]
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:

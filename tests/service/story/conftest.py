@@ -98,6 +98,29 @@ class Story:
         frames = [frame.split("\n") for frame in reply.text.split("\n\n") if frame.startswith("event: ")]
         return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in frames]
 
+    async def asked_and_left(self, path: str, body: object) -> list[dict[str, Any]]:
+        """What a client is sent that asks, and leaves as soon as the language model says no more."""
+        sent: list[dict[str, Any]] = []
+        incoming = iter([{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}])
+
+        async def receive() -> dict[str, Any]:
+            message = next(incoming, None)
+            if message is None:
+                await self.llm.begun.wait()
+                return {"type": "http.disconnect"}
+            return message
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+            "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"",
+            "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1), "server": ("quarry", 80),
+        }  # fmt: skip
+        await self.app(scope, receive, send)
+        return sent
+
     async def settled(self, tasks: set["asyncio.Task[Any]"]) -> None:
         """No task runs but those that did before, and this one."""
         async with asyncio.timeout(PATIENCE_S):
@@ -123,7 +146,7 @@ def open_story(tmp_path: Path) -> OpenStory:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://quarry") as http,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
         ):
             story = Story(app, http)
             if url == NOBODY:

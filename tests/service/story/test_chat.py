@@ -231,25 +231,7 @@ def test_a_client_that_leaves_ends_the_work(open_story: OpenStory, stream: bool)
         tasks = asyncio.all_tasks()
         story.llm.script = [Delta("Half an ans"), None]
         body = {"model": "docs", "messages": [{"role": "user", "content": QUESTION}], "stream": stream}
-        incoming = iter([{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}])
-
-        async def receive() -> dict[str, Any]:
-            message = next(incoming, None)
-            if message is None:
-                await story.llm.begun.wait()
-                return {"type": "http.disconnect"}
-            return message
-
-        async def send(_: dict[str, Any]) -> None:
-            """Nobody reads it."""
-
-        path = "/v1/chat/completions"
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
-            "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"",
-            "headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1), "server": ("quarry", 80),
-        }  # fmt: skip
-        await story.app(scope, receive, send)
+        await story.asked_and_left("/v1/chat/completions", body)
         assert (story.llm.open, len(story.llm.requests)) == (0, 1)
         await story.settled(tasks)
 

@@ -9,6 +9,7 @@ import orjson
 from indexes.base import Chunk, Hit
 from service.cli.bench.answer.kept_connection import Event, FailedReplyError, KeptConnection
 from service.cli.bench.answer.llm import Llm
+from service.cli.bench.server import RunningServer
 from service.generation.base import Passage
 from service.generation.prompt import build_messages
 from service.generation.tokens import Messages
@@ -44,8 +45,8 @@ class Answered:
 class Interview:
     """Asks a Quarry and the model's server behind it."""
 
-    def __init__(self, quarry_url: str, llm: Llm, policy: AnswerSettings) -> None:
-        self._quarry = KeptConnection(quarry_url)
+    def __init__(self, quarry: RunningServer, llm: Llm, policy: AnswerSettings) -> None:
+        self._quarry = KeptConnection(quarry.url, quarry.headers)
         self._llm = KeptConnection(llm.url)
         self._model = llm
         self._policy = policy

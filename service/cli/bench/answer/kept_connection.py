@@ -66,10 +66,12 @@ class KeptConnection:
 
     Args:
         url: ``http://host:port`` or ``unix:///path``.
+        headers: of every request.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self._url = url
+        self._headers = {"Content-Type": "application/json", **(headers or {})}
         self._http: HTTPConnection | None = None
         self._used_at = 0.0
 
@@ -82,7 +84,7 @@ class KeptConnection:
         http, content = self._awake(), orjson.dumps(body)
         parts = []
         start = time.perf_counter()
-        http.request("POST", path, content, {"Content-Type": "application/json"})
+        http.request("POST", path, content, self._headers)
         response = http.getresponse()
         while part := response.read1():
             parts.append((time.perf_counter() - start, part))

@@ -71,8 +71,8 @@ def run(material: Material, llm_url: str | None, rounds: int, say: Callable[[str
         config.write_text(_config(llm))
         server = stack.enter_context(running_server(folder / "data", config))
         say(f"ingesting {material.corpus}")
-        documents = _ingested(server.url, material.corpus)
-        interview = stack.enter_context(closing(Interview(server.url, llm, settings_or_fail(config).answer)))
+        documents = _ingested(server, material.corpus)
+        interview = stack.enter_context(closing(Interview(server, llm, settings_or_fail(config).answer)))
         prompts = {question: prompt for question in material.questions if (prompt := interview.prompt(question))}
         if not prompts:
             raise NoMaterialError(f"none of {len(material.questions)} questions has an answer in {material.corpus}")
@@ -80,7 +80,7 @@ def run(material: Material, llm_url: str | None, rounds: int, say: Callable[[str
         samples = _asked(interview, prompts, rounds)
         say("measuring the processor time of a token")
         costs = _token_cost(server, llm, list(prompts)[:_LONG_ANSWERS])
-        status = httpx.get(f"{server.url}/v1/status", trust_env=False).json()
+        status = httpx.get(f"{server.url}/v1/status", headers=server.headers, trust_env=False).json()
     return _report(samples, costs, llm) | {
         "documents": documents,
         "questions": len(prompts),
@@ -96,8 +96,8 @@ def _config(llm: Llm) -> str:
     return "\n".join(["[embedding]", "cache_bytes = 0", "[answer]", 'llm = "bench"', "[llm.bench]", *lines, ""])
 
 
-def _ingested(url: str, corpus: Path) -> dict[str, int]:
-    with httpx.Client(base_url=url, timeout=600, trust_env=False) as client:
+def _ingested(server: RunningServer, corpus: Path) -> dict[str, int]:
+    with httpx.Client(base_url=server.url, headers=server.headers, timeout=600, trust_env=False) as client:
         uploader = Uploader(client, COLLECTION)
         for source in find([corpus]):
             uploader.send(source)
@@ -127,7 +127,7 @@ def _sample(interview: Interview, question: str, prompt: Messages, turn: int) ->
 def _token_cost(server: RunningServer, llm: Llm, questions: Sequence[str]) -> dict[str, float]:
     if llm.is_fake:
         tell_apart(llm)
-    with closing(TokenCost(server.url, server.pid, questions)) as cost:
+    with closing(TokenCost(server, questions)) as cost:
         return cost.measured()
 
 

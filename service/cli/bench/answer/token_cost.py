@@ -8,6 +8,7 @@ import psutil
 
 from service.cli.bench.answer.interview import COLLECTION
 from service.cli.bench.answer.kept_connection import KeptConnection, Reply
+from service.cli.bench.server import RunningServer
 
 # Of one answer; the difference between the two is measured, and what an answer costs apart from its tokens falls out.
 SHORT_TOKENS = 16
@@ -31,15 +32,11 @@ class Cost:
 
 
 class TokenCost:
-    """Asks the same questions for short and for long answers, three ways.
+    """Asks the same questions for short and for long answers, three ways."""
 
-    Args:
-        pid: of the server.
-    """
-
-    def __init__(self, url: str, pid: int, questions: Sequence[str]) -> None:
-        self._quarry = KeptConnection(url)
-        self._server = psutil.Process(pid)
+    def __init__(self, server: RunningServer, questions: Sequence[str]) -> None:
+        self._quarry = KeptConnection(server.url, server.headers)
+        self._server = psutil.Process(server.pid)
         self._questions = questions
 
     def measured(self) -> dict[str, float]:

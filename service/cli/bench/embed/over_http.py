@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -49,12 +49,12 @@ async def over_http(rig: Rig, texts: Sequence[str], config: Path | None) -> Over
         tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder,
         running_server(Path(folder, "data"), config) as server,
     ):
-        http = connection(server.url)
+        http, headers = connection(server.url), server.headers
         for text in islice(asked, _WARM_UP):
-            _embed(http, text)
+            _embed(http, text, headers)
         for _ in range(_ROUNDS):
             block = list(islice(asked, _BLOCK))
-            http_s += [_embed(http, text) for text in block]
+            http_s += [_embed(http, text, headers) for text in block]
             direct_s += [await rig.bare(partial(_embed_directly, text)) for text in block]
         idle_cpu = _idle_cpu(server.pid)
     http_ms, direct_ms = Percentiles.of(http_s), Percentiles.of(direct_s)
@@ -69,11 +69,11 @@ def _embed_directly(text: str, embedder: Embedder) -> None:
     embedder.embed(embedder.tokenize([text], TextKind.DOCUMENT))
 
 
-def _embed(http: HTTPConnection, text: str) -> float:
+def _embed(http: HTTPConnection, text: str, headers: Mapping[str, str]) -> float:
     """Seconds from the first byte sent to the last byte read."""
     body = orjson.dumps({"input": text, "encoding_format": "base64"})
     start = time.perf_counter()
-    http.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json"})
+    http.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json", **headers})
     response = http.getresponse()
     reply = response.read()
     seconds = time.perf_counter() - start

@@ -79,7 +79,7 @@ def run(pages: Sequence[Page], config: Path | None, say: Callable[[str], None]) 
     with (
         tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder,
         running_server(Path(folder, "data"), config) as server,
-        httpx.Client(base_url=server.url, timeout=_TIMEOUT_S, trust_env=False) as http,
+        httpx.Client(base_url=server.url, headers=server.headers, timeout=_TIMEOUT_S, trust_env=False) as http,
     ):
         _measured(http, _WARM_UP, as_json, pages[:_WARM_UP_PAGES], Path(folder))
         figures: dict[str, Figures] = {}

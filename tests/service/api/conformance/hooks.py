@@ -16,6 +16,7 @@ _RULES = re.compile(
     r"""
     is\ one\ node\ too\ many                      # filters: in all, however they are nested
     | levels\ deep
+    | scope\ admin\ takes\ no\ filter          # of a key: one field by another
     | the\ last\ of\ messages\ is\ the\ question  # the role of a list's last item
     | messages\ hold\ no\ question
     | message\ is\ blank|query\ is\ blank        # characters that nobody sees

@@ -1,0 +1,78 @@
+"""What a search comes to: hits with their texts, and how they were found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from indexes.base import Hit, SearchParams
+from indexes.nearest import Found
+from indexes.plan import Plan
+from indexes.recheck import Cause
+from indexes.store_snapshot import StoredChunk
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedChunk:
+    """A candidate that the search might have returned, by its chunk."""
+
+    chunk: str
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Hits, and how they were found.
+
+    Under a ``required`` filter nothing here tells how much it hides: plan and numbers are None, and no candidate is
+    named.
+
+    Attributes:
+        version: of the collection that was searched.
+        plan: how the sealed rows were searched; None where there are none.
+        sealed_rows: rows that IVF-PQ covers.
+        tail_rows: rows that were searched exactly.
+        dropped: the best candidates that are no hits, if the search asked to be explained.
+        deleted: candidates that were deleted, likewise.
+        filtered: candidates of documents that fail the filter, likewise.
+        boost_s: seconds that the searches of boosts took, beside the plain one.
+        failed: rows that the index gave and the store did not confirm, by cause; none of them is in here.
+    """
+
+    hits: Sequence[Hit]
+    version: int
+    plan: Plan | None
+    sealed_rows: int | None
+    tail_rows: int | None
+    dropped: Sequence[DroppedChunk] = ()
+    deleted: int | None = 0
+    filtered: int | None = 0
+    boost_s: float = 0.0
+    failed: Mapping[Cause, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Found, confirmed: Mapping[int, StoredChunk], version: int, params: SearchParams) -> "Searched":
+        """Those of the found rows that are confirmed."""
+        hits = [_hit(found, place, confirmed[row]) for place, row in enumerate(found.rows.tolist()) if row in confirmed]
+        omissions, tells = found.omissions, params.required is None
+        return cls(
+            hits=hits,
+            version=version,
+            plan=found.plan if tells else None,
+            sealed_rows=found.sealed_rows if tells else None,
+            tail_rows=found.tail_rows if tells else None,
+            dropped=[
+                DroppedChunk(confirmed[lost.row].chunk.id, lost.score, lost.reason)
+                for lost in omissions.dropped
+                if lost.row in confirmed
+            ],
+            deleted=omissions.deleted if tells else None,
+            filtered=omissions.filtered if tells else None,
+        )
+
+
+def _hit(found: Found, place: int, stored: StoredChunk) -> Hit:
+    scores = {"vector": float(found.cosines[place])}
+    if len(found.weights):
+        scores["boost"] = float(found.weights[place])
+    score, per_cosine = float(found.scores[place]), float(found.per_cosine[place])
+    return Hit(stored.chunk, stored.title, stored.url, score, scores, per_cosine, int(found.rows[place]))

@@ -1,0 +1,28 @@
+"""The keys of a server, and whether it may start with them. Brings no torch: a refusal need not wait for it."""
+
+from service.access.keys import Keys
+from service.errors import KeylessError
+from service.settings import Settings
+
+
+def opened_keys(settings: Settings) -> Keys:
+    """Those of the data directory, and the configured one.
+
+    Raises:
+        KeysUnavailableError: see ``Keys``.
+        KeylessError: there is none, and others than this machine can reach the address.
+    """
+    keys = configured_keys(settings)
+    if not keys.are_needed and not settings.server.is_loopback:
+        raise KeylessError(settings.server.host)
+    return keys
+
+
+def configured_keys(settings: Settings) -> Keys:
+    """The same, whoever can reach the address.
+
+    Raises:
+        KeysUnavailableError: see ``Keys``.
+    """
+    admin = settings.access.admin_key
+    return Keys(settings.data_dir, admin.get_secret_value() if admin else None)

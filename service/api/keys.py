@@ -1,0 +1,46 @@
+"""Keys: made, listed and revoked by whoever administers the whole node."""
+
+import asyncio
+
+from fastapi import APIRouter, Depends, Response
+
+from service.api.access import needs
+from service.api.description.failing import fails_with
+from service.api.media_type import require_json
+from service.api.schemas.keys import KeyBody, KeyList, KeyReply, MadeKey
+from service.api.services import ServicesOf
+from service.errors import InvalidRequestError, KeyConflictError, KeyNotFoundError, KeysUnavailableError
+
+router = APIRouter(prefix="/v1/admin/keys", tags=["admin"], dependencies=[needs("admin", is_whole=True)])
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Depends(require_json)],
+    openapi_extra=fails_with(InvalidRequestError, KeyConflictError, KeysUnavailableError),
+)
+async def create_key(body: KeyBody, response: Response, services: ServicesOf) -> MadeKey:
+    """Make a key. Its text is in this reply and can never be read again.
+
+    From the first one on every request needs a key, at once; so the first has the scope `admin` and neither collections
+    nor a filter.
+    """
+    key, text = await asyncio.to_thread(services.keys.create, body.wanted(), leaving_admin=True)
+    response.headers["Cache-Control"] = "no-store"
+    return MadeKey.shown(key, text)
+
+
+@router.get("", openapi_extra=fails_with())
+async def list_keys(services: ServicesOf) -> KeyList:
+    """Every key, the newest last; revoked ones are marked. What opens anything is not kept, and so not told."""
+    return KeyList.of(services.keys.listed())
+
+
+@router.delete("/{key_id}", openapi_extra=fails_with(KeyNotFoundError, KeyConflictError, KeysUnavailableError))
+async def revoke_key(key_id: str, services: ServicesOf) -> KeyReply:
+    """Let a key open nothing any more, from the next request on; doing it again changes nothing.
+
+    The last one of scope `admin` that has the whole node is not revoked here, as nobody could make another.
+    """
+    return KeyReply.of(await asyncio.to_thread(services.keys.revoke, key_id, leaving_admin=True))
