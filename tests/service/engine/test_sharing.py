@@ -220,3 +220,52 @@ def test_two_failures_in_flight(open_engine: OpenEngine) -> None:
             return results
 
     assert [str(result) for result in run(scenario())] == ["the forward failed: RuntimeError: no result"] * 3
+
+
+def test_a_flood_of_one_key_does_not_starve_another(scripted: Scripted, open_engine: OpenEngine) -> None:
+    device, ended, long = scripted(is_open=False), list[str](), "word " * 63
+
+    async def scenario() -> None:
+        async with open_engine(device, budget=64) as opened:
+            tasks = [opened.asked("first", lane=Lane.QUERY)]
+            await device.entered()
+
+            def ask(key: str, lane: Lane, times: int) -> None:
+                for number in range(times):
+                    tasks.append(opened.asked(f"{long}{number}", lane=lane, key=f"key:{key}"))
+                    tasks[-1].add_done_callback(lambda _: ended.append(f"{lane} of {key}"))
+
+            for lane in Lane:
+                ask("flood", lane, 200)
+                ask("mine", lane, 10)
+            await opened.waiting(420 * 64)
+            device.gate.set()
+            await asyncio.gather(*tasks)
+
+    run(scenario())
+    for lane in Lane:
+        in_lane = [who for who in ended if who.startswith(lane)]
+        before = in_lane[: len(in_lane) - in_lane[::-1].index(f"{lane} of mine")]
+        assert before.count(f"{lane} of flood") <= 3 * 10, "a turn each, however many wait"
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_what_was_computed_is_told_with_its_caller(
+    *, hangs_up: bool, scripted: Scripted, open_engine: OpenEngine
+) -> None:
+    device, told = scripted(is_open=False), list[tuple[str, int]]()
+
+    async def spent(caller: str, tokens: int) -> None:
+        told.append((caller, tokens))
+
+    async def scenario() -> None:
+        async with open_engine(device, budget=4, spent=spent) as opened:
+            asked = opened.asked("one two three", "four five", lane=Lane.QUERY, key="key:a")
+            await device.entered()
+            if hangs_up:
+                asked.cancel()
+            device.gate.set()
+            await asyncio.gather(asked, return_exceptions=True)
+
+    run(scenario())
+    assert told == [("key:a", 3 if hangs_up else 5)], "of who left, what was launched"
