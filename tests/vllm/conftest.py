@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from e2e.conftest import serve, spawn  # noqa: F401  fixtures
+from e2e.conftest import serve, serve_module, spawn  # noqa: F401  fixtures
 from loadtests.fake_vllm.options import Options
 from loadtests.fake_vllm.server import fake_vllm, served
 from vllm_on_cpu.prompter import Prompter, PrompterServer

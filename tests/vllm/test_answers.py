@@ -26,12 +26,12 @@ ATTEMPTS = 8
 
 @pytest.fixture(scope="module")
 def quarry(
-    serve: Callable[..., Server], prompter_of_all: PrompterServer, tmp_path_factory: pytest.TempPathFactory
+    serve_module: Callable[..., Server], prompter_of_all: PrompterServer, tmp_path_factory: pytest.TempPathFactory
 ) -> httpx.Client:
     """A server that asks the real vLLM through the prompter."""
     main = {"url": prompter_of_all.url, "model": MODEL, "context": CONTEXT, "server": "vllm"}
     data_dir = tmp_path_factory.mktemp("answers") / "data"
-    http = serve(data_dir, QUARRY_LLM=json.dumps({"main": main}))[1]
+    http = serve_module(data_dir, QUARRY_LLM=json.dumps({"main": main}))[1]
     for name, text in TEXTS.items():
         assert http.put(f"/v1/collections/manual/documents/{name}", json={"text": text}).status_code == 201
     return http

@@ -25,11 +25,11 @@ DEADLINE_MS = 4000
 
 @pytest.fixture(scope="module")
 def quarry(
-    serve: Callable[..., Server], prompter_of_all: PrompterServer, tmp_path_factory: pytest.TempPathFactory
+    serve_module: Callable[..., Server], prompter_of_all: PrompterServer, tmp_path_factory: pytest.TempPathFactory
 ) -> httpx.Client:
     main = {"url": prompter_of_all.url, "model": MODEL, "context": CONTEXT, "server": "vllm"}
     data_dir = tmp_path_factory.mktemp("failures") / "data"
-    http = serve(data_dir, QUARRY_LLM=json.dumps({"main": main}))[1]
+    http = serve_module(data_dir, QUARRY_LLM=json.dumps({"main": main}))[1]
     assert http.put("/v1/collections/manual/documents/keys", json={"text": TEXT}).status_code == 201
     return http
 

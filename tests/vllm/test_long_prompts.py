@@ -42,7 +42,7 @@ def gateway(vllm: VllmServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def quarry(
-    serve: Callable[..., Server],
+    serve_module: Callable[..., Server],
     gateway: PrompterServer,
     prompter_of_all: PrompterServer,
     tmp_path_factory: pytest.TempPathFactory,
@@ -56,7 +56,7 @@ def quarry(
     }
     answer = json.dumps({"passages": PASSAGES, "min_score": -1})
     data_dir = tmp_path_factory.mktemp("long") / "data"
-    http = serve(data_dir, QUARRY_LLM=json.dumps(llms), QUARRY_ANSWER=answer)[1]
+    http = serve_module(data_dir, QUARRY_LLM=json.dumps(llms), QUARRY_ANSWER=answer)[1]
     for number in range(PASSAGES):
         text = "".join(SENTENCE.format(number, days) for days in range(2, 5))
         assert http.put(f"/v1/collections/manual/documents/{number}", json={"text": text}).status_code == 201
