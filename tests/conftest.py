@@ -5,8 +5,6 @@ import os
 
 # Read by huggingface_hub when it is imported, so it is set before anything here imports it.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# A worker of pytest-xdist sets it, and a console that is made at import would keep to it.
-os.environ.pop("COLUMNS", None)
 
 from pathlib import Path
 from typing import TYPE_CHECKING

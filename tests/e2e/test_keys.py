@@ -43,11 +43,11 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def keyed(
-    serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory, secret: Path
+    serve_module: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory, secret: Path
 ) -> tuple[httpx.Client, Path]:
     """A server with a configured key, a client that shows none, and the data directory."""
     data_dir = tmp_path_factory.mktemp("keyed") / "data"
-    _, http = serve(data_dir, QUARRY_ACCESS__ADMIN_KEY_FILE=str(secret))
+    _, http = serve_module(data_dir, QUARRY_ACCESS__ADMIN_KEY_FILE=str(secret))
     return http, data_dir
 
 
@@ -90,7 +90,7 @@ def test_the_log_says_whether_keys_are_needed(
         process, log = spawn(tmp_path, QUARRY_EMBEDDING__MODEL=str(tmp_path / "none"))  # which ends it soon
         assert process.wait(500) == 1
         messages = [json.loads(line)["message"] for line in log.read_text().splitlines() if line.startswith("{")]
-        (said,) = [message for message in messages if "key" in message]
+        (said,) = [message for message in messages if " key" in message]
         assert ("needs a key" in said) is needs
         return str(said)
 
