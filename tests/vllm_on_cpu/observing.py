@@ -34,6 +34,6 @@ def half_asked(url: str, path: str, body: Mapping[str, object]) -> socket.socket
     connection = socket.socket(socket.AF_UNIX if on_socket else socket.AF_INET)
     connection.settimeout(PATIENCE_S)
     connection.connect(target.path if on_socket else (target.host, target.port))
-    head = f"POST {path} HTTP/1.1\r\nHost: tests\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
     return connection
