@@ -260,7 +260,7 @@ def test_what_was_computed_is_told_with_its_caller(
 
     async def scenario() -> None:
         async with open_engine(device, budget=4, spent=spent) as opened:
-            asked = opened.asked("one two three", "four five", lane=Lane.QUERY, key="key:a")
+            asked = opened.asked("one two three " * 200, "four five", lane=Lane.QUERY, key="key:a")
             await device.entered()
             if hangs_up:
                 asked.cancel()
@@ -268,4 +268,6 @@ def test_what_was_computed_is_told_with_its_caller(
             await asyncio.gather(asked, return_exceptions=True)
 
     run(scenario())
-    assert told == [("key:a", 3 if hangs_up else 5)], "of who left, what was launched"
+    tokens = len(device.batches[0][0])
+    assert tokens > 100
+    assert told == [("key:a", tokens if hangs_up else tokens + 2)], "of who left, what was launched"
