@@ -75,9 +75,8 @@ def _served(folder: Path) -> Iterator[Servers]:
     data, config = folder / "data", folder / "quarry.toml"
     config.write_text(_CONFIG)
     keys = Keys(data)
-    (_, free), (_, spent) = (
-        keys.create(NewKey(name, ALL, limits)) for name, limits in (("free", _ROOMY), ("spent", _SPENT))
-    )
+    _, free = keys.create(NewKey("free", ALL, _ROOMY))
+    _, spent = keys.create(NewKey("spent", ALL, _SPENT))
     ports = [free_port() for _ in range(3)]
     command = [sys.executable, "-m", "service.cli.bench.access.served", str(config), str(data), *map(str, ports)]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
@@ -88,7 +87,7 @@ def _served(folder: Path) -> Iterator[Servers]:
     with running(command, folder / "served.log", is_up):
         headers = {"Authorization": f"Bearer {free}"}
         status = httpx.get(f"{urls[0]}/v1/status", headers=headers, trust_env=False).json()
-        yield Servers(*urls, str(free), str(spent), status["embedders"][0]["name"])
+        yield Servers(urls[0], urls[1], urls[2], str(free), str(spent), status["embedders"][0]["name"])
 
 
 def _write(servers: Servers) -> None:
@@ -109,15 +108,9 @@ def _report(
     healthy = Percentiles.of(quiet)
     no = {status: Percentiles.of(seconds) for status, seconds in refused.items()}
     targets = [Target("added to a search, p50, ms", added.p50, ADDED_LIMIT_MS, is_most=True)]
-    targets += [
-        Target(
-            f"p99 of a {status} over that of an idle /healthz",
-            round(said.p99 / healthy.p99, 2),
-            REJECTED_LIMIT,
-            is_most=True,
-        )
-        for status, said in no.items()
-    ]
+    for status, said in no.items():
+        name, ratio = f"p99 of a {status} over that of an idle /healthz", round(said.p99 / healthy.p99, 2)
+        targets.append(Target(name, ratio, REJECTED_LIMIT, is_most=True))
     return {
         "bench": "access",
         "searches": len(took["guarded"]),

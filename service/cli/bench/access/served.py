@@ -85,7 +85,7 @@ async def serve(settings: Settings, ports: list[int]) -> None:
 async def _listen(app: FastAPI | Starlette, keyless: FastAPI, port: int) -> None:
     """As `quarry serve` does; its connections are bounded for all of them."""
     connections = app.state.connections if isinstance(app, FastAPI) else keyless.state.connections
-    await uvicorn.Server(Listening(app, connections, host="127.0.0.1", port=port, lifespan="off")).serve()  # type: ignore[arg-type]
+    await uvicorn.Server(Listening(app, connections, host="127.0.0.1", port=port, lifespan="off")).serve()
 
 
 def main() -> None:
