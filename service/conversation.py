@@ -2,7 +2,7 @@
 
 import logging
 
-from service.errors import LlmBadResponseError, QuarryError
+from service.errors import GenerationError, LlmBadResponseError, QuarryError
 from service.generation.base import LlmCall, Priority
 from service.generators import Generators
 from service.plan import Plan
@@ -33,7 +33,8 @@ class Conversation:
                     call = LlmCall(deadline, question.request_id, plan.tenant, Priority.REWRITE, question.caller)
                     return await self._rewritten(question, plan.rewriter, call), plan
         except QuarryError as error:
-            _log.warning("generator %s did not rewrite: %s: %s", plan.rewriter, type(error).__name__, error)
+            said = error.outline if isinstance(error, GenerationError) else str(error)
+            _log.warning("generator %s did not rewrite: %s: %s", plan.rewriter, type(error).__name__, said)
             return question.text, plan.without_rewrite()
 
     async def _rewritten(self, question: Question, rewriter: str, call: LlmCall) -> str:

@@ -198,9 +198,19 @@ class DeadlineTooShortError(DeadlineExceededError):
 
 
 class GenerationError(QuarryError):
-    """The language model failed; ``stage`` is always ``llm``."""
+    """The language model failed; ``stage`` is always ``llm``.
+
+    Attributes:
+        said: at the message's end or within it, the model server's own words, which may repeat a prompt or a key.
+    """
 
     stage = "llm"
+    said = ""
+
+    @property
+    def outline(self) -> str:
+        """The message without those words, for everybody but whose prompt it was."""
+        return str(self).replace(f": {self.said}", "") if self.said else str(self)
 
 
 class LlmUnavailableError(GenerationError):

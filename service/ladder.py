@@ -10,7 +10,7 @@ from functools import partial
 from service.budget import Deadline
 from service.content.answer_events import screened
 from service.content.base import Screen
-from service.errors import DeadlineExceededError, LlmTimeoutError, QuarryError
+from service.errors import DeadlineExceededError, GenerationError, LlmTimeoutError, QuarryError
 from service.generation.base import Delta, Event, Finished, GenerationRequest, LlmCall, Passage
 from service.generators import Generators
 from service.pace import Pace
@@ -90,7 +90,8 @@ class Ladder:
             except QuarryError as error:
                 if handed_on or question.on_failure == "fail":
                     raise
-                _log.warning("generator %s failed: %s: %s", name, type(error).__name__, error)
+                said = error.outline if isinstance(error, GenerationError) else str(error)
+                _log.warning("generator %s failed: %s: %s", name, type(error).__name__, said)
                 yield Lost("extractive" if name == EXTRACTIVE else "llm")
                 continue
             for event in waiting:

@@ -184,7 +184,7 @@ class Reembedder:
             except CollectionNotFoundError:  # dropped meanwhile
                 return
             except Exception as error:  # a loop edge: whatever one document meets, the others are still to be copied
-                _log.warning("reembedding %s: %s: %s", name, type(error).__name__, error)
+                _log.warning("reembedding %s failed", name, exc_info=error)
                 self._errors[name] = str(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)

@@ -38,6 +38,25 @@ class Standing:
     reset_s: float
 
 
+class Slot:
+    """One of the requests that a key may have at a time."""
+
+    def __init__(self, running: Counter[str], key_id: str) -> None:
+        self._running = running
+        self._key_id = key_id
+        self._is_held = True
+        running[key_id] += 1
+
+    def give_back(self) -> None:
+        """The request has ended; to say it again changes nothing."""
+        if not self._is_held:
+            return
+        self._is_held = False
+        self._running[self._key_id] -= 1
+        if not self._running[self._key_id]:
+            del self._running[self._key_id]
+
+
 class Limits:
     """Counts by key, on the event loop; an async context manager. Nothing of it outlives the process.
 
@@ -68,24 +87,19 @@ class Limits:
         if self._storage.timer:  # forgets windows that are over
             await self._storage.timer
 
-    async def take(self, key: Key) -> None:
-        """Take a request on; ``give_back`` has to follow, however it ends.
+    async def take(self, key: Key) -> Slot:
+        """Take a request on, which has the slot until it is given back.
 
         Raises:
-            RateLimitedError: a limit of the key is used up; nothing has to follow.
+            RateLimitedError: a limit of the key is used up.
         """
-        self._running[key.id] += 1
+        slot = Slot(self._running, key.id)
         try:
             await self._admit(key)
         except BaseException:
-            self.give_back(key)
+            slot.give_back()
             raise
-
-    def give_back(self, key: Key) -> None:
-        """A request that was taken on has ended."""
-        self._running[key.id] -= 1
-        if not self._running[key.id]:
-            del self._running[key.id]
+        return slot
 
     def running(self, key: Key) -> int:
         """Requests that were taken on and have not ended."""

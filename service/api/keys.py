@@ -2,9 +2,10 @@
 
 import asyncio
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from service.api.access import needs
+from service.api.audit import about_key
 from service.api.description.failing import fails_with
 from service.api.media_type import require_json
 from service.api.schemas.keys import KeyBody, KeyList, KeyReply, MadeKey
@@ -20,13 +21,14 @@ router = APIRouter(prefix="/v1/admin/keys", tags=["admin"], dependencies=[needs(
     dependencies=[Depends(require_json)],
     openapi_extra=fails_with(InvalidRequestError, KeyConflictError, KeysUnavailableError),
 )
-async def create_key(body: KeyBody, response: Response, services: ServicesOf) -> MadeKey:
+async def create_key(body: KeyBody, request: Request, response: Response, services: ServicesOf) -> MadeKey:
     """Make a key. Its text is in this reply and can never be read again.
 
     From the first one on every request needs a key, at once; so the first has the scope `admin` and neither collections
     nor a filter.
     """
     key, text = await asyncio.to_thread(services.keys.create, body.wanted(), leaving_admin=True)
+    about_key(request, key.id)
     response.headers["Cache-Control"] = "no-store"
     return MadeKey.shown(key, text)
 
@@ -38,9 +40,11 @@ async def list_keys(services: ServicesOf) -> KeyList:
 
 
 @router.delete("/{key_id}", openapi_extra=fails_with(KeyNotFoundError, KeyConflictError, KeysUnavailableError))
-async def revoke_key(key_id: str, services: ServicesOf) -> KeyReply:
+async def revoke_key(key_id: str, request: Request, services: ServicesOf) -> KeyReply:
     """Let a key open nothing any more, from the next request on; doing it again changes nothing.
 
     The last one of scope `admin` that has the whole node is not revoked here, as nobody could make another.
     """
-    return KeyReply.of(await asyncio.to_thread(services.keys.revoke, key_id, leaving_admin=True))
+    key = await asyncio.to_thread(services.keys.revoke, key_id, leaving_admin=True)
+    about_key(request, key.id)
+    return KeyReply.of(key)

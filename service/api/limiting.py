@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.caller import Caller
 from service.access.key import Key
-from service.access.limits import Limits
+from service.access.limits import Limits, Slot
 from service.api import problems
 from service.api.authentication import OPEN
 from service.errors import RateLimitedError
@@ -29,15 +29,15 @@ class Limiting:
         limits: Limits = scope["app"].state.services.limits
         told = _told(limits, caller.key, send)
         try:
-            await limits.take(caller.key)
+            slot = await limits.take(caller.key)
         except RateLimitedError as error:
             self._metrics.problems.labels(problems.kind_of(error).code).inc()
             await problems.response(Request(scope), error)(scope, receive, told)
             return
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, _until_the_last(slot, told))
         finally:
-            limits.give_back(caller.key)
+            slot.give_back()
 
 
 def _told(limits: Limits, key: Key, send: Send) -> Send:
@@ -53,3 +53,14 @@ def _told(limits: Limits, key: Key, send: Send) -> Send:
         await send(message)
 
     return send_with_headers
+
+
+def _until_the_last(slot: Slot, send: Send) -> Send:
+    """Gives the slot back with the reply's last byte: whoever has read that may ask again."""
+
+    async def send_and_give_back(message: Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            slot.give_back()
+        await send(message)
+
+    return send_and_give_back

@@ -165,7 +165,7 @@ class ModelServer:
         try:
             reply = await self._client.tokenize(self._bodies.tokenize(messages), soon)
         except GenerationError as error:
-            _log.info("prompts cannot be counted by the language model's server: %s", error)
+            _log.info("prompts cannot be counted by the language model's server: %s", error.outline)
             return None
         count = reply.get("count")
         return count if isinstance(count, int) else None

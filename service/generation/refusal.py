@@ -40,7 +40,12 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GenerationE
     redirect leads nowhere, as nobody follows it.
     """
     said = _said(body)
-    message = f"the language model replied {status}: {said[:_MAX_CHARACTERS]}"
+    error = _refusal(status, said, f"the language model replied {status}: {said[:_MAX_CHARACTERS]}", headers)
+    error.said = said[:_MAX_CHARACTERS]
+    return error
+
+
+def _refusal(status: int, said: str, message: str, headers: Mapping[str, str]) -> GenerationError:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return LlmOverloadedError(message, _retry_after_s(headers))
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -58,9 +63,12 @@ def failure_in_stream(chunk: Mapping[str, object]) -> GenerationError:
     """The error for an ``error`` object inside a stream; its ``code`` is a status where the server has one."""
     error = chunk.get("error")
     code = error.get("code") if isinstance(error, dict) else None
-    message = f"the language model failed in mid-stream: {message_of(chunk)[:_MAX_CHARACTERS]}"
+    said = message_of(chunk)[:_MAX_CHARACTERS]
+    message = f"the language model failed in mid-stream: {said}"
     own_fault = isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR
-    return LlmRefusedError(message) if own_fault else LlmBadResponseError(message)
+    failure = LlmRefusedError(message) if own_fault else LlmBadResponseError(message)
+    failure.said = said
+    return failure
 
 
 def message_of(body: object) -> str:

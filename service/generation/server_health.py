@@ -84,13 +84,13 @@ class ServerHealth:
         """A request met ``error``."""
         self.noted(error)
         if self._counts(error, patience):
-            self.breaker.failed(str(error))
+            self.breaker.failed(error.outline)
         elif isinstance(error, LlmTimeoutError) and patience.waited_s >= self._usual_s():
             self._suspect()
 
     def noted(self, error: GenerationError) -> None:
         """Something is wrong that no request has met yet."""
-        self._last_failure, self._failed_at = str(error), time.monotonic()
+        self._last_failure, self._failed_at = error.outline, time.monotonic()
 
     def _open(self) -> None:
         self._suspect()

@@ -302,7 +302,7 @@ class Mirror:
         try:
             write(mirror, mirror.accept())
         except Exception as error:  # the edge between the two: whatever happened here, the primary has the write
-            _log.warning("the mirror of %s misses a write: %s: %s", route.name, type(error).__name__, error)
+            _log.warning("the mirror of %s misses a write", route.name, exc_info=error)
             self.distrust(mirror, f"document {document_id!r}: {error}")
 
 

@@ -8,6 +8,7 @@ import orjson
 import typer
 from rich.table import Table
 
+from service.cli.bench.access.command import access
 from service.cli.bench.answer.command import answer
 from service.cli.bench.gpu_search.command import gpu_search
 from service.cli.bench.ingest.command import ingest
@@ -17,6 +18,7 @@ from service.cli.console import err, fail, out
 from service.cli.interpreter import share_the_cores
 
 bench = typer.Typer(help="Measure this machine: ratios and differences within one run.", no_args_is_help=True)
+bench.command()(access)
 bench.command()(answer)
 bench.command()(ingest)
 bench.command()(search)

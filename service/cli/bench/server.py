@@ -40,7 +40,7 @@ class RunningServer:
 @contextmanager
 def running_server(data_dir: Path, config: Path | None = None) -> Iterator[RunningServer]:
     """Start a server on a free port of 127.0.0.1, yield it, end it with SIGTERM."""
-    port, key = _free_port(), settings_or_fail(config).access.admin_key
+    port, key = free_port(), settings_or_fail(config).access.admin_key
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)]
     if config:
@@ -116,7 +116,8 @@ def _wait_up(is_up: Callable[[], None], process: subprocess.Popen[bytes], log: P
         raise ServerStartError(f"no server within {_START_S:g} s: {log.read_text()[-2000:]}") from None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody has taken just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

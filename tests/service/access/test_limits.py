@@ -46,10 +46,10 @@ class Counted:
         taken = 0
         for _ in range(times):
             try:
-                await self.limits.take(key or self.key)
+                slot = await self.limits.take(key or self.key)
             except RateLimitedError:
                 continue
-            self.limits.give_back(key or self.key)
+            slot.give_back()
             taken += 1
         return taken
 
@@ -90,9 +90,9 @@ def test_a_key_never_uses_up_what_another_one_has(tmp_path: Path) -> None:
     async def scenario() -> None:
         await it.limits.spent(Caller.of(it.key).name, 100)
         assert await it.taken(5) == 0
-        await it.limits.take(it.other)
+        slot = await it.limits.take(it.other)
         assert await it.taken(1, it.other) == 0, "the only slot is taken"
-        it.limits.give_back(it.other)
+        slot.give_back()
         assert await it.taken(5, it.other) == 2, "what was refused for its concurrency was not counted"
 
     run(scenario())
@@ -124,16 +124,17 @@ def test_slots_are_as_many_as_the_limit_and_come_back(tmp_path: Path) -> None:
     it = Counted(tmp_path, KeyLimits(concurrency=2))
 
     async def scenario() -> None:
-        await it.limits.take(it.key)
-        await it.limits.take(it.key)
+        slots = [await it.limits.take(it.key) for _ in range(2)]
         for _ in range(3):
             with pytest.raises(RateLimitedError, match="2 requests at a time"):
                 await it.limits.take(it.key)
         assert it.limits.running(it.key) == 2, "who was refused holds nothing"
-        it.limits.give_back(it.key)
-        await it.limits.take(it.key)
-        it.limits.give_back(it.key)
-        it.limits.give_back(it.key)
+        for _ in range(3):
+            slots[0].give_back()
+        assert it.limits.running(it.key) == 1, "a slot comes back once"
+        slots.append(await it.limits.take(it.key))
+        for slot in slots:
+            slot.give_back()
         assert it.limits.running(it.key) == 0
 
     run(scenario())

@@ -1,0 +1,104 @@
+"""Three servers over one engine, in a process of their own: guarded, without keys, and with nothing in front.
+
+Usage: ``python -m service.cli.bench.access.served CONFIG DATA_DIR PORT PORT PORT``
+"""
+
+import asyncio
+import sys
+import tempfile
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
+import uvicorn
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from indexes.base import SearchParams
+from service.access.keys import Keys
+from service.api.connection import Listening
+from service.api.context import RequestContext, timings_of
+from service.api.hang_up import unless_hung_up
+from service.api.schemas.question import ChunkReply, SearchReply, WarningReply
+from service.api.services import Services
+from service.app import create_app
+from service.budget import Deadline
+from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
+from service.question import Question
+from service.settings import Settings, load_settings
+from service.telemetry.logs import configure_logging
+
+_KINDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unguarded:
+    """POST /v1/search that believes what it is sent."""
+
+    services: Services
+
+    def app(self) -> Starlette:
+        """With the id, the metrics and the line in the log that every request has."""
+        app = Starlette(routes=[Route("/v1/search", self._search, methods=["POST"])])
+        app.add_middleware(RequestContext, metrics=self.services.metrics)
+        return app
+
+    async def _search(self, request: Request) -> Response:
+        asked, timings = orjson.loads(await request.body()), timings_of(request)
+        question = Question(
+            text=asked["query"],
+            collection=asked["collection"],
+            params=SearchParams(top_k=asked["top_k"]),
+            deadline=Deadline.after(self.services.settings.budgets.total_ms),
+            request_id=request.state.request_id,
+            timings=timings,
+        )
+        found = await unless_hung_up(request, self.services.rag.retrieve(question))
+        reply = SearchReply(
+            id=uuid.uuid4().hex,
+            chunks=[ChunkReply.of(hit) for hit in found.hits],
+            warnings=WarningReply.all_of(found.query),
+            timings_ms=timings.milliseconds(),
+            index_version=found.index_version,
+            explain=None,
+        )
+        return Response(reply.__pydantic_serializer__.to_json(reply), media_type="application/json")
+
+
+async def serve(settings: Settings, ports: list[int]) -> None:
+    """Until the process is ended."""
+    guarded = create_app(settings)
+    async with guarded.router.lifespan_context(guarded):
+        services: Services = guarded.state.services
+        with tempfile.TemporaryDirectory() as empty:
+            keyless = create_app(settings)
+            keyless.state.services = replace(services, keys=Keys(Path(empty)))
+        settle_memory()
+        kinds = (guarded, keyless, Unguarded(services).app())
+        await asyncio.gather(*(_listen(app, keyless, port) for app, port in zip(kinds, ports, strict=True)))
+
+
+async def _listen(app: FastAPI | Starlette, keyless: FastAPI, port: int) -> None:
+    """As `quarry serve` does; its connections are bounded for all of them."""
+    connections = app.state.connections if isinstance(app, FastAPI) else keyless.state.connections
+    await uvicorn.Server(Listening(app, connections, host="127.0.0.1", port=port, lifespan="off")).serve()
+
+
+def main() -> None:
+    """The arguments are those of this process."""
+    _, config, data_dir, *ports = sys.argv
+    settings = load_settings(Path(config), {"data_dir": data_dir})
+    share_the_cores()
+    configure_logging(settings.server.log_level)
+    share_the_interpreter()
+    if len(ports) != _KINDS:
+        sys.exit(f"{len(ports)} ports; {_KINDS} are wanted")
+    asyncio.run(serve(settings, [int(port) for port in ports]))
+
+
+if __name__ == "__main__":
+    main()
