@@ -10,6 +10,7 @@ QuarryError
 ├── KeyConflictError           the keys that there are do not allow it
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
 ├── KeylessError               an address that others reach, and not one key
+│   └── KeylessPagesError      every web page may read replies, and not one key
 ├── EmptyDocumentError         a document without a single word
 ├── UnknownHostError           a name that is not this server's
 ├── ForeignPageError           a web page that nobody let ask
@@ -91,6 +92,17 @@ class KeylessError(QuarryError):
         super().__init__(
             f"server.host is {host!r}, which others can reach, and there is no key: `quarry keys create NAME --scope "
             "admin --data-dir DIR` makes one, or set access.admin_key (QUARRY_ACCESS__ADMIN_KEY_FILE)"
+        )
+
+
+class KeylessPagesError(KeylessError):
+    """Every web page may read replies, and not one key."""
+
+    def __init__(self) -> None:
+        QuarryError.__init__(
+            self,
+            "server.cors_origins is '*' and there is no key: every web page that is opened on this machine could read "
+            "every document. Name the pages that may, or make a key",
         )
 
 

@@ -1,7 +1,7 @@
 """The keys of a server, and whether it may start with them. Brings no torch: a refusal need not wait for it."""
 
 from service.access.keys import Keys
-from service.errors import KeylessError
+from service.errors import KeylessError, KeylessPagesError
 from service.settings import Settings
 
 
@@ -10,11 +10,13 @@ def opened_keys(settings: Settings) -> Keys:
 
     Raises:
         KeysUnavailableError: see ``Keys``.
-        KeylessError: there is none, and others than this machine can reach the address.
+        KeylessError: there is none, and others than this machine can reach the address, or any web page on it.
     """
     keys = configured_keys(settings)
     if not keys.are_needed and not settings.server.is_loopback:
         raise KeylessError(settings.server.host)
+    if not keys.are_needed and "*" in settings.server.cors_origins:
+        raise KeylessPagesError
     return keys
 
 

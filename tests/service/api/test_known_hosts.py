@@ -8,10 +8,12 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from service.errors import KeylessPagesError
 from service.server_settings import ServerSettings
 
 Api = Callable[..., AbstractContextManager[httpx.Client]]
 Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
+ADMIN = "quarry." + "0" * 16 + "." + "A" * 43
 SEARCH = {"query": "x", "collection": "docs"}
 
 
@@ -97,13 +99,18 @@ def test_cross_origin(open_api: Api, origins: list[str], origin: str, allowed: s
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization",
     }
-    with open_api(server={"cors_origins": origins}) as api:
+    with open_api(server={"cors_origins": origins}, access={"admin_key": ADMIN}) as api:
         preflight, reply = api.options("/v1/search", headers=asked), api.get("/healthz", headers={"origin": origin})
     assert preflight.status_code == (200 if allowed else 400)
     for each in (preflight, reply):
         assert each.headers.get("access-control-allow-origin") == allowed
         assert "access-control-allow-credentials" not in each.headers
     assert "x-request-id" in preflight.headers
+
+
+def test_every_page_where_there_is_no_key(open_api: Api) -> None:
+    with pytest.raises(KeylessPagesError, match="every document"), open_api(server={"cors_origins": ["*"]}):
+        pass
 
 
 @pytest.mark.parametrize("setting", [
