@@ -19,7 +19,7 @@ schema-test: EXAMPLES := $(if $(filter command line environment,$(origin EXAMPLE
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test api-page check fmt docs peers bench-gpu clean
+.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load
 
 leak-test: $(VENV)/run.stamp ## Search with FILTERS=100000 random filters; no hit may fail its filter
 	$(BIN)/quarry bench search --rows 20000 --leaks $(or $(FILTERS),100000) $(ARGS)
+
+access-test: $(VENV)/dev.stamp ## Make REQUESTS=10000 random requests with keys; none may tell what its key does not see; SEED chooses them
+	REQUESTS=$(or $(REQUESTS),10000) SEED=$(SEED) $(BIN)/python -m pytest --timeout=0 tests/service/access/test_leaks.py
 
 bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cuda]; writes docs/benchmarks/gpu*.md
 	QUARRY_EMBEDDING__DEVICE=cuda:0 $(PYTHON) -m service bench shapes --texts 8192 --out docs/benchmarks/gpu.md $(ARGS)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from indexes.backup_manifest import BackupManifest, CollectionEntry, LeftOut
 from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
+from indexes.catalog_rows import stored
 from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, KEYS, PRIVATE_MODE, STORE
 from indexes.durable import Checksum, copy_synced, discard, make_folder, move, sync
 from indexes.errors import BackupConflictError, BackupError, IndexesError, NewerDataError
@@ -118,6 +119,8 @@ def verify_backup(folder: Path, progress: Progress = lambda *_: None) -> BackupM
     meter = _Meter(progress, manifest.bytes)
     for path, expected in manifest.files.items():
         try:
+            if (folder / path).resolve() != folder.resolve() / path:
+                raise BackupError(f"{folder / path} is a link that leads out of the backup")
             found = Checksum.of_file(folder / path)
         except OSError as error:
             raise BackupError(f"the backup cannot be read: {error}") from error
@@ -223,7 +226,7 @@ def _without_deletions(catalog: Path) -> dict[str, str | None]:
                 connection.execute("DELETE FROM collections WHERE uuid = ?", (uid,))
             except sqlite3.IntegrityError:
                 continue  # something refers to it
-        names = dict(connection.execute("SELECT uuid, name FROM collections").fetchall())
+        names = {uid: name for uid, name, _ in stored(connection)}
     sync(catalog)
     return names
 

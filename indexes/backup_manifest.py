@@ -8,11 +8,15 @@ from typing import Any
 
 import orjson
 
+from indexes.catalog_rows import is_folder_name
 from indexes.data_directory import CATALOG, COLLECTIONS, KEYS, STORE
 from indexes.durable import Checksum, write_synced
 from indexes.errors import BackupError
+from indexes.plain_file import read_at_most
 
 _FORMAT = 1
+# A collection takes a few hundred bytes.
+_MOST_BYTES = 64 << 20
 _MANIFEST, _SEAL = "manifest.json", "manifest.json.sha256"
 # Nothing else is ever read or written for a manifest, whoever made it.
 _PATH = re.compile(rf"{re.escape(CATALOG)}|{re.escape(KEYS)}|{COLLECTIONS}/[0-9a-f]{{32}}/{re.escape(STORE)}")
@@ -33,6 +37,21 @@ class CollectionEntry:
     documents: int
     chunks: int
     schema_version: int
+
+    @classmethod
+    def from_json(cls, raw: Any) -> "CollectionEntry":  # noqa: ANN401  what JSON holds
+        """Inverse of ``asdict``.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        entry = cls(**raw)
+        counted = (entry.documents, entry.chunks, entry.schema_version)
+        is_named = entry.name is None or type(entry.name) is str
+        is_ours = type(entry.uuid) is str and is_folder_name(entry.uuid)
+        if not is_named or not is_ours or not all(type(number) is int and number >= 0 for number in counted):
+            raise TypeError(f"{str(raw)[:200]} is no collection")
+        return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +105,8 @@ class BackupManifest:
             BackupError: there is none, it is damaged, or a newer program wrote it.
         """
         try:
-            data, seal = (folder / _MANIFEST).read_bytes(), (folder / _SEAL).read_bytes()
+            data = read_at_most(folder / _MANIFEST, _MOST_BYTES)
+            seal = read_at_most(folder / _SEAL, _MOST_BYTES)
         except OSError as error:
             raise BackupError(f"{folder} is no backup: {error}") from error
         if seal != _seal(data):
@@ -103,11 +123,13 @@ class BackupManifest:
         strange = [path for path in raw["files"] if not _PATH.fullmatch(path)]
         if strange:
             raise BackupError(f"the backup names {strange[0]!r}, which is no file of a data directory")
+        if type(raw["schema_version"]) is not int:
+            raise TypeError(f"a schema version is a number, not {raw['schema_version']!r}")
         return cls(
             raw["created_at"],
             raw["program"],
             raw["schema_version"],
-            tuple(CollectionEntry(**entry) for entry in raw["collections"]),
+            tuple(map(CollectionEntry.from_json, raw["collections"])),
             {path: Checksum.from_json(entry) for path, entry in raw["files"].items()},
             tuple(LeftOut(**entry) for entry in raw.get("left_out", ())),
         )

@@ -278,7 +278,7 @@ class Catalog:
 
     def _open_all(self) -> None:
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT uuid, name, spec FROM collections ORDER BY name IS NULL").fetchall()
+            rows = catalog_rows.stored(connection)
             mirrors = reembeddings.unnamed(connection)
         for uid, name, stored in rows:
             if name is not None:

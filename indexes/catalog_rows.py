@@ -1,14 +1,17 @@
 """The rows of collections in the catalogue, and its schema."""
 
+import re
 import sqlite3
 from dataclasses import asdict
 
 import orjson
 
 from indexes import aliases, preferences, reembeddings
+from indexes.errors import DataDirectoryError
 from indexes.spec import CollectionSpec
 
 SCHEMA_VERSION = 2
+_UID = re.compile("[0-9a-f]{32}")
 SCHEMA = f"""
 CREATE TABLE collections (
     uuid TEXT PRIMARY KEY, name TEXT UNIQUE, spec TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
@@ -16,6 +19,24 @@ CREATE TABLE collections (
 """
 # By the version they lead to.
 MIGRATIONS = {2: f"{aliases.TABLE} {reembeddings.TABLE}"}
+
+
+def is_folder_name(uid: object) -> bool:
+    """Whether it is what this program names a collection's folder by."""
+    return isinstance(uid, str) and _UID.fullmatch(uid) is not None
+
+
+def stored(connection: sqlite3.Connection) -> list[tuple[str, str | None, str]]:
+    """(uuid, name, spec) of every collection, those with a name first.
+
+    Raises:
+        DataDirectoryError: a uuid is none: it would lead to files elsewhere, and those of what has no name are removed.
+    """
+    rows = connection.execute("SELECT uuid, name, spec FROM collections ORDER BY name IS NULL").fetchall()
+    for uid, _, _ in rows:
+        if not is_folder_name(uid):
+            raise DataDirectoryError(f"the catalogue has a collection in {str(uid)[:80]!r}, which is not ours")
+    return rows
 
 
 def remember(connection: sqlite3.Connection, uid: str, spec: CollectionSpec) -> None:

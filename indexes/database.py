@@ -8,6 +8,7 @@ from pathlib import Path
 
 from indexes.checksums import checksum
 from indexes.errors import DataDirectoryError, StoreUnavailableError
+from indexes.foreign_schema import check_kinds, distrust
 from indexes.migration import migrate
 
 _NO_MIGRATIONS: Mapping[int, str] = {}
@@ -115,6 +116,7 @@ class SqliteDatabase:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
+            distrust(connection)
             connection.create_function("checksum", -1, checksum, deterministic=True)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
@@ -129,6 +131,7 @@ class SqliteDatabase:
         found = int(self.write_connection.execute("PRAGMA user_version").fetchone()[0])
         if found > version:
             raise DataDirectoryError(f"{self._path} has schema version {found}; this program knows {version}")
+        check_kinds(self.write_connection, self._path.name)
         if found == 0:
             self.write_connection.executescript(f"BEGIN; {schema} PRAGMA user_version={version}; COMMIT;")
         elif found < version:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from indexes.plain_file import opened
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -29,8 +31,12 @@ class Checksum:
 
     @classmethod
     def of_file(cls, path: Path) -> "Checksum":
-        """Of a file, read in blocks."""
-        with path.open("rb") as file:
+        """Of a file, read in blocks.
+
+        Raises:
+            OSError: it cannot be read, or is no plain file.
+        """
+        with opened(path) as file:
             digest = hashlib.file_digest(file, "sha256")
             return cls(file.tell(), digest.hexdigest())
 
@@ -41,7 +47,10 @@ class Checksum:
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
-        return cls(int(raw["bytes"]), str(raw["sha256"]))
+        size, sha256 = raw["bytes"], raw["sha256"]
+        if type(size) is not int or size < 0 or not isinstance(sha256, str):
+            raise TypeError(f"{str(raw)[:100]} is no checksum")
+        return cls(size, sha256)
 
 
 def write_synced(path: Path, data: "Buffer") -> None:
@@ -61,10 +70,13 @@ def copy_synced(source: Path, target: Path, mode: int = 0o666) -> Checksum:
 
     Returns:
         Of the bytes that were written.
+
+    Raises:
+        OSError: as ``plain_file.opened``; or the disk refuses.
     """
     digest, size = hashlib.sha256(), 0
-    opened = partial(os.open, mode=mode)
-    with source.open("rb") as reading, open(target, "wb", opener=opened) as writing:
+    opener = partial(os.open, mode=mode)
+    with opened(source) as reading, open(target, "wb", opener=opener) as writing:
         while block := reading.read(_BLOCK_BYTES):
             digest.update(block)
             size += writing.write(block)

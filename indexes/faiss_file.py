@@ -1,15 +1,14 @@
 """Reading FAISS's own format, which has no checksum and believes what it reads."""
 
 import threading
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.base import Metric
 from indexes.errors import IndexFileError
+from indexes.faiss_layout import Shape, check_layout, expect
 from indexes.faiss_training import faiss_metric
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | NDArray[np.uint8]
@@ -20,28 +19,17 @@ _READING = threading.Lock()
 _SLACK_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What an index must be to be the expected one."""
-
-    dimension: int
-    metric: Metric
-    rows: int
-    nlist: int
-    m: int
-    rotated: bool
-
-
 def read(buffer: Buffer, shape: Shape) -> faiss.Index:
     """The index in ``buffer``, when it has this shape.
 
-    FAISS is kept from allocating more than the buffer can hold, and every id is checked: a wrong one would later be
-    read as a position outside the rows.
+    FAISS is given nothing but what has our layout, and every id is checked: a wrong one would later be read as a
+    position outside the rows.
 
     Raises:
         IndexFileError: not an index, or another one; names what differs.
     """
     data = np.frombuffer(buffer, dtype=np.uint8)
+    check_layout(data, shape)
     try:
         index = _deserialized(data, shape)
         _check(index, shape)
@@ -60,7 +48,7 @@ def ivf_pq_of(index: faiss.Index) -> faiss.IndexIVFPQ:
         IndexFileError: it is something else.
     """
     ivf_pq = faiss.downcast_index(faiss.extract_index_ivf(index))
-    if not isinstance(ivf_pq, faiss.IndexIVFPQ):
+    if type(ivf_pq) is not faiss.IndexIVFPQ:
         raise IndexFileError(f"the index is a {type(ivf_pq).__name__}, not an IndexIVFPQ")
     return ivf_pq
 
@@ -99,16 +87,16 @@ def _deserialized(data: NDArray[np.uint8], shape: Shape) -> faiss.Index:
 def _check(index: faiss.Index, shape: Shape) -> None:
     """Raises IndexFileError where ``index`` differs from ``shape``."""
     rotated = isinstance(index, faiss.IndexPreTransform)
-    _expect("rotated", rotated, shape.rotated)
+    expect("rotated", rotated, shape.rotated)
     ivf_pq = ivf_pq_of(index)
     for part in (index, ivf_pq):
-        _expect("dimension", part.d, shape.dimension)
-        _expect("metric", part.metric_type, faiss_metric(shape.metric))
-        _expect("rows", part.ntotal, shape.rows)
-    _expect("lists", ivf_pq.nlist, shape.nlist)
-    _expect("centroids", ivf_pq.quantizer.ntotal, shape.nlist)
-    _expect("bytes of a code", ivf_pq.pq.M, shape.m)
-    _expect("bits of a code's byte", ivf_pq.pq.nbits, 8)
+        expect("dimension", part.d, shape.dimension)
+        expect("metric", part.metric_type, faiss_metric(shape.metric))
+        expect("rows", part.ntotal, shape.rows)
+    expect("lists", ivf_pq.nlist, shape.nlist)
+    expect("centroids", ivf_pq.quantizer.ntotal, shape.nlist)
+    expect("bytes of a code", ivf_pq.pq.M, shape.m)
+    expect("bits of a code's byte", ivf_pq.pq.nbits, 8)
     _check_ids(ivf_pq, shape.rows)
 
 
@@ -126,8 +114,3 @@ def _lists(ivf_pq: faiss.IndexIVFPQ) -> faiss.InvertedLists:
     if lists is None:
         raise IndexFileError("the index has no lists")
     return lists
-
-
-def _expect(name: str, found: object, expected: object) -> None:
-    if found != expected:
-        raise IndexFileError(f"the index has {name} {found!r}, not {expected!r}")

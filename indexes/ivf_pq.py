@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from indexes import faiss_file, faiss_training
 from indexes.base import Metric, Positions, Scores, Vectors
+from indexes.faiss_layout import Shape
 from indexes.faiss_training import MIN_ROWS
 from indexes.ivf_pq_params import IvfPqParams
 
@@ -166,7 +167,7 @@ class IvfPqIndex:
             IndexFileError: the bytes are not an index, or not the one of ``facts``; names what differs.
         """
         params = facts.params
-        shape = faiss_file.Shape(facts.dimension, facts.metric, facts.rows, params.nlist, params.m, params.rotated)
+        shape = Shape(facts.dimension, facts.metric, facts.rows, params.nlist, params.m, params.rotated)
         return cls(faiss_file.read(buffer, shape), facts)
 
     @property

@@ -1,14 +1,20 @@
 """Restoring a backup into a data directory that has no data."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from indexes.backup import Progress, verify_backup
 from indexes.backup_manifest import BackupManifest
+from indexes.catalog_rows import SCHEMA as CATALOG_SCHEMA
 from indexes.catalog_rows import SCHEMA_VERSION as CATALOG_VERSION
+from indexes.catalog_rows import stored
 from indexes.data_directory import BACKUPS, CATALOG, COLLECTIONS, KEYS, LOCK, PRIVATE_MODE, owned
 from indexes.durable import copy_synced, discard, make_folder, move, sync
-from indexes.errors import BackupConflictError, BackupError
+from indexes.errors import BackupConflictError, BackupError, DataDirectoryError, StoreUnavailableError
+from indexes.foreign_schema import check_schema, distrust
+from indexes.store_schema import SCHEMA as STORE_SCHEMA
 from indexes.store_schema import SCHEMA_VERSION as STORE_VERSION
 
 _RESTORING = ".restoring"
@@ -64,6 +70,22 @@ def _refuse_data(data_dir: Path) -> None:
             raise BackupConflictError(f"{data_dir} has data ({entry.name}); a backup is restored to a new directory")
 
 
+def _check_database(path: Path, schema: str) -> None:
+    """Whoever can write a backup can write its checksums too: what is in it must be what this program makes."""
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            distrust(connection)
+            check_schema(connection, schema, path.name)
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if path.name == CATALOG:
+                stored(connection)
+    except (sqlite3.Error, StoreUnavailableError, DataDirectoryError) as error:
+        raise BackupError(f"{path.name} of the backup is not restored: {error}") from error
+    if verdict != "ok":
+        raise BackupError(f"{path.name} of the backup is damaged: {verdict}")
+
+
 def _copy(folder: Path, manifest: BackupManifest, data_dir: Path) -> None:
     temporary, collections = data_dir / _RESTORING, data_dir / COLLECTIONS
     discard(temporary)
@@ -76,6 +98,9 @@ def _copy(folder: Path, manifest: BackupManifest, data_dir: Path) -> None:
                 raise BackupError(f"{folder / path} has changed while it was restored")
             sync(target.parent)
         sync(temporary / COLLECTIONS)
+        for path in manifest.files:
+            if path != KEYS:
+                _check_database(temporary / path, CATALOG_SCHEMA if path == CATALOG else STORE_SCHEMA)
         if KEYS in manifest.files:  # first: what can be served has its keys
             move(temporary / KEYS, data_dir / KEYS)
         move(temporary / COLLECTIONS, collections)

@@ -51,14 +51,25 @@ def unpacked(loaded: Loaded, spec: CollectionSpec) -> SavedIndex:
     facts: Any = loaded.facts
     try:
         ids = np.frombuffer(loaded.files[_ROWS], dtype="<i8").astype(np.int64)
-        index = IvfPqIndex.from_bytes(loaded.files[_INDEX], IndexFacts.from_json(facts["index"]))
+        known = IndexFacts.from_json(facts["index"])
+        _check(known, ids, spec, loaded.name)
+        index = IvfPqIndex.from_bytes(loaded.files[_INDEX], known)
         sealed = Sealed(index, RecallCurve.from_json(facts["curve"]))
         version = int(facts["version"])
     except (KeyError, TypeError, ValueError, IndexFileError) as error:
         raise SnapshotError(f"snapshot {loaded.name} is not understood: {error!r}") from error
-    if (index.dimension, index.metric, index.size) != (spec.dimension, spec.metric, len(ids)):
+    return SavedIndex(sealed, ids, version)
+
+
+def _check(known: IndexFacts, ids: RowIds, spec: CollectionSpec, name: str) -> None:
+    """Before FAISS is given a byte: it is an index of this collection, and its rows ascend, as those of a store do."""
+    if (known.dimension, known.metric, known.rows) != (spec.dimension, spec.metric, len(ids)):
         raise SnapshotError(
-            f"snapshot {loaded.name} is of {index.size} rows of {index.dimension} dimensions by {index.metric}; "
+            f"snapshot {name} is of {known.rows} rows of {known.dimension} dimensions by {known.metric}; "
             f"the collection has {len(ids)} of {spec.dimension} by {spec.metric}"
         )
-    return SavedIndex(sealed, ids, version)
+    params = known.params
+    if not all(type(number) is int and number > 0 for number in (params.nprobe, params.refine, known.trained_rows)):
+        raise SnapshotError(f"snapshot {name} says that its index is searched by {params}")
+    if len(ids) and (ids[0] < 1 or not (np.diff(ids) > 0).all()):
+        raise SnapshotError(f"snapshot {name} has rows that do not ascend from 1")

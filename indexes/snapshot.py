@@ -24,6 +24,7 @@ import orjson
 
 from indexes.durable import Checksum, discard, move, sync, write_synced
 from indexes.errors import SnapshotError
+from indexes.plain_file import opened, read_at_most
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -32,6 +33,8 @@ JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | tuple[JSON, ...] | str | in
 Report = Callable[[str], None]
 
 _FORMAT = 1
+# What the others say of themselves is short: the curve of an index has a few hundred points.
+_MOST_CURRENT_BYTES, _MOST_MANIFEST_BYTES = 4096, 16 << 20
 _KEPT = 2
 _CURRENT, _MANIFEST = "CURRENT", "manifest.json"
 _NAME = re.compile(r"([0-9]{8})-([0-9a-f]{64})")
@@ -254,7 +257,7 @@ class Snapshots:
 
     def _current(self, report: Report) -> str | None:
         try:
-            data = (self._folder / _CURRENT).read_bytes()
+            data = read_at_most(self._folder / _CURRENT, _MOST_CURRENT_BYTES)
         except FileNotFoundError:
             report(f"{_CURRENT} is missing")
             return None
@@ -277,7 +280,7 @@ class Snapshots:
     def _open(self, name: str, report: Report) -> tuple[_Manifest, Iterator[tuple[str, bytes]]]:
         """The manifest, and the files as they are read and verified."""
         folder = self._folder / name
-        data = (folder / _MANIFEST).read_bytes()
+        data = read_at_most(folder / _MANIFEST, _MOST_MANIFEST_BYTES)
         if not name.endswith(f"-{Checksum.of(data).sha256}"):
             raise SnapshotError(f"{_MANIFEST} is damaged: its SHA-256 is not the one in the name")
         manifest = _Manifest.from_bytes(data)
@@ -301,7 +304,7 @@ class Snapshots:
 
 
 def _read(path: Path, expected: Checksum) -> bytes:
-    with path.open("rb") as file:
+    with opened(path) as file:
         data = file.read(expected.bytes + 1)  # one more tells a file that has grown, however large it is now
     if len(data) != expected.bytes:
         than = "more" if len(data) > expected.bytes else "fewer"

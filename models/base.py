@@ -38,7 +38,7 @@ class ModelNotFoundError(ModelError):
 
 
 class UnsafeModelError(ModelError):
-    """The folder offers only weights whose format can run code when it is read."""
+    """Reading the folder would run code: its weights are pickled, or it names modules or files that are not its own."""
 
 
 class UnsupportedModelError(ModelError):

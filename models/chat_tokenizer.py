@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from models.base import ModelNotFoundError, UnsupportedModelError
+from models.folder_contents import check_contents
 
 ChatMessages = Sequence[Mapping[str, str]]
 
@@ -36,6 +37,7 @@ class ChatTokenizer:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise ModelNotFoundError(f"{folder}: no such folder; a tokenizer is expected there")
+        check_contents(folder)
         loaded = _loaded(folder)
         backend = getattr(loaded, "backend_tokenizer", None)
         if backend is None:

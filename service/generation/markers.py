@@ -1,10 +1,9 @@
 """How language models mark what a statement rests on, found in text that comes in pieces.
 
-A marker is numbers in brackets: ``[1]``, ``[1, 3]``, ``[1; 3]``, ``[1 and 3]``, ``[2-4]``, ``[^1]``, ``[passage
-1]``, ``[Source 1, Source 2]``, ``【1】``, ``【1†source】`` and the same in brackets or digits that look like these. A
-number has up to three digits: ``[2024]`` is text. So are brackets in code, between backticks on a line or three of
-them, since there they are an index or a regular expression. The target of a link, ``[1](https://...)``, belongs to
-the marker.
+A marker is numbers in brackets: ``[1]``, ``[1, 3]``, ``[1; 3]``, ``[1 and 3]``, ``[2-4]``, ``[^1]``, ``[passage 1]``,
+``[Source 1, Source 2]``, ``【1】``, ``【1†source】`` and the same in brackets or digits that look like these. A number
+has up to three digits: ``[2024]`` is text. So are brackets in code, between backticks on a line or three of them, since
+there they are an index or a regular expression. The target of a link, ``[1](https://...)``, belongs to the marker.
 """
 
 import re

@@ -1,5 +1,6 @@
 """Vectors, documents and collections for the tests of this room."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -106,3 +107,21 @@ def cannot_roll_back() -> Callable[[sqlite3.Connection], None]:
         connection.set_authorizer(allow)
 
     return make
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Callable[[Path, str], None]:
+    """(path, kind) -> in the place of a file: a link to the same bytes elsewhere, a pipe, a device."""
+
+    def put(path: Path, kind: str) -> None:
+        if kind == "link":
+            path.replace(tmp_path / "outside")
+            path.symlink_to(tmp_path / "outside")
+            return
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero")
+
+    return put

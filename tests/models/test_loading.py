@@ -204,7 +204,7 @@ def test_a_model_that_needs_code_of_its_own_is_refused_and_the_code_not_run(fold
     modules = json.loads((folder / "modules.json").read_text())
     modules[1]["type"] = "modeling_own.Pooling"
     (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(UnsupportedModelError, match="cannot be loaded"):
+    with pytest.raises(UnsafeModelError, match=r"cannot be loaded: its modules.json asks for 'modeling_own.Pooling'"):
         TransformerEmbedder.load(str(folder), device="cpu")
 
 

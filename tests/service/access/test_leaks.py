@@ -14,7 +14,7 @@ from tenants.estate import Estate, holders, planted
 from tenants.intruder import Intruder
 
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
-SEED = 20261125
+SEED = int(os.environ.get("SEED", "20261125"))
 REQUESTS = int(os.environ.get("REQUESTS", "1500"))
 ADMIN = "an admin key of more than thirty-two characters"
 
