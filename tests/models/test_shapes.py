@@ -268,7 +268,7 @@ def test_a_module_from_the_folders_code_is_refused_unrun(folder: Path, ran: Path
     modules = json.loads((folder / "modules.json").read_text())
     modules[0]["type"] = "hostile.HostileModule"
     (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(UnsafeModelError, match="hostile.HostileModule") as error:
+    with pytest.raises(UnsafeModelError, match=r"hostile\.HostileModule") as error:
         TransformerEmbedder.load(str(folder), device="cpu")
     assert str(folder) in str(error.value)
     assert not ran.exists()
