@@ -26,7 +26,7 @@ Put = Callable[..., str]
 VERSION_1 = """
 CREATE TABLE collections (
     uuid TEXT PRIMARY KEY, name TEXT UNIQUE, spec TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
-INSERT INTO collections (uuid, name, spec) VALUES ('1234', 'docs', '{"embedding_model": "test-model",
+INSERT INTO collections (uuid, name, spec) VALUES ('12345678123456781234567812345678', 'docs', '{"embedding_model": "test-model",
     "fingerprint": "test-fingerprint", "dimension": 16, "chunk_size": 100, "chunk_overlap": 0, "metric": "cosine"}');
 PRAGMA user_version=1;
 """
@@ -65,7 +65,7 @@ def models(catalog: Catalog) -> list[str]:
 def test_a_catalogue_of_version_1_is_brought_forward(open_catalog: Open, data_dir: Path, other: CollectionSpec) -> None:
     data_dir.mkdir()
     edit(data_dir, VERSION_1)
-    folder = data_dir / "collections" / "1234"
+    folder = data_dir / "collections" / "12345678123456781234567812345678"
     folder.mkdir(parents=True)
     (folder / "store.db").touch()
     catalog = open_catalog()
