@@ -160,7 +160,7 @@ def _unfinished(folder: Path) -> Iterator[Path]:
         make_folder(folder.parent)
         if temporary.exists():
             raise BackupConflictError(f"{temporary} is there: a backup is being written, or was cut short; see to it")
-        os.mkdir(temporary)
+        os.mkdir(temporary, 0o700)
     except OSError as error:
         there = next(parent for parent in folder.parents if os.path.lexists(parent))
         raise BackupError(f"cannot write to {there}: {error.strerror}") from error

@@ -112,7 +112,7 @@ def discard(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and the parents it lacks; their names survive a power cut.
+    """Make a folder and the parents it lacks, for nobody but their owner; their names survive a power cut.
 
     SQLite, ``move`` and the like sync only the names in it. One that is there already may have been made a moment ago.
 
@@ -121,5 +121,5 @@ def make_folder(folder: Path) -> None:
     """
     if not folder.parent.exists():
         make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     sync(folder.parent)

@@ -116,6 +116,20 @@ def matches(filter: Filter, metadata: Mapping[str, Any]) -> bool:
     return any(_passes(filter, *pair) for pair in held(metadata, filter.key)) != filter.is_negated
 
 
+def matches_singly(filter: Filter, metadata: Mapping[str, Any]) -> bool:
+    """Whether it passes, and would with any single one of the values that a key of the filter has in it.
+
+    A list passes by one of its values: with a tenant's and another's in it, a document is in the hands of both.
+    """
+    singles = (
+        {**metadata, key: value}
+        for key in _keys(filter)
+        if isinstance(values := metadata.get(key), list)
+        for value in values
+    )
+    return matches(filter, metadata) and all(matches(filter, single) for single in singles)
+
+
 def joined(*filters: Filter | None) -> Filter | None:
     """What passes every one of the filters that are there; None where there is none."""
     present = tuple(filter for filter in filters if filter is not None)
@@ -228,6 +242,12 @@ def _check_text(text: str, path: str, limit: int) -> None:
 
 def _is_scalar(value: object) -> TypeGuard[Scalar]:
     return kind_of(value) is not None
+
+
+def _keys(filter: Filter) -> set[str]:
+    if isinstance(filter, Compound):
+        return set[str]().union(*map(_keys, filter.filters))
+    return {filter.key}
 
 
 def _passes(comparison: Comparison, kind: Kind, scalar: Scalar) -> bool:

@@ -41,6 +41,8 @@ QuarryError
             └── PromptTooLongError
 """
 
+from collections.abc import Sequence
+
 
 class QuarryError(Exception):
     """The service refused or failed; the message names the value and the limit."""
@@ -86,11 +88,17 @@ class KeysUnavailableError(QuarryError):
 
 
 class KeylessError(QuarryError):
-    """An address that others reach, and not one key."""
+    """An address that others reach, or a name that they call it by, and not one key.
 
-    def __init__(self, host: str) -> None:
+    Args:
+        host: the address; None where only this machine reaches it.
+        names: by which it may be called.
+    """
+
+    def __init__(self, host: str | None, names: Sequence[str] = ()) -> None:
+        said = f"server.hosts is {', '.join(names)}" if host is None else f"server.host is {host!r}"
         super().__init__(
-            f"server.host is {host!r}, which others can reach, and there is no key: `quarry keys create NAME --scope "
+            f"{said}, which others can reach, and there is no key: `quarry keys create NAME --scope "
             "admin --data-dir DIR` makes one, or set access.admin_key (QUARRY_ACCESS__ADMIN_KEY_FILE)"
         )
 

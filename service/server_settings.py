@@ -42,6 +42,11 @@ class ServerSettings(Group):
         except ValueError:
             return False
 
+    @property
+    def is_private(self) -> bool:
+        """Nobody but this machine is to ask: others do, through a proxy, where a name of another machine is set."""
+        return self.is_loopback and all(name == "localhost" or name.endswith(".localhost") for name in self.hosts)
+
     @model_validator(mode="after")
     def _names_are_exact(self) -> Self:
         for host in self.hosts:

@@ -10,12 +10,14 @@ def opened_keys(settings: Settings) -> Keys:
 
     Raises:
         KeysUnavailableError: see ``Keys``.
-        KeylessError: there is none, and others than this machine can reach the address, or any web page on it.
+        KeylessError: there is none, and others than this machine can reach the address or call it by its name, or any
+            web page on it may ask.
     """
     keys = configured_keys(settings)
-    if not keys.are_needed and not settings.server.is_loopback:
-        raise KeylessError(settings.server.host)
-    if not keys.are_needed and "*" in settings.server.cors_origins:
+    server = settings.server
+    if not keys.are_needed and not server.is_private:
+        raise KeylessError(server.host if not server.is_loopback else None, server.hosts)
+    if not keys.are_needed and "*" in server.cors_origins:
         raise KeylessPagesError
     return keys
 

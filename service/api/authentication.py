@@ -54,6 +54,9 @@ def _caller(scope: Scope, keys: Keys) -> Caller:
     if not keys.are_needed:
         return _anybody(scope)
     headers = Headers(scope=scope)
+    shown = [headers.getlist(name) for name in ("authorization", "x-api-key")]
+    if any(len(each) > 1 for each in shown):  # a proxy's and a client's: whose counts must be nobody's guess
+        raise UnauthenticatedError("several keys are shown in headers of one name; one is to be")
     given = headers.get("authorization", "")
     if given[: len(_BEARER)].lower() == _BEARER:
         return Caller.of(keys.shown(given[len(_BEARER) :].strip()))

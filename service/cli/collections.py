@@ -5,7 +5,18 @@ from urllib.parse import quote
 
 import typer
 
-from service.cli.console import DEFAULT_URL, JsonOption, KeyOption, UrlOption, checked, err, out, say_json, served
+from service.cli.console import (
+    DEFAULT_URL,
+    JsonOption,
+    KeyOption,
+    UrlOption,
+    checked,
+    err,
+    extent,
+    out,
+    say_json,
+    served,
+)
 
 app = typer.Typer(help="List collections, look at one, delete one.", no_args_is_help=True)
 
@@ -21,7 +32,7 @@ def list_(url: UrlOption = DEFAULT_URL, key: KeyOption = None, json: JsonOption 
         say_json(reply)
         return
     for entry in reply["data"]:
-        out.print(f"{entry['name']}: {entry['documents']} documents, {entry['chunks']} chunks", markup=False)
+        out.print(f"{entry['name']}: {extent(entry)}", markup=False)
     for name, reason in reply["unavailable"].items():
         err.print(f"{name} cannot be read: {reason}", style="yellow", markup=False)
 
@@ -34,7 +45,7 @@ def show(name: NameArgument, url: UrlOption = DEFAULT_URL, key: KeyOption = None
     if json:
         say_json(reply)
         return
-    out.print(f"{reply['name']}: {reply['documents']} documents, {reply['chunks']} chunks", markup=False)
+    out.print(f"{reply['name']}: {extent(reply)}", markup=False)
     out.print(f"{reply['embedding_model']}, {reply['dimension']} dimensions, {reply['metric']}", markup=False)
     chunking = reply["chunking"]
     out.print(f"chunks of {chunking['size']} tokens, {chunking['overlap']} shared; version {reply['index_version']}")

@@ -1,6 +1,7 @@
 """What every command shares: where it writes, how it fails."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,11 +45,16 @@ def fail(message: str) -> NoReturn:
 
 def client(url: str, key: str | None) -> httpx.Client:
     """A client of the server at ``url``."""
-    if key and not key.isascii():
+    key = key and key.strip()  # a file of variables may end its lines in another way
+    if key and not (key.isascii() and key.isprintable()):
         fail("--key has characters that a header cannot carry")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    # OpenSSL's own, which knows SSL_CERT_FILE and SSL_CERT_DIR: nodes have certificates of their companies.
+    trusted = ssl.create_default_context()
     try:
-        return httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+        return httpx.Client(
+            base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S, trust_env=False, verify=trusted
+        )
     except httpx.InvalidURL as error:
         fail(f"--url {url!r}: {error}")
 
@@ -74,6 +80,12 @@ def served(url: str, key: str | None) -> Iterator[httpx.Client]:
 def say_json(reply: Any) -> None:  # noqa: ANN401
     """One JSON object on stdout."""
     typer.echo(orjson.dumps(reply).decode())
+
+
+def extent(collection: dict[str, Any]) -> str:
+    """Documents and chunks of a collection in words; who sees a part of it is told no chunks."""
+    chunks = "" if collection["chunks"] is None else f", {collection['chunks']} chunks"
+    return f"{collection['documents']} documents{chunks}"
 
 
 def printable(name: str | Path) -> str:

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.cli.configuration import settings_or_fail
-from service.cli.console import DEFAULT_URL, KeyOption, err, fail, out
+from service.cli.console import DEFAULT_URL, KeyOption, err, extent, fail, out
 from service.cli.served_index import asked
 
 _LOOK_S = 0.3
@@ -182,11 +182,14 @@ def _say(reply: dict[str, Any], told: Callable[[dict[str, Any]], list[str]], *, 
 
 
 def _told_stats(reply: dict[str, Any]) -> list[str]:
-    index, recall = reply["index"], reply["index"]["recall"]
+    index = reply["index"]
     lines = [
-        f"{reply['name']}: {reply['documents']} documents, {reply['chunks']} chunks, version {reply['index_version']}",
+        f"{reply['name']}: {extent(reply)}, version {reply['index_version']}",
         f"{reply['embedding_model']}, {reply['dimension']} dimensions, {reply['metric']}",
     ]
+    if index is None:
+        return [*lines, "the index is shown to keys without a filter"]
+    recall = index["recall"]
     for part in index["segments"]:
         lines.append(f"{part['index']}: {part['live_rows']} live rows, {part['tier']}")
         if "curve" in part:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from indexes.filters import Filter, matches
+from indexes.filters import Filter, matches_singly
 from service.errors import ForbiddenError
 
 
@@ -24,10 +24,10 @@ class Writer:
         """Refuse a document that would not exist for who writes it.
 
         Raises:
-            ForbiddenError: it fails ``guard``.
+            ForbiddenError: it fails ``guard``, or would with one of its values alone.
         """
-        if self.guard is not None and not matches(self.guard, metadata):
-            raise ForbiddenError("the document's metadata does not pass the filter of this key")
+        if self.guard is not None and not matches_singly(self.guard, metadata):
+            raise ForbiddenError("the document's metadata does not pass the filter of this key, each value by itself")
 
 
 NOBODY = Writer()

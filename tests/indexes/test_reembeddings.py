@@ -26,8 +26,9 @@ Put = Callable[..., str]
 VERSION_1 = """
 CREATE TABLE collections (
     uuid TEXT PRIMARY KEY, name TEXT UNIQUE, spec TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
-INSERT INTO collections (uuid, name, spec) VALUES ('12345678123456781234567812345678', 'docs', '{"embedding_model": "test-model",
-    "fingerprint": "test-fingerprint", "dimension": 16, "chunk_size": 100, "chunk_overlap": 0, "metric": "cosine"}');
+INSERT INTO collections (uuid, name, spec) VALUES ('12345678123456781234567812345678', 'docs', '{
+    "embedding_model": "test-model", "fingerprint": "test-fingerprint", "dimension": 16, "chunk_size": 100,
+    "chunk_overlap": 0, "metric": "cosine"}');
 PRAGMA user_version=1;
 """
 
