@@ -109,7 +109,7 @@ def revoke(
     json: JsonOption = False,
 ) -> None:
     """Let a key open nothing any more; to do it again changes nothing."""
-    if id_.count(".") > 1:  # a key's whole text: nothing but its id may come into an address, or a log of one
+    if id_.startswith("quarry."):  # a key's whole text: nothing but its id may come into an address, or a log of one
         fail("this is a key, not its id: give the part between its points")
     with _opened(url, data_dir, key) as keys:
         revoked = keys.revoke(id_)
