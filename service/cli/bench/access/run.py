@@ -29,6 +29,7 @@ _DOCUMENTS = 300
 _QUERIES = 50
 _ROOMY = KeyLimits(10**9, 10**12, 10**6)
 _SPENT = KeyLimits(requests_per_minute=1)
+_VERSIONS = ("quarry", "limits", "fastapi", "starlette", "pydantic", "uvicorn")
 _CONFIG = "embedding.max_queued_tokens = 4096\nserver.log_level = 'info'\n"
 
 
@@ -130,5 +131,5 @@ def _report(
         "processor": processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
-        "versions": {name: version(name) for name in ("quarry", "limits", "fastapi", "starlette", "pydantic", "uvicorn")},
+        "versions": {name: version(name) for name in _VERSIONS},
     }
