@@ -90,7 +90,8 @@ def _served(folder: Path) -> Iterator[Servers]:
     with running(command, folder / "served.log", is_up):
         headers = {"Authorization": f"Bearer {free}"}
         status = httpx.get(f"{urls[0]}/v1/status", headers=headers, trust_env=False).json()
-        yield Servers(*urls, str(free), str(spent), status["embedders"][0]["name"])
+        guarded, keyless, unguarded, bare = urls
+        yield Servers(guarded, keyless, unguarded, bare, str(free), str(spent), status["embedders"][0]["name"])
 
 
 def _write(servers: Servers) -> None:

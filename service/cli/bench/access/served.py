@@ -108,7 +108,9 @@ def main() -> None:
     share_the_interpreter()
     if len(ports) != _KINDS:
         sys.exit(f"{len(ports)} ports; {_KINDS} are wanted")
-    asyncio.run(serve(settings, [int(port) for port in ports]))
+    loop_factory = uvicorn.Config(Starlette()).get_loop_factory()  # as `quarry serve`
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(serve(settings, [int(port) for port in ports]))
 
 
 if __name__ == "__main__":
