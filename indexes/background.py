@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import faiss
 
-# Of nice(2): such a thread gets about a tenth of a core that others want.
-_NICENESS = 10
+# Of nice(2): such a thread gets a thirtieth of a core that others want, and a quarter of one that forwards want, which
+# give way themselves.
+_NICENESS = 15
 
 
 def work_in_the_background() -> None:

@@ -5,8 +5,11 @@ in a forward of MiniLM. Where anything else wants one of them, each of these wai
 hundred tokens are too little work to be worth it even where nothing does.
 """
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Generic
 
 import numpy as np
@@ -22,6 +25,9 @@ from models.timing import best_seconds
 _WORTH_SPREADING = 1.5
 # A single row of no more tokens is computed by the thread that launches it, which for so long can launch nothing else.
 _INLINE_TOKENS = 64
+# Of nice(2). There are as many forwards as cores, and each keeps its core for milliseconds; a thread that wakes up to
+# say a word to a client must not wait for that, as it does among equals.
+_NICENESS = 10
 
 
 class Shards:
@@ -75,7 +81,7 @@ class ShardedLauncher(Generic[Row]):
         self._threads = threads
         self._spreads = spreads
         # A batch may be launched while another one runs, and should not have to wait for its shards.
-        self._pool = ThreadPoolExecutor(2 * threads, thread_name_prefix="quarry-forward")
+        self._pool = ThreadPoolExecutor(2 * threads, thread_name_prefix="quarry-forward", initializer=_give_way)
 
     @property
     def weights_bytes(self) -> int:
@@ -123,6 +129,12 @@ def equal_shards(lengths: Sequence[int], count: int) -> list[NDArray[np.int64]]:
     middles = ends - np.asarray(lengths)[order] / 2
     shard = np.minimum((middles * count / ends[-1]).astype(np.int64), count - 1)
     return [order[shard == i] for i in range(count) if (shard == i).any()]
+
+
+def _give_way() -> None:
+    """Let threads that have little to do go before the calling one, which has much."""
+    with suppress(OSError, AttributeError):  # a limit, or not Linux: then it competes as everybody does
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _single(launcher: Launcher[Row], threads: int, probe: Row) -> float:

@@ -17,7 +17,7 @@ The embedder puts its prompt for queries before the text itself, and reads as ma
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 from service.invisible import visible
@@ -65,6 +65,7 @@ def prepared(text: str, form: UnicodeForm = "NFC") -> Prepared:
     return Prepared(text, changes)
 
 
+@cache
 def steps(form: UnicodeForm) -> tuple[Step, ...]:
     """The steps, in the order they are taken."""
     return (

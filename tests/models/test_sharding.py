@@ -1,5 +1,6 @@
 """A batch over several threads against the same batch on one."""
 
+import os
 import threading
 from collections.abc import Sequence
 
@@ -17,10 +18,12 @@ class Noting:
 
     def __init__(self, poison: TokenIds | None = None) -> None:
         self.calls: list[tuple[str, int]] = []
+        self.niceness: set[int] = set()
         self._poison = poison
 
     def launch(self, batch: Sequence[TokenIds]) -> Finished:
         self.calls.append((threading.current_thread().name.rpartition("_")[0], len(batch)))
+        self.niceness.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         if self._poison in batch:
             raise DeviceMemoryError("no room")
         return HashingEmbedder().launch(batch)
@@ -43,6 +46,16 @@ def test_a_single_row_stays_on_the_thread_that_launches_it() -> None:
     inner = Noting()
     ShardedLauncher(inner, 4, spreads=False).launch(BATCH[:1])
     assert inner.calls == [(threading.current_thread().name.rpartition("_")[0], 1)]
+
+
+def test_the_threads_of_a_batch_give_way_and_the_launching_one_does_not() -> None:
+    inner, own = Noting(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    launcher = ShardedLauncher(inner, 2, spreads=False)
+    launcher.launch(BATCH).result()
+    assert min(inner.niceness) > own
+    inner.niceness.clear()
+    launcher.launch(BATCH[:1])
+    assert inner.niceness == {own}
 
 
 def test_a_small_batch_is_left_whole_where_rows_are_spread_over_the_cores() -> None:

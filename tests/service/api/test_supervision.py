@@ -24,7 +24,7 @@ def put(api: httpx.Client, name: str) -> httpx.Response:
 def test_ingest_and_rebuilds_wait_for_the_end_of_the_start_and_queries_do_not(
     open_api: OpenApi, problem: Problem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("service.app.BulkHold", partial(BulkHold, 0.05))
+    monkeypatch.setattr("service.construction.BulkHold", partial(BulkHold, 0.05))
     parent, child = socket.socketpair()
     llm = {"main": {"model": "m", "managed": {"weights": tmp_path}}}
 

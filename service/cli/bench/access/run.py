@@ -29,6 +29,7 @@ _DOCUMENTS = 300
 _QUERIES = 50
 _ROOMY = KeyLimits(10**9, 10**12, 10**6)
 _SPENT = KeyLimits(requests_per_minute=1)
+_VERSIONS = ("quarry", "limits", "fastapi", "starlette", "pydantic", "uvicorn")
 _CONFIG = "embedding.max_queued_tokens = 4096\nserver.log_level = 'info'\n"
 
 
@@ -39,6 +40,7 @@ class Servers:
     guarded: str
     keyless: str
     unguarded: str
+    bare: str
     free: str
     spent: str
     model: str
@@ -49,7 +51,7 @@ def run(rounds: int, refusals: int, say: Callable[[str], None]) -> dict[str, obj
 
     Args:
         rounds: searches at each server.
-        refusals: of each kind; and requests of an idle /healthz.
+        refusals: of each kind; and requests of an idle /healthz, half of them before the flood and half after it.
         say: where progress goes.
     """
     with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, _served(Path(folder)) as servers:
@@ -59,14 +61,16 @@ def run(rounds: int, refusals: int, say: Callable[[str], None]) -> dict[str, obj
             "guarded": Asking(servers.guarded, servers.free),
             "keyless": Asking(servers.keyless),
             "unguarded": Asking(servers.unguarded),
+            "bare Starlette": Asking(servers.bare),
         }
-        say(f"{rounds} searches at each of three servers")
+        say(f"{rounds} searches at each of {len(asked)} servers")
         took = alternated(asked, [_text(number) for number in range(_QUERIES)], _COLLECTION, rounds)
         free, spent = Asking(servers.guarded, servers.free), Asking(servers.guarded, servers.spent)
         say(f"{refusals} refusals of each kind while the server has more to do than it can")
-        quiet = idle(free, refusals)
+        quiet = idle(free, refusals // 2)
         with flood(servers.guarded, servers.free, servers.model):
             refused = rejections(free, spent, servers.model, refusals)
+        quiet += idle(free, refusals // 2)  # whatever else the machine does may have begun meanwhile
     return _report(took, quiet, refused)
 
 
@@ -77,7 +81,7 @@ def _served(folder: Path) -> Iterator[Servers]:
     keys = Keys(data)
     _, free = keys.create(NewKey("free", ALL, _ROOMY))
     _, spent = keys.create(NewKey("spent", ALL, _SPENT))
-    ports = [free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(4)]
     command = [sys.executable, "-m", "service.cli.bench.access.served", str(config), str(data), *map(str, ports)]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
 
@@ -87,7 +91,8 @@ def _served(folder: Path) -> Iterator[Servers]:
     with running(command, folder / "served.log", is_up):
         headers = {"Authorization": f"Bearer {free}"}
         status = httpx.get(f"{urls[0]}/v1/status", headers=headers, trust_env=False).json()
-        yield Servers(urls[0], urls[1], urls[2], str(free), str(spent), status["embedders"][0]["name"])
+        guarded, keyless, unguarded, bare = urls
+        yield Servers(guarded, keyless, unguarded, bare, str(free), str(spent), status["embedders"][0]["name"])
 
 
 def _write(servers: Servers) -> None:
@@ -119,6 +124,7 @@ def _report(
             "all": asdict(added),
             "authentication_and_limits": asdict(Cost.of(took["guarded"], took["keyless"])),
             "the_rest": asdict(Cost.of(took["keyless"], took["unguarded"])),
+            "fastapi_itself": asdict(Cost.of(took["unguarded"], took["bare Starlette"])),
         },
         "refusals": {status: len(refused[status]) for status in (OVERLOADED, LIMITED)},
         "idle_healthz_ms": asdict(healthy),
@@ -127,5 +133,5 @@ def _report(
         "processor": processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
-        "versions": {name: version(name) for name in ("quarry", "limits", "fastapi", "pydantic", "uvicorn")},
+        "versions": {name: version(name) for name in _VERSIONS},
     }

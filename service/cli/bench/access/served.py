@@ -1,6 +1,8 @@
-"""Three servers over one engine, in a process of their own: guarded, without keys, and with nothing in front.
+"""Four servers over one engine, in a process of their own: guarded, without keys, and with nothing in front.
 
-Usage: ``python -m service.cli.bench.access.served CONFIG DATA_DIR PORT PORT PORT``
+The last ones are FastAPI with a route that takes what it is sent, and Starlette alone with the same.
+
+Usage: ``python -m service.cli.bench.access.served CONFIG DATA_DIR PORT PORT PORT PORT``
 """
 
 import asyncio
@@ -32,7 +34,8 @@ from service.question import Question
 from service.settings import Settings, load_settings
 from service.telemetry.logs import configure_logging
 
-_KINDS = 3
+_KINDS = 4
+_PATH = "/v1/search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,16 @@ class Unguarded:
 
     services: Services
 
-    def app(self) -> Starlette:
-        """With the id, the metrics and the line in the log that every request has."""
-        app = Starlette(routes=[Route("/v1/search", self._search, methods=["POST"])])
+    def app(self) -> FastAPI:
+        """With the id, the metrics and the line in the log that every request has; FastAPI checks nothing of it."""
+        app = FastAPI(openapi_url=None)
+        app.add_api_route(_PATH, self._search, methods=["POST"], response_model=None)
+        app.add_middleware(RequestContext, metrics=self.services.metrics)
+        return app
+
+    def bare(self) -> Starlette:
+        """The same without FastAPI."""
+        app = Starlette(routes=[Route(_PATH, self._search, methods=["POST"])])
         app.add_middleware(RequestContext, metrics=self.services.metrics)
         return app
 
@@ -78,13 +88,14 @@ async def serve(settings: Settings, ports: list[int]) -> None:
             keyless = create_app(settings)
             keyless.state.services = replace(services, keys=Keys(Path(empty)))
         settle_memory()
-        kinds = (guarded, keyless, Unguarded(services).app())
+        unguarded = Unguarded(services)
+        kinds = (guarded, keyless, unguarded.app(), unguarded.bare())
         await asyncio.gather(*(_listen(app, keyless, port) for app, port in zip(kinds, ports, strict=True)))
 
 
 async def _listen(app: FastAPI | Starlette, keyless: FastAPI, port: int) -> None:
     """As `quarry serve` does; its connections are bounded for all of them."""
-    connections = app.state.connections if isinstance(app, FastAPI) else keyless.state.connections
+    connections = getattr(app.state, "connections", keyless.state.connections)
     await uvicorn.Server(Listening(app, connections, host="127.0.0.1", port=port, lifespan="off")).serve()
 
 
@@ -97,7 +108,9 @@ def main() -> None:
     share_the_interpreter()
     if len(ports) != _KINDS:
         sys.exit(f"{len(ports)} ports; {_KINDS} are wanted")
-    asyncio.run(serve(settings, [int(port) for port in ports]))
+    loop_factory = uvicorn.Config(Starlette()).get_loop_factory()  # as `quarry serve`
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(serve(settings, [int(port) for port in ports]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,318 @@
+"""Construction: everything that an application is made of, one of each, in the order in which they need each other."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from anyio.to_thread import run_sync
+from threadpoolctl import threadpool_limits
+
+from indexes.catalog import Catalog
+from indexes.errors import StoreUnavailableError
+from indexes.ivf_pq import search_on_one_thread
+from indexes.upkeep import IndexPolicy
+from models.base import Embedder, EmbedderInfo, RerankerInfo
+from models.device import gpu_uuids
+from service.access.key import KeyLimits
+from service.access.keys import Keys
+from service.access.limits import Limits
+from service.access.opened import opened_keys
+from service.admission import EngineLimits
+from service.api import (
+    batch,
+    problems,
+)
+from service.api.services import Services
+from service.batching import EmbeddingBatcher
+from service.bulk_hold import BulkHold
+from service.call import Told
+from service.content.base import Screen
+from service.content.configured import configured_screen
+from service.conversation import Conversation
+from service.embedders import Embedders
+from service.engine import Engine
+from service.generation.base import Generator
+from service.generation.extractive import ExtractiveGenerator
+from service.generation.openai import OpenAIGenerator
+from service.generation.supervision import Supervision
+from service.generation.tokens import LocalTokens, TokenCounter
+from service.generators import Generators
+from service.index_policy import index_policy
+from service.ingest.document_embedder import DocumentEmbedder
+from service.ingest.ingestor import Ingestor
+from service.ingest.jobs.board import JobBoard
+from service.ingest.jobs.intake import Intake
+from service.ingest.jobs.job_purge import LiveJobPurge
+from service.ingest.jobs.runner import JobRunner
+from service.ingest.jobs.store import FOLDER, JobStore, open_or_set_aside
+from service.ingest.jobs.taking_up import has_its_collection, take_up
+from service.ingest.jobs.work import JobWork
+from service.ingest.mirror import Mirror
+from service.ingest.parser import Parser
+from service.ingest.parsing.child_parsers import ChildParsers
+from service.ingest.parsing.fork_server_process import ForkServerProcess
+from service.ingest.parsing.kept_fork_server import KeptForkServer
+from service.ingest.purger import Purger
+from service.ladder import Ladder
+from service.library import Library
+from service.llm_settings import LlmSettings
+from service.loaded_models import LoadedModels
+from service.maintenance import Maintenance
+from service.measured_ledger import MeasuredLedger, Placed
+from service.operator import Operator
+from service.pace import Pace
+from service.planner import Planner
+from service.query_cache import QueryCache
+from service.rag import Rag
+from service.rechecks import Rechecks
+from service.reembedding import Reembedder
+from service.reranking import RerankBatcher
+from service.retriever import Retriever
+from service.settings import EXTRACTIVE, Settings
+from service.spending import Spent
+from service.supervised import Supervised
+from service.telemetry.gpu import GpuReader
+from service.telemetry.gpu_watch import GpuWatch
+from service.telemetry.metrics import Metrics
+from service.telemetry.nvml import open_gpus
+
+OpenGpus = Callable[[Mapping[str, str]], GpuReader]
+
+_READER_THREADS = 4
+
+_log = logging.getLogger("quarry.app")
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What of the world outside an application is given rather than found by it.
+
+    Attributes:
+        embedder: the default one; None loads what the settings name, when the application starts.
+        on_lost: called when the device is lost and the process should be started again.
+        parser: of uploaded files; None takes the one that belongs to the application.
+        link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
+        fork_server: of the parsers, started already; None starts one when the first file comes.
+        open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
+    """
+
+    embedder: Embedder | None = None
+    on_lost: Callable[[], None] = lambda: None
+    parser: Parser | None = None
+    link: int | None = None
+    fork_server: ForkServerProcess | None = None
+    open_gpus: OpenGpus = open_gpus
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What questions and writes both stand on."""
+
+    policy: IndexPolicy
+    catalog: Catalog
+    keys: Keys
+    limits: Limits
+    models: LoadedModels
+    engine: Engine
+    cache: QueryCache
+    hold: BulkHold
+    supervised: Supervised
+    embedders: Embedders
+    library: Library
+    maintenance: Maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """What changes collections."""
+
+    ingestor: Ingestor
+    board: JobBoard
+    runner: JobRunner
+    reembedder: Reembedder
+    operator: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Construction:
+    """How one of each comes about; the stack ends them in the reverse order.
+
+    Args:
+        outside: what is given rather than made.
+    """
+
+    stack: AsyncExitStack
+    settings: Settings
+    metrics: Metrics
+    outside: Outside
+
+    async def services(self) -> Services:
+        """All of them, running."""
+        settings = self.settings
+        screen = await configured_screen(settings.content.rules, self.metrics.count_content)  # before models load
+        parsers = await self._parsers()
+        supervisions = {name: Supervision() for name in settings.llm}
+        managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
+        base = await self._base(managed)
+        writing = await self._writing(base, parsers)
+        generators = await self._generators(supervisions, base.limits.spent)
+        return Services(
+            settings=settings,
+            metrics=self.metrics,
+            keys=base.keys,
+            limits=base.limits,
+            engine=base.engine,
+            library=base.library,
+            embedders=base.embedders,
+            reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
+            generators=generators,
+            rag=self._rag(base, generators, screen),
+            screen=screen,
+            ingestor=writing.ingestor,
+            intake=Intake(writing.ingestor, writing.board),
+            jobs=writing.board,
+            job_runner=writing.runner,
+            parsers=parsers,
+            maintenance=base.maintenance,
+            reembedder=writing.reembedder,
+            operator=writing.operator,
+            supervised=base.supervised,
+            ledger=await self._ledger(base),
+        )
+
+    async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
+        settings, metrics, hold = self.settings, self.metrics, BulkHold()
+        policy = await run_sync(index_policy, settings.index)
+        catalog = await run_sync(Catalog, settings.data_dir, policy)
+        self.stack.callback(catalog.close)
+        keys = await run_sync(opened_keys, settings)  # under the catalogue's lock: nobody changes them beside it
+        limits = await self.stack.enter_async_context(self._limits(keys))
+        models, engine = await self._models(limits.spent)
+        supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
+        cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
+        embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
+        library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
+        maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
+        for name in catalog.names():
+            _look_at(name, catalog, maintenance)
+        return _Base(
+            policy, catalog, keys, limits, models, engine, cache, hold, supervised, embedders, library, maintenance
+        )
+
+    async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
+        documents, mirror = self.stack.enter_context(DocumentEmbedder(base.embedders)), Mirror(base.catalog)
+        notify = base.maintenance.notify
+        ingestor = Ingestor(base.library, documents, mirror, self.settings.limits, self.metrics, notify)
+        self.stack.enter_context(ingestor)
+        store, board, runner = await self._jobs(ingestor, mirror, base.hold, self.outside.parser or parsers)
+        purger = Purger(mirror, LiveJobPurge(board, runner, store, mirror, asyncio.get_running_loop()))
+        reembedder = Reembedder(base.library, mirror, documents, notify)
+        await self.stack.enter_async_context(reembedder)
+        operator = self.stack.enter_context(Operator(base.library, purger, self.metrics, notify, base.hold))
+        return _Writing(ingestor, board, runner, reembedder, operator)
+
+    def _limits(self, keys: Keys) -> Limits:
+        access = self.settings.access
+        defaults = KeyLimits(access.requests_per_minute, access.tokens_per_minute, access.concurrency)
+        return Limits(keys, defaults, self.metrics.access)
+
+    async def _ledger(self, base: _Base) -> MeasuredLedger:
+        policy, infos = base.policy, base.models.infos()
+        gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, infos, policy)))
+        placed = Placed(policy.device, policy.memory_there)
+        return MeasuredLedger(infos, base.library, placed, base.cache, self.settings.llm, gpus)
+
+    async def _parsers(self) -> ChildParsers:
+        settings, metrics = self.settings, self.metrics.parsing
+        server = KeptForkServer(self.outside.fork_server, on_start=metrics.starts.inc)
+        await self.stack.enter_async_context(server)
+        return ChildParsers(server, settings.parsing, settings.limits.document_characters, metrics)
+
+    async def _jobs(
+        self, ingestor: Ingestor, mirror: Mirror, hold: BulkHold, parser: Parser
+    ) -> tuple[JobStore, JobBoard, JobRunner]:
+        """What the last process left is taken up before anything new is accepted."""
+        settings = self.settings.jobs
+        store, left, trouble = await run_sync(open_or_set_aside, self.settings.data_dir / FOLDER)
+        self.stack.callback(store.close)
+        if trouble:
+            _log.error("jobs: %s", trouble)
+        board = self.stack.enter_context(JobBoard(store, settings))
+        take_up(board, mirror, left)
+        work = JobWork(ingestor, parser, store.raw, batch.read_line, problems.verdict_on)
+        is_there = partial(has_its_collection, mirror)
+        runner = JobRunner(board, work, settings, hold, is_there, self.metrics.jobs.ended)
+        return store, board, await self.stack.enter_async_context(runner)
+
+    async def _models(self, spent: Spent) -> tuple[LoadedModels, Engine]:
+        """Loaded on the device thread, which stays theirs."""
+        settings = self.settings.embedding
+        # The forward's workers are the only ones that should span the cores: each search stays on the thread it is
+        # made on.
+        self.stack.enter_context(threadpool_limits(1, user_api="blas"))
+        device = ThreadPoolExecutor(1, thread_name_prefix="quarry-device")
+        self.stack.callback(device.shutdown, wait=False)  # the engine waits as long as makes sense
+        load = partial(LoadedModels.load, settings, self.settings.rerank, self.outside.embedder)
+        models = await asyncio.get_running_loop().run_in_executor(device, load)
+        limits = EngineLimits(settings.max_queued_tokens, settings.max_wait_ms / 1000, settings.stall_s)
+        told = Told(self.outside.on_lost, spent)
+        engine = Engine(models.served(), models.policy(settings), limits, self.metrics.device, device, told)
+        return models, await self.stack.enter_async_context(engine)
+
+    async def _generators(self, supervisions: Mapping[str, Supervision], spent: Spent) -> dict[str, Generator]:
+        """By name, watching their servers."""
+        generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(self.settings.answer.min_score)}
+        for name, llm in self.settings.llm.items():
+            meters, tokens = self.metrics.llm.of(name), await self._tokens(llm)
+            url, supervision = self.settings.llm_url(name), supervisions[name]
+            generators[name] = OpenAIGenerator(llm, url, supervision, meters, tokens, spent)
+        for generator in generators.values():
+            self.stack.push_async_callback(generator.close)
+            await generator.start()
+        return generators
+
+    async def _tokens(self, llm: LlmSettings) -> TokenCounter | None:
+        """Who counts prompts in this process; None leaves it to the server."""
+        if llm.tokenizer is None:
+            return None
+        from models.chat_tokenizer import ChatTokenizer  # noqa: PLC0415  brings transformers, and few count here
+
+        tokenizer = await run_sync(ChatTokenizer, llm.tokenizer)
+        threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
+        return LocalTokens(tokenizer.count, threads)
+
+    def _rag(self, base: _Base, generators: Mapping[str, Generator], screen: Screen) -> Rag:
+        readers = self.stack.enter_context(
+            ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
+        )
+        pace, named = Pace(), Generators(generators, self.settings.default_llm)
+        rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
+        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks)
+        return Rag(
+            Planner(base.library, named, retriever, pace, self.settings.answer),
+            Conversation(named, self.settings),
+            retriever,
+            Ladder(named, retriever, pace, self.settings, screen),
+            screen,
+        )
+
+    def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:
+        """It names the devices as CUDA does, where this process uses CUDA: that is not started for the names."""
+        uses_cuda = policy.device != "cpu" or any(info.device != "cpu" for info in models)
+        return self.outside.open_gpus(gpu_uuids() if uses_cuda else {})
+
+
+def _look_at(name: str, catalog: Catalog, maintenance: Maintenance) -> None:
+    """Say what of a collection is damaged, and do what is due; the others serve whatever one of them meets."""
+    try:
+        collections = catalog.route(name).collections
+    except StoreUnavailableError as error:
+        _log.error("%s", error)
+        return
+    for collection in collections:
+        maintenance.report_damage(name, collection)
+        maintenance.notify(collection)
