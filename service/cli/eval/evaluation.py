@@ -1,0 +1,197 @@
+"""Evaluation: datasets through a server, from their files to what they come to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from service.cli.eval.asked import Interview
+from service.cli.eval.asker import Asker, RefusedError, Watch, collection_path
+from service.cli.eval.bootstrap import Difference, Metric
+from service.cli.eval.dataset import Dataset, Unknown
+from service.cli.eval.errors import EvalError
+from service.cli.eval.fidelity import fidelity, share_by_lists
+from service.cli.eval.ingestion import Ingested, ingest
+from service.cli.eval.latency import Latency
+from service.cli.eval.options import Options
+from service.cli.eval.relevance import relevance
+from service.cli.eval.searches import Searches, SearchTask, search_all
+from service.cli.eval.serving import Serving
+from service.cli.eval.way_result import WayResult, differences, measure_way
+
+# The store is asked to keep every row in the tail, which is searched exactly, or to compress as soon as it can.
+_SEAL_ROWS = "QUARRY_INDEX__SEAL_ROWS"
+_EXACT, _COMPRESSED = {_SEAL_ROWS: "1000000000"}, {_SEAL_ROWS: "256"}
+_LEAST_CHUNKS = 256
+
+
+class NotServedError(EvalError):
+    """The server does not know what the evaluation is to ask of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexResult:
+    """IVF-PQ beside an exact search of the same rows.
+
+    Attributes:
+        metrics: agreement of the hits.
+        differences: in the relevance of the rankings, IVF-PQ less exact.
+        exact_ms, ivf_pq_ms: of a search.
+        share_by_lists: of the searches, those that visited lists; the others were made exactly all the same.
+    """
+
+    metrics: Sequence[Metric]
+    differences: Sequence[Difference]
+    exact_ms: Latency | None
+    ivf_pq_ms: Latency | None
+    share_by_lists: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionResult:
+    """One dataset.
+
+    Attributes:
+        settings: as the server describes the collection.
+        questions: that were asked, by kind.
+        differences: of every way but the first, by its name, less the first.
+        index: None where it was not compared, for the reason in ``index_reason``.
+    """
+
+    name: str
+    folder: str
+    documents: Ingested
+    unknown: Unknown
+    queries: int
+    questions: dict[str, int]
+    settings: dict[str, Any]
+    ways: Sequence[WayResult]
+    differences: dict[str, Sequence[Difference]]
+    index: IndexResult | None = None
+    index_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that was measured."""
+
+    collections: Sequence[CollectionResult]
+    server: dict[str, Any]
+
+
+def evaluate(
+    serving: Serving, datasets: Mapping[str, Dataset], options: Options, watch: Watch, *, compare_index: bool
+) -> Evaluation:
+    """Ingest and measure every dataset.
+
+    Args:
+        datasets: by the name of their collection.
+        compare_index: also compare IVF-PQ with exact search, which starts a server of one's own twice more.
+
+    Raises:
+        NotServedError, OtherDocumentsError, IngestionError, RefusedError, ServerStartError, httpx.TransportError: it
+            cannot be measured.
+    """
+    with serving.opened({}) as http:
+        asker = Asker(http, options.concurrency, watch)
+        measured = [_measured(asker, name, dataset, options) for name, dataset in datasets.items()]
+        server = _described(asker)
+    if compare_index and serving.is_own:
+        measured = _with_index(serving, measured, datasets, options, watch)
+    return Evaluation(measured, server)
+
+
+def _measured(asker: Asker, name: str, dataset: Dataset, options: Options) -> CollectionResult:
+    asker.put(collection_path(name), {})
+    _probe(asker, name, options)
+    documents = ingest(asker, dataset, name, keep=options.keep)
+    ways = [measure_way(asker, dataset, name, way, options) for way in options.ways]
+    asked = [question.kind for question in options.questions(dataset)] if options.llm is not None else []
+    first, *others = ways
+    return CollectionResult(
+        name,
+        str(dataset.folder),
+        documents,
+        dataset.unknown,
+        len(options.judged(dataset)),
+        {kind: asked.count(kind) for kind in ("answerable", "unanswerable", "foreign")},
+        asker.get(collection_path(name)),
+        ways,
+        {way.way: differences(options.bootstrap, way.samples, first.samples) for way in others},
+        index_reason="was not asked for",
+    )
+
+
+def _probe(asker: Asker, name: str, options: Options) -> None:
+    """Ask once in every way, so that what the server does not know is said before anything is measured."""
+    for way in options.ways:
+        try:
+            asker.post("/v1/search", SearchTask(name, way, options.top_k).body("?"))
+        except RefusedError as error:
+            raise NotServedError(f"--way {way.name}: {error}") from None
+        try:
+            if options.llm is not None:
+                Interview(asker, name, way, options.llm).ask("?")
+        except RefusedError as error:
+            raise NotServedError(f"--way {way.name} --llm {options.llm}: {error}") from None
+
+
+def _described(asker: Asker) -> dict[str, Any]:
+    """Version and models of the server, as far as the key may know them."""
+    try:
+        status = asker.get("/v1/status")
+    except RefusedError as error:
+        if error.status in {httpx.codes.FORBIDDEN, httpx.codes.UNAUTHORIZED}:
+            return {}
+        raise
+    return {name: status[name] for name in ("version", "embedders", "reranker", "default_llm")}
+
+
+def _with_index(
+    serving: Serving,
+    measured: Sequence[CollectionResult],
+    datasets: Mapping[str, Dataset],
+    options: Options,
+    watch: Watch,
+) -> list[CollectionResult]:
+    large = {
+        result.name: datasets[result.name] for result in measured if (result.settings["chunks"] or 0) >= _LEAST_CHUNKS
+    }
+    if large:
+        exact = _searched_with(serving, _EXACT, large, options, watch)
+        compressed = _searched_with(serving, _COMPRESSED, large, options, watch)
+    results = []
+    for result in measured:
+        if result.name not in large:
+            reason = f"{result.settings['chunks']} chunks are too few to train one; it takes {_LEAST_CHUNKS}"
+            results.append(replace(result, index_reason=reason))
+            continue
+        found = _index_result(datasets[result.name], exact[result.name], compressed[result.name], options)
+        results.append(replace(result, index=found, index_reason=None))
+    return results
+
+
+def _searched_with(
+    serving: Serving, variables: Mapping[str, str], datasets: Mapping[str, Dataset], options: Options, watch: Watch
+) -> dict[str, Searches]:
+    """Every query, in the first way, of a server with these settings, once each index is as they say."""
+    searches = {}
+    with serving.opened(variables) as http:
+        asker = Asker(http, options.concurrency, watch)
+        for name, dataset in datasets.items():
+            asker.post(f"{collection_path(name)}:rebuild", {})
+            task = SearchTask(name, options.ways[0], options.top_k)
+            searches[name] = search_all(asker, task, options.judged(dataset))
+    return searches
+
+
+def _index_result(dataset: Dataset, exact: Searches, compressed: Searches, options: Options) -> IndexResult:
+    one, other = (relevance(dataset.judgments, searches.rankings) for searches in (compressed, exact))
+    return IndexResult(
+        [options.bootstrap.metric(each) for each in fidelity(exact, compressed, options.top_k)],
+        differences(options.bootstrap, one, other),
+        Latency.of([each.seconds for each in exact.found]),
+        Latency.of([each.seconds for each in compressed.found]),
+        share_by_lists(compressed),
+    )
