@@ -11,7 +11,7 @@ from service.cli.eval.asker import Asker, RefusedError, Watch, collection_path
 from service.cli.eval.bootstrap import Difference, Metric
 from service.cli.eval.dataset import Dataset, Unknown
 from service.cli.eval.errors import EvalError
-from service.cli.eval.fidelity import fidelity, share_by_lists
+from service.cli.eval.fidelity import SHALLOW, depth_metric, fidelity, share_by_lists
 from service.cli.eval.ingestion import Ingested, ingest
 from service.cli.eval.latency import Latency
 from service.cli.eval.options import Options
@@ -24,6 +24,7 @@ from service.cli.eval.way_result import WayResult, differences, measure_way
 _SEAL_ROWS = "QUARRY_INDEX__SEAL_ROWS"
 _EXACT, _COMPRESSED = {_SEAL_ROWS: "1000000000"}, {_SEAL_ROWS: "256"}
 _LEAST_CHUNKS = 256
+_ByDepth = Mapping[int, Searches]
 
 
 class NotServedError(EvalError):
@@ -35,17 +36,18 @@ class IndexResult:
     """IVF-PQ beside an exact search of the same rows.
 
     Attributes:
-        metrics: agreement of the hits.
+        metrics: agreement of the hits, of searches for ten chunks and of those for all that were asked for.
+        share_by_lists: by metric, of the searches those that visited lists: with few rows, or many chunks wanted, the
+            others score every row all the same.
         differences: in the relevance of the rankings, IVF-PQ less exact.
-        exact_ms, ivf_pq_ms: of a search.
-        share_by_lists: of the searches, those that visited lists; the others were made exactly all the same.
+        exact_ms, ivf_pq_ms: of a search for ten chunks.
     """
 
     metrics: Sequence[Metric]
+    share_by_lists: dict[str, float | None]
     differences: Sequence[Difference]
     exact_ms: Latency | None
     ivf_pq_ms: Latency | None
-    share_by_lists: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,24 +176,28 @@ def _with_index(
 
 def _searched_with(
     serving: Serving, variables: Mapping[str, str], datasets: Mapping[str, Dataset], options: Options, watch: Watch
-) -> dict[str, Searches]:
+) -> dict[str, _ByDepth]:
     """Every query, in the first way, of a server with these settings, once each index is as they say."""
-    searches = {}
+    searches: dict[str, _ByDepth] = {}
     with serving.opened(variables) as http:
         asker = Asker(http, options.concurrency, watch)
         for name, dataset in datasets.items():
             asker.post(f"{collection_path(name)}:rebuild", {})
-            task = SearchTask(name, options.ways[0], options.top_k)
-            searches[name] = search_all(asker, task, options.judged(dataset))
+            queries = options.judged(dataset)
+            searches[name] = {
+                depth: search_all(asker, SearchTask(name, options.ways[0], depth), queries)
+                for depth in dict.fromkeys((SHALLOW, options.top_k))
+            }
     return searches
 
 
-def _index_result(dataset: Dataset, exact: Searches, compressed: Searches, options: Options) -> IndexResult:
-    one, other = (relevance(dataset.judgments, searches.rankings) for searches in (compressed, exact))
+def _index_result(dataset: Dataset, exact: _ByDepth, compressed: _ByDepth, options: Options) -> IndexResult:
+    deep = options.top_k
+    one, other = (relevance(dataset.judgments, searches[deep].rankings) for searches in (compressed, exact))
     return IndexResult(
-        [options.bootstrap.metric(each) for each in fidelity(exact, compressed, options.top_k)],
+        [options.bootstrap.metric(fidelity(exact[depth], compressed[depth], depth)) for depth in exact],
+        {depth_metric(depth): share_by_lists(searches) for depth, searches in compressed.items()},
         differences(options.bootstrap, one, other),
-        Latency.of([each.seconds for each in exact.found]),
-        Latency.of([each.seconds for each in compressed.found]),
-        share_by_lists(compressed),
+        Latency.of([each.seconds for each in exact[SHALLOW].found]),
+        Latency.of([each.seconds for each in compressed[SHALLOW].found]),
     )

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from service.cli.eval import plots
 from service.cli.eval.evaluation import CollectionResult
 from service.cli.eval.report import Report
-from service.cli.eval.tables import remarks, shown
+from service.cli.eval.tables import by_lists, remarks, shown
 from service.cli.eval.way_result import WayResult
 
 
@@ -19,6 +19,7 @@ def page(report: Report) -> str:
         loader=PackageLoader("service.cli.eval", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["metric"] = shown
+    environment.filters["by_lists"] = by_lists
     return environment.get_template("page.html.j2").render(
         report=report,
         told=report.as_json(),

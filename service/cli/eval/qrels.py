@@ -38,9 +38,9 @@ def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str, int]]]:
 
 
 def _is_header(line: bytes) -> bool:
-    """A first line without a number is one, whatever it calls the columns."""
-    *_, last = line.split(b"\t")
-    return not last.strip().lstrip(b"+-").isdigit()
+    """The names of the columns, as BEIR writes them; the first two are called this and that elsewhere."""
+    fields = line.strip().lower().split(b"\t")
+    return len(fields) == len(_COLUMNS) and fields[-1] == _COLUMNS[-1].encode()
 
 
 def _row(path: Path, number: int, line: bytes) -> tuple[str, str, int]:

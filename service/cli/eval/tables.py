@@ -7,7 +7,7 @@ from rich.table import Table
 
 from service.cli.console import err, out
 from service.cli.eval.bootstrap import Difference, Metric
-from service.cli.eval.evaluation import CollectionResult
+from service.cli.eval.evaluation import CollectionResult, IndexResult
 from service.cli.eval.latency import Latency
 from service.cli.eval.report import Report
 from service.cli.eval.way_result import WayResult
@@ -44,7 +44,7 @@ def _show_collection(collection: CollectionResult) -> None:
         index = collection.index
         out.print(f"IVF-PQ beside exact search: {_latency(index.ivf_pq_ms)} and {_latency(index.exact_ms)}")
         for metric in index.metrics:
-            out.print(f"  {metric.name} {shown(metric)}")
+            out.print(f"  {metric.name} {shown(metric)}, {by_lists(index, metric.name)}")
         out.print(difference_table("IVF-PQ less exact", index.differences), soft_wrap=False)
 
 
@@ -98,6 +98,12 @@ def shown(metric: Metric | None) -> str:
     if metric is None or metric.value is None:
         return "-"
     return f"{metric.value:.4f} ({metric.low:.4f} to {metric.high:.4f})"
+
+
+def by_lists(index: IndexResult, name: str) -> str:
+    """How many of the searches an index answered at all."""
+    share = index.share_by_lists[name]
+    return "no searches" if share is None else f"{share:.0%} of the searches by its lists"
 
 
 def _latency(latency: Latency | None) -> str:
