@@ -24,6 +24,7 @@ from service.cli.eval.way_result import WayResult, differences, measure_way
 _SEAL_ROWS = "QUARRY_INDEX__SEAL_ROWS"
 _EXACT, _COMPRESSED = {_SEAL_ROWS: "1000000000"}, {_SEAL_ROWS: "256"}
 _LEAST_CHUNKS = 256
+_NOT_COMPARED = {True: "it was not asked for", False: "only a server of one's own is restarted for it"}
 _ByDepth = Mapping[int, Searches]
 
 
@@ -97,14 +98,16 @@ def evaluate(
     """
     with serving.opened({}) as http:
         asker = Asker(http, options.concurrency, watch)
-        measured = [_measured(asker, name, dataset, options) for name, dataset in datasets.items()]
+        measured = [
+            _measured(asker, name, dataset, options, is_own=serving.is_own) for name, dataset in datasets.items()
+        ]
         server = _described(asker)
     if compare_index and serving.is_own:
         measured = _with_index(serving, measured, datasets, options, watch)
     return Evaluation(measured, server)
 
 
-def _measured(asker: Asker, name: str, dataset: Dataset, options: Options) -> CollectionResult:
+def _measured(asker: Asker, name: str, dataset: Dataset, options: Options, *, is_own: bool) -> CollectionResult:
     asker.put(collection_path(name), {})
     _probe(asker, name, options)
     documents = ingest(asker, dataset, name, keep=options.keep)
@@ -121,7 +124,7 @@ def _measured(asker: Asker, name: str, dataset: Dataset, options: Options) -> Co
         asker.get(collection_path(name)),
         ways,
         {way.way: differences(options.bootstrap, way.samples, first.samples) for way in others},
-        index_reason="was not asked for",
+        index_reason=_NOT_COMPARED[is_own],
     )
 
 

@@ -13,8 +13,8 @@ from service.cli.eval.way import Way
 
 CORPUS = [
     {"_id": "bees", "title": "Bees", "text": "The honey bees of the meadow sleep in winter. Their keeper is Alma."},
-    {"_id": "mill", "title": "Mill", "text": "The water mill by the river grinds barley. It was built in 1702."},
-    {"_id": "ferry", "title": "Ferry", "text": "The ferry to the island leaves at noon. A ticket costs four crowns."},
+    {"_id": "mill", "title": "Mill", "text": "The water mill by the river was built in 1702. It grinds barley."},
+    {"_id": "ferry", "title": "Ferry", "text": "A ticket for the ferry does cost four crowns. It leaves at noon."},
     {"_id": "blank", "title": "", "text": "  "},
 ]
 QUERIES = [
