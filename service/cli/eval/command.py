@@ -11,7 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service.cli.bench.server import ServerStartError
 from service.cli.console import KeyOption, err, fail, say_json
+from service.cli.eval.bootstrap import Bootstrap
 from service.cli.eval.errors import EvalError
+from service.cli.eval.request import Asking, Judging, Material, Request
 from service.cli.eval.serving import GivenServer, OwnServer, Serving
 
 if TYPE_CHECKING:
@@ -19,35 +21,55 @@ if TYPE_CHECKING:
 
 _LIBRARIES = {"pytrec_eval", "matplotlib"}
 
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="In BEIR's layout, a collection each.")]
+NameOption = Annotated[str | None, typer.Option(help="Name of the collection; by default the folder's.")]
+ServerOption = Annotated[str | None, typer.Option(help="A running server; by default one is started for it.")]
+ConfigOption = Annotated[Path | None, typer.Option(help="A TOML file of settings for the server that is started.")]
+WayOption = Annotated[
+    list[str] | None,
+    typer.Option(help="default, dense, hybrid, hybrid:WEIGHT or lexical; may be repeated. [default: default]"),
+]
+TopKOption = Annotated[int, typer.Option(help="Chunks of a search.", min=10, max=1000)]
+QueriesOption = Annotated[int | None, typer.Option(help="Most queries of a folder, drawn by the seed.", min=1)]
+ForeignOption = Annotated[
+    list[Path] | None, typer.Option(help="A folder whose queries should not be answered; may be repeated.")
+]
+LlmOption = Annotated[str, typer.Option(help="Generator of the answers.")]
+NoAnswersOption = Annotated[bool, typer.Option("--no-answers", help="Measure searches alone.")]
+NoIndexOption = Annotated[bool, typer.Option("--no-index", help="Do not compare IVF-PQ with exact search.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Allow other documents in the collection.")]
+CompareOption = Annotated[Path | None, typer.Option(help="What --json printed earlier, to compare with.")]
+TargetOption = Annotated[
+    list[str] | None, typer.Option(help="[COLLECTION.][WAY.]METRIC=VALUE; exit code 1 if missed; may be repeated.")
+]
+ConcurrencyOption = Annotated[int, typer.Option(help="Requests at a time.", min=1, max=64)]
+SeedOption = Annotated[int, typer.Option(help="Of the resamples and of --queries.", min=0)]
+ResamplesOption = Annotated[int, typer.Option(help="Of the bootstrap.", min=100, max=100_000)]
+HtmlOption = Annotated[Path | None, typer.Option(help="Write a page with plots there.", dir_okay=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
 
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="In BEIR's layout, a collection each.")],
-    collection: Annotated[str | None, typer.Option(help="Name of the collection; by default the folder's.")] = None,
-    url: Annotated[str | None, typer.Option(help="A running server; by default one is started for it.")] = None,
+    folders: Folders,
+    collection: NameOption = None,
+    url: ServerOption = None,
     key: KeyOption = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings for the server that is started.")] = None,
-    way: Annotated[
-        list[str] | None,
-        typer.Option(help="default, dense, hybrid, hybrid:WEIGHT or lexical; may be repeated. [default: default]"),
-    ] = None,
-    top_k: Annotated[int, typer.Option(help="Chunks of a search.", min=10, max=1000)] = 100,
-    queries: Annotated[int | None, typer.Option(help="Most queries of a folder, drawn by the seed.", min=1)] = None,
-    foreign: Annotated[
-        list[Path] | None, typer.Option(help="A folder whose queries should not be answered; may be repeated.")
-    ] = None,
-    llm: Annotated[str, typer.Option(help="Generator of the answers.")] = "extractive",
-    no_answers: Annotated[bool, typer.Option("--no-answers", help="Measure searches alone.")] = False,
-    no_index: Annotated[bool, typer.Option("--no-index", help="Do not compare IVF-PQ with exact search.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep documents that the collection has besides.")] = False,
-    compare: Annotated[Path | None, typer.Option(help="What --json printed earlier, to compare with.")] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(help="[COLLECTION.][WAY.]METRIC=VALUE; exit code 1 if missed; may be repeated.")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(help="Requests at a time.", min=1, max=64)] = 1,
-    seed: Annotated[int, typer.Option(help="Of the resamples and of --queries.", min=0)] = 0,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap.", min=100, max=100_000)] = 2000,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots there.", dir_okay=False)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: ConfigOption = None,
+    way: WayOption = None,
+    top_k: TopKOption = 100,
+    queries: QueriesOption = None,
+    foreign: ForeignOption = None,
+    llm: LlmOption = "extractive",
+    no_answers: NoAnswersOption = False,
+    no_index: NoIndexOption = False,
+    keep: KeepOption = False,
+    compare: CompareOption = None,
+    target: TargetOption = None,
+    concurrency: ConcurrencyOption = 1,
+    seed: SeedOption = 0,
+    resamples: ResamplesOption = 2000,
+    html: HtmlOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Measure how good searches and answers are, over the HTTP API."""
     if url is not None and config is not None:
@@ -55,32 +77,25 @@ def evaluate(
     if html is not None and not html.parent.is_dir():
         fail(f"--html {html}: no such folder")
     _require_libraries(html)
-    from service.cli.eval.run import Request, run  # noqa: PLC0415  may not be installed
-
     request = Request(
-        folders=folders,
-        collection=collection,
-        ways=way or ["default"],
-        foreign=foreign or [],
-        top_k=top_k,
-        queries=queries,
-        concurrency=concurrency,
-        llm=None if no_answers else llm,
-        keep=keep,
-        compare_index=not no_index,
-        compare=compare,
-        targets=target or [],
-        seed=seed,
-        resamples=resamples,
+        Material(folders, collection, foreign or [], queries),
+        Asking(way or ["default"], top_k, concurrency, None if no_answers else llm, keep, not no_index),
+        Judging(compare, target or [], Bootstrap(seed, resamples)),
     )
+    report = _measured(request, OwnServer.temporary(config) if url is None else nullcontext(GivenServer(url, key)))
+    _tell(report, html, json=json)
+
+
+def _measured(request: Request, opened: AbstractContextManager[Serving]) -> "Report":
+    from service.cli.eval.run import run  # noqa: PLC0415  its libraries may not be installed
+
     try:
-        with _serving(url, key, config) as serving:
-            report = run(request, serving, _watch())
+        with opened as serving:
+            return run(request, serving, _watch())
     except (EvalError, ServerStartError) as error:
         fail(str(error))
     except httpx.TransportError as error:
-        fail(f"{url or 'the server'} cannot be reached: {error}")
-    _tell(report, html, json=json)
+        fail(f"the server cannot be reached: {error}")
 
 
 def _require_libraries(html: Path | None) -> None:
@@ -94,10 +109,6 @@ def _require_libraries(html: Path | None) -> None:
         if error.name not in _LIBRARIES:
             raise
         fail(f"{error.name} is not installed; pip install 'quarry[eval]' brings it")
-
-
-def _serving(url: str | None, key: str | None, config: Path | None) -> AbstractContextManager[Serving]:
-    return OwnServer.temporary(config) if url is None else nullcontext(GivenServer(url, key))
 
 
 def _watch() -> Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]:

@@ -199,7 +199,7 @@ def test_folders_that_would_be_one_collection(village: Path, write_dataset: Call
 def test_a_server_that_is_not_there(village: Path) -> None:
     done = quarry(village, "--url", NO_SERVER)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert f"{NO_SERVER} cannot be reached" in done.stderr
+    assert "the server cannot be reached: " in done.stderr
 
 
 def test_without_its_libraries_it_says_how_to_get_them(village: Path, monkeypatch: pytest.MonkeyPatch) -> None:
