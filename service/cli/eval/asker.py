@@ -108,7 +108,12 @@ class Asker:
         response, seconds = patience(timed)
         if not response.is_success:
             raise RefusedError(response.status_code, problem_detail(response))
-        return Reply(response.json(), seconds)
+        try:
+            return Reply(response.json(), seconds)
+        except ValueError:
+            raise RefusedError(
+                response.status_code, "something that is no JSON (does quarry serve run there?)"
+            ) from None
 
 
 def collection_path(name: str) -> str:

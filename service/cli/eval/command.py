@@ -108,7 +108,7 @@ def _require_libraries(html: Path | None) -> None:
     except ModuleNotFoundError as error:
         if error.name not in _LIBRARIES:
             raise
-        fail(f"{error.name} is not installed; pip install 'quarry[eval]' brings it")
+        fail(f"{error.name} is not installed; pip install '.[eval]' brings it")
 
 
 def _watch() -> Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]:

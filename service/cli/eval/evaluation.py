@@ -8,47 +8,21 @@ import httpx
 
 from service.cli.eval.asked import Interview
 from service.cli.eval.asker import Asker, RefusedError, Watch, collection_path
-from service.cli.eval.bootstrap import Difference, Metric
+from service.cli.eval.bootstrap import Difference
 from service.cli.eval.dataset import Dataset, Unknown
 from service.cli.eval.errors import EvalError
-from service.cli.eval.fidelity import SHALLOW, depth_metric, fidelity, share_by_lists
+from service.cli.eval.index_comparison import LEAST_CHUNKS, IndexResult, compare
 from service.cli.eval.ingestion import Ingested, ingest
-from service.cli.eval.latency import Latency
 from service.cli.eval.options import Options
-from service.cli.eval.relevance import relevance
-from service.cli.eval.searches import Searches, SearchTask, search_all
+from service.cli.eval.searches import SearchTask
 from service.cli.eval.serving import Serving
 from service.cli.eval.way_result import WayResult, differences, measure_way
 
-# The store is asked to keep every row in the tail, which is searched exactly, or to compress as soon as it can.
-_SEAL_ROWS = "QUARRY_INDEX__SEAL_ROWS"
-_EXACT, _COMPRESSED = {_SEAL_ROWS: "1000000000"}, {_SEAL_ROWS: "256"}
-_LEAST_CHUNKS = 256
 _NOT_COMPARED = {True: "it was not asked for", False: "only a server of one's own is restarted for it"}
-_ByDepth = Mapping[int, Searches]
 
 
 class NotServedError(EvalError):
     """The server does not know what the evaluation is to ask of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexResult:
-    """IVF-PQ beside an exact search of the same rows.
-
-    Attributes:
-        metrics: agreement of the hits, of searches for ten chunks and of those for all that were asked for.
-        share_by_lists: by metric, of the searches those that visited lists: with few rows, or many chunks wanted, the
-            others score every row all the same.
-        differences: in the relevance of the rankings, IVF-PQ less exact.
-        exact_ms, ivf_pq_ms: of a search for ten chunks.
-    """
-
-    metrics: Sequence[Metric]
-    share_by_lists: dict[str, float | None]
-    differences: Sequence[Difference]
-    exact_ms: Latency | None
-    ivf_pq_ms: Latency | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,47 +134,12 @@ def _with_index(
     options: Options,
     watch: Watch,
 ) -> list[CollectionResult]:
-    large = {
-        result.name: datasets[result.name] for result in measured if (result.settings["chunks"] or 0) >= _LEAST_CHUNKS
-    }
-    if large:
-        exact = _searched_with(serving, _EXACT, large, options, watch)
-        compressed = _searched_with(serving, _COMPRESSED, large, options, watch)
-    results = []
-    for result in measured:
-        if result.name not in large:
-            reason = f"{result.settings['chunks']} chunks are too few to train one; it takes {_LEAST_CHUNKS}"
-            results.append(replace(result, index_reason=reason))
-            continue
-        found = _index_result(datasets[result.name], exact[result.name], compressed[result.name], options)
-        results.append(replace(result, index=found, index_reason=None))
-    return results
-
-
-def _searched_with(
-    serving: Serving, variables: Mapping[str, str], datasets: Mapping[str, Dataset], options: Options, watch: Watch
-) -> dict[str, _ByDepth]:
-    """Every query, in the first way, of a server with these settings, once each index is as they say."""
-    searches: dict[str, _ByDepth] = {}
-    with serving.opened(variables) as http:
-        asker = Asker(http, options.concurrency, watch)
-        for name, dataset in datasets.items():
-            asker.post(f"{collection_path(name)}:rebuild", {})
-            queries = options.judged(dataset)
-            searches[name] = {
-                depth: search_all(asker, SearchTask(name, options.ways[0], depth), queries)
-                for depth in dict.fromkeys((SHALLOW, options.top_k))
-            }
-    return searches
-
-
-def _index_result(dataset: Dataset, exact: _ByDepth, compressed: _ByDepth, options: Options) -> IndexResult:
-    deep = options.top_k
-    one, other = (relevance(dataset.judgments, searches[deep].rankings) for searches in (compressed, exact))
-    return IndexResult(
-        [options.bootstrap.metric(fidelity(exact[depth], compressed[depth], depth)) for depth in exact],
-        {depth_metric(depth): share_by_lists(searches) for depth, searches in compressed.items()},
-        differences(options.bootstrap, one, other),
-        Latency.of([each.seconds for each in exact[SHALLOW].found]),
-        Latency.of([each.seconds for each in compressed[SHALLOW].found]),
-    )
+    chunks = {result.name: result.settings["chunks"] or 0 for result in measured}
+    large = {name: dataset for name, dataset in datasets.items() if chunks[name] >= LEAST_CHUNKS}
+    compared = compare(serving, large, options, watch) if large else {}
+    return [
+        replace(result, index=compared[result.name], index_reason=None)
+        if result.name in compared
+        else replace(result, index_reason=f"{chunks[result.name]} chunks are fewer than the {LEAST_CHUNKS} it takes")
+        for result in measured
+    ]

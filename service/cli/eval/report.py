@@ -10,7 +10,8 @@ from typing import Any
 from service.cli.bench.machine import processor
 from service.cli.eval.bootstrap import CONFIDENCE, Metric
 from service.cli.eval.earlier import Compared
-from service.cli.eval.evaluation import CollectionResult, Evaluation, IndexResult
+from service.cli.eval.evaluation import CollectionResult, Evaluation
+from service.cli.eval.index_comparison import IndexResult
 from service.cli.eval.options import Options
 from service.cli.eval.samples import Samples
 from service.cli.eval.targets import Verdict

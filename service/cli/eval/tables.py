@@ -7,7 +7,8 @@ from rich.table import Table
 
 from service.cli.console import err, out
 from service.cli.eval.bootstrap import Difference, Metric
-from service.cli.eval.evaluation import CollectionResult, IndexResult
+from service.cli.eval.evaluation import CollectionResult
+from service.cli.eval.index_comparison import IndexResult
 from service.cli.eval.latency import Latency
 from service.cli.eval.report import Report
 from service.cli.eval.way_result import WayResult

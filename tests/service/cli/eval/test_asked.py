@@ -66,6 +66,11 @@ def test_a_refusal_is_not_asked_again() -> None:
     assert len(seen) == 1
 
 
+def test_what_is_no_server_of_ours_is_said() -> None:
+    with pytest.raises(RefusedError, match="200: something that is no JSON"):
+        asker(lambda _: httpx.Response(200, text="<html>")).post("/v1/search", {})
+
+
 def test_results_come_in_order_and_only_so_many_are_out() -> None:
     running, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(2)
 

@@ -206,4 +206,4 @@ def test_without_its_libraries_it_says_how_to_get_them(village: Path, monkeypatc
     monkeypatch.setitem(__import__("sys").modules, "pytrec_eval", None)
     done = quarry(village, "--url", NO_SERVER)
     assert done.exit_code == 1
-    assert "pytrec_eval is not installed; pip install 'quarry[eval]' brings it" in done.stderr
+    assert "pytrec_eval is not installed; pip install '.[eval]' brings it" in done.stderr

@@ -81,7 +81,7 @@ def test_a_small_collection_is_left_as_it_is(
 ) -> None:
     serving = Restarted(open_api)
     found = evaluate(serving, {"village": Dataset.read(village)}, options(), unwatched, compare_index=True)
-    assert found.collections[0].index_reason == "3 chunks are too few to train one; it takes 256"
+    assert found.collections[0].index_reason == "3 chunks are fewer than the 256 it takes"
     assert len(serving.opened_with) == 1
 
 

@@ -11,7 +11,8 @@ import pytest
 from service.cli.eval.bootstrap import Bootstrap, Metric
 from service.cli.eval.dataset import Unknown
 from service.cli.eval.earlier import Earlier, EarlierReportError
-from service.cli.eval.evaluation import CollectionResult, Evaluation, IndexResult
+from service.cli.eval.evaluation import CollectionResult, Evaluation
+from service.cli.eval.index_comparison import IndexResult
 from service.cli.eval.ingestion import Ingested
 from service.cli.eval.latency import Latency
 from service.cli.eval.options import Options
