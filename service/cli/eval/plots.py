@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from service.cli.eval.answer_metrics import AUROC_METRICS, SHARE_METRICS
+from service.cli.eval.latency import Latency
 from service.cli.eval.relevance import RELEVANCE_METRICS
 from service.cli.eval.way_result import WayResult
 
@@ -57,14 +58,15 @@ def abstention(way: WayResult, salt: str) -> str:
 
 
 def latency(ways: Sequence[WayResult], salt: str) -> str:
-    """Quality over the time it took, from p50 to p95."""
+    """Quality over the time it took, from p50 to p95; empty where nothing has both."""
+    panels = [(what, name) for what, name in _QUALITY.items() if any(_timed(ways, what, name))]
+    if not panels:
+        return ""
     figure = Figure((_WIDTH, _HEIGHT), layout="constrained")
-    for axes, (what, name) in zip(figure.subplots(1, 2), _QUALITY.items(), strict=True):
-        for way in ways:
-            taken, metric = way.latency_ms[what], way.metric(name)
-            if taken is not None and metric is not None and metric.value is not None:
-                spread = [[0.0], [taken.p95 - taken.p50]]
-                axes.errorbar([taken.p50], [metric.value], xerr=spread, fmt="o", capsize=3, label=way.way)
+    for axes, (what, name) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for way, taken, value in _timed(ways, what, name):
+            spread = [[0.0], [taken.p95 - taken.p50]]
+            axes.errorbar([taken.p50], [value], xerr=spread, fmt="o", capsize=3, label=way)
         axes.set_xlim(left=0)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel(f"{what}, p50 to p95 in ms")
@@ -72,6 +74,12 @@ def latency(ways: Sequence[WayResult], salt: str) -> str:
         axes.grid(alpha=0.3)
         _legend(axes)
     return _svg(figure, salt)
+
+
+def _timed(ways: Sequence[WayResult], what: str, name: str) -> list[tuple[str, Latency, float]]:
+    """Name, time and quality of the ways that have both."""
+    found = [(way.way, way.latency_ms[what], way.metric(name)) for way in ways]
+    return [(way, taken, metric.value) for way, taken, metric in found if taken and metric and metric.value is not None]
 
 
 def _interval_marks(axes: Axes, way: WayResult, names: Sequence[str], offset: float) -> None:

@@ -71,7 +71,7 @@ def search_all(asker: Asker, task: SearchTask, queries: Sequence[Query]) -> Sear
     Raises:
         httpx.TransportError: the server is gone.
     """
-    what = f"{task.collection}: searches, {task.way.name}"
+    what = f"{task.collection}: searches for {task.top_k} chunks, {task.way.name}"
     done = asker.each(what, partial(_searched, asker, task), queries, len(queries))
     return Searches(
         tuple(each for each in done if isinstance(each, Found)),

@@ -122,6 +122,7 @@ def test_what_the_page_shows_is_escaped(
     foreign = write_dataset("<script>", queries='{"_id": "q", "text": "Which?"}\n')
     assert quarry(folder, "--url", listening(), *arguments, "--foreign", foreign).exit_code == 0
     assert "<script>" not in page.read_text()
+    assert page.read_text().count("<svg") == 2  # without answers there is nothing to choose a threshold by
 
 
 def test_a_collection_with_other_documents_is_refused(listening: Callable[..., str], village: Path) -> None:
