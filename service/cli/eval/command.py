@@ -124,17 +124,24 @@ def _watch() -> Callable[[str, int | None], AbstractContextManager[Callable[[], 
 
 
 def _tell(report: "Report", html: Path | None, *, json: bool) -> None:
-    from service.cli.eval.tables import show  # noqa: PLC0415
+    from service.cli.eval.tables import show  # noqa: PLC0415  as above
 
-    if html is not None:
-        from service.cli.eval.page import page  # noqa: PLC0415  brings matplotlib
-
-        html.write_text(page(report), encoding="utf-8")
     if json:
         say_json(report.as_json())
     else:
         show(report)
+    if html is not None:
+        _write_page(report, html)
     if report.failures:
         err.print(f"{report.failures} questions failed", style="red")
     if report.failures or not report.met:
         raise typer.Exit(1)
+
+
+def _write_page(report: "Report", html: Path) -> None:
+    from service.cli.eval.page import page  # noqa: PLC0415  brings matplotlib
+
+    try:
+        html.write_text(page(report), encoding="utf-8")
+    except OSError as error:
+        fail(f"--html {html}: {error.strerror}")

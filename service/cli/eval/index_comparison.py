@@ -9,7 +9,7 @@ from service.cli.eval.dataset import Dataset
 from service.cli.eval.fidelity import SHALLOW, depth_metric, fidelity, share_by_lists
 from service.cli.eval.latency import Latency
 from service.cli.eval.options import Options
-from service.cli.eval.relevance import relevance
+from service.cli.eval.relevance import SHALLOW_METRICS, relevance
 from service.cli.eval.searches import Searches, SearchTask, search_all
 from service.cli.eval.serving import Serving
 from service.cli.eval.way_result import differences
@@ -31,7 +31,7 @@ class IndexResult:
         metrics: agreement of the hits, of searches for ten chunks and of those for all that were asked for.
         share_by_lists: by metric, of the searches those that visited lists: with few rows, or many chunks wanted, the
             others score every row all the same.
-        differences: in the relevance of the rankings, IVF-PQ less exact.
+        differences: in the relevance of searches for ten chunks, IVF-PQ less exact.
         exact_ms, ivf_pq_ms: of a search for ten chunks.
     """
 
@@ -76,12 +76,12 @@ def _searched_with(
 
 
 def _result(dataset: Dataset, exact: _ByDepth, compressed: _ByDepth, options: Options) -> IndexResult:
-    deep = options.top_k
-    one, other = (relevance(dataset.judgments, searches[deep].rankings) for searches in (compressed, exact))
+    one, other = (relevance(dataset.judgments, searches[SHALLOW].rankings) for searches in (compressed, exact))
+    found = differences(options.bootstrap, one, other)
     return IndexResult(
         [options.bootstrap.metric(fidelity(exact[depth], compressed[depth], depth)) for depth in exact],
         {depth_metric(depth): share_by_lists(searches) for depth, searches in compressed.items()},
-        differences(options.bootstrap, one, other),
+        [each for each in found if each.name in SHALLOW_METRICS],
         Latency.of([each.seconds for each in exact[SHALLOW].found]),
         Latency.of([each.seconds for each in compressed[SHALLOW].found]),
     )

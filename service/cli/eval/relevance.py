@@ -17,6 +17,8 @@ _MEASURES = {
 # trec_eval has no cut for it, so it is given rankings that end there.
 _CUT_MRR, _MRR_DEPTH = "mrr@10", 10
 RELEVANCE_METRICS = (*_MEASURES, _CUT_MRR)
+# Those that need no more than ten hits.
+SHALLOW_METRICS = ("ndcg@10", "recall@10", "hit@1", _CUT_MRR)
 
 
 def relevance(judgments: Judgments, rankings: Mapping[str, Sequence[str]]) -> list[Samples]:

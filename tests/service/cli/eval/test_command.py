@@ -114,6 +114,16 @@ def test_people_get_tables_and_a_page_that_loads_nothing(
     assert not [part for part in ("src=", 'href="http', "@import", "url(http") if part in html]
 
 
+def test_a_page_that_cannot_be_written_costs_no_figure(
+    listening: Callable[..., str], village: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / f"{'long' * 100}.html"
+    done = quarry(village, "--url", listening(), "--no-answers", "--json", "--resamples", "100", "--html", page)
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["met"] is True
+    assert "File name too long" in done.stderr
+
+
 def test_what_the_page_shows_is_escaped(
     listening: Callable[..., str], write_dataset: Callable[..., Path], tmp_path: Path
 ) -> None:
