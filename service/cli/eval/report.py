@@ -18,7 +18,6 @@ from service.cli.eval.targets import Verdict
 from service.cli.eval.way_result import WayResult
 
 _LIBRARIES = ("quarry", "pytrec-eval-terrier", "numpy")
-_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +109,8 @@ def _metrics(metrics: Sequence[Metric]) -> dict[str, dict[str, float | int | Non
 
 
 def _per_query(samples: Samples) -> dict[str, float | tuple[float, float]]:
-    """The weight is left out where each query counts alike."""
-    values = [round(value, _DIGITS) for value in samples.values.tolist()]
+    """Unrounded, or every query would differ from itself; the weight is left out where each query counts alike."""
+    values = samples.values.tolist()
     if (samples.weights == 1).all():
         return dict(zip(samples.ids, values, strict=True))
     return dict(zip(samples.ids, zip(values, samples.weights.tolist(), strict=True), strict=True))

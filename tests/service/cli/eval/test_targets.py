@@ -36,7 +36,7 @@ def collection(*ways: WayResult) -> CollectionResult:
     return CollectionResult("docs", "docs", ingested, unknown, 8, {}, {}, ways, {}, index)
 
 
-EVALUATION = Evaluation([collection(way("dense", [1.0] * 8, [2.0] * 8), way("hybrid:0.5", [0.5] * 8))], {})
+EVALUATION = Evaluation([collection(way("dense", [1.0] * 8, [2.0] * 8), way("hybrid:0.5", [1 / 3] * 8))], {})
 
 
 def target(text: str) -> Target:
@@ -46,9 +46,9 @@ def target(text: str) -> Target:
 @pytest.mark.parametrize(
     ("text", "verdicts"),
     [
-        ("ndcg@10=0.7", [("docs.dense.ndcg@10", 1.0, True), ("docs.hybrid:0.5.ndcg@10", 0.5, False)]),
+        ("ndcg@10=0.7", [("docs.dense.ndcg@10", 1.0, True), ("docs.hybrid:0.5.ndcg@10", pytest.approx(1 / 3), False)]),
         ("docs.dense.ndcg@10=1", [("docs.dense.ndcg@10", 1.0, True)]),
-        ("hybrid:0.5.ndcg@10=.5", [("docs.hybrid:0.5.ndcg@10", 0.5, True)]),
+        ("hybrid:0.5.ndcg@10=.3", [("docs.hybrid:0.5.ndcg@10", pytest.approx(1 / 3), True)]),
         ("docs.dense.search_p50_ms=3.9", [("docs.dense.search_p50_ms", 4.0, False)]),
         ("dense.search_p95_ms=9", [("docs.dense.search_p95_ms", 9.0, True)]),
         ("docs.overlap@10=0.9", [("docs.dense.overlap@10", 0.9, True)]),
