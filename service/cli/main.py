@@ -9,6 +9,7 @@ from service.cli.collections import app as collections
 from service.cli.content import app as content
 from service.cli.doctor import doctor
 from service.cli.documents import app as documents
+from service.cli.eval.command import evaluate
 from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.jobs import app as jobs
@@ -29,6 +30,7 @@ app.command()(up)
 app.command()(ingest)
 app.command()(ask)
 app.command()(search)
+app.command("eval")(evaluate)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)

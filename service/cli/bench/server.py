@@ -1,10 +1,11 @@
 """A quarry serve of one's own, in its own process, for the length of a measurement."""
 
 import http.client
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,14 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(data_dir: Path, config: Path | None = None) -> Iterator[RunningServer]:
-    """Start a server on a free port of 127.0.0.1, yield it, end it with SIGTERM."""
+def running_server(
+    data_dir: Path, config: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[RunningServer]:
+    """Start a server on a free port of 127.0.0.1, yield it, end it with SIGTERM.
+
+    Args:
+        variables: of its environment, beside those of this process.
+    """
     port, key = free_port(), settings_or_fail(config).access.admin_key
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)]
@@ -49,22 +56,33 @@ def running_server(data_dir: Path, config: Path | None = None) -> Iterator[Runni
     def is_up() -> None:
         httpx.get(f"{url}/readyz", trust_env=False).raise_for_status()
 
-    with running(command, data_dir.parent / f"{data_dir.name}.log", is_up) as pid:
+    with running(command, data_dir.parent / f"{data_dir.name}.log", is_up, variables=variables) as pid:
         yield RunningServer(url, pid, key.get_secret_value() if key else None)
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path, is_up: Callable[[], None], folder: Path | None = None) -> Iterator[int]:
+def running(
+    command: Sequence[str],
+    log: Path,
+    is_up: Callable[[], None],
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[int]:
     """Start a server of any kind, yield its process id once it is up, end it with SIGTERM.
 
     Args:
         is_up: asks it; raises httpx's errors as long as it is not.
         folder: that it is started in; None is this one.
+        variables: of its environment, beside those of this process.
 
     Raises:
         ServerStartError: it never was.
     """
-    with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out, cwd=folder) as process:  # noqa: S603  our own
+    environment = {**os.environ, **(variables or {})}
+    with (
+        log.open("ab") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environment) as process,  # noqa: S603  our own
+    ):
         try:
             _wait_up(is_up, process, log)
             yield process.pid
