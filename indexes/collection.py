@@ -137,9 +137,14 @@ class Collection:
         return self._store.is_overtaken(document_id, metadata, seq)
 
     def delete(self, document_id: str, seq: int, guard: Filter | None = None) -> Change:
-        """Remove a document that passes ``guard``; invisible to every search that starts after this returns."""
-        work = partial(self._store.delete, document_id=document_id, seq=seq, guard=guard)
-        return self._writer.write(self._store.database, guarded(work, document_id, guard), self._live.apply)
+        """Remove a document that passes ``guard``; invisible to every search that starts after this returns.
+
+        One that does not pass is ``absent``, as if there were none.
+        """
+        asked = {"document_id": document_id, "seq": seq, "guard": guard}
+        work, otherwise = partial(self._store.delete, **asked), partial(self._store.hold_back, **asked)
+        checked = guarded(work, document_id, guard, otherwise)
+        return self._writer.write(self._store.database, checked, self._live.apply)
 
     def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
         """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.

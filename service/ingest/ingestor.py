@@ -214,7 +214,7 @@ class Ingestor:
                 change = await self._in_thread(partial(self._mirror.delete, route, document_id, place, guard))
                 break
             route = self._mirror.route(name)
-        self._metrics.documents.labels("absent" if change.outcome == "hidden" else change.outcome).inc()
+        self._metrics.documents.labels(change.outcome).inc()
         return change.outcome == "deleted", change.version
 
     async def delete_matching(self, name: str, filter: Filter) -> tuple[int, int]:

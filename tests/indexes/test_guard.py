@@ -48,11 +48,23 @@ def test_what_a_writer_cannot_see_it_cannot_replace_or_delete(open_collection: O
     assert write(collection, "a", "red") == "created"
     version = collection.version
     assert write(collection, "a", "blue") == "hidden"
-    assert collection.delete("a", collection.accept(), of("blue")).outcome == "hidden"
     assert (owner(collection, "a"), collection.version) == ("red", version)
+    assert collection.delete("a", collection.accept(), of("blue")).outcome == "absent"
+    assert owner(collection, "a") == "red"
     assert write(collection, "a", "red") == "updated"
     assert collection.delete("a", collection.accept(), of("red")).outcome == "deleted"
     assert write(collection, "a", "blue") == "created"
+
+
+def test_a_delete_of_what_is_hidden_is_a_delete_of_nothing(open_collection: Open, write: Callable[..., str]) -> None:
+    collection = open_collection()
+    assert write(collection, "hidden", "red") == "created"
+    for id_ in ("hidden", "absent"):
+        older, version = collection.accept(), collection.version
+        change = collection.delete(id_, collection.accept(), of("blue"))
+        assert (change.outcome, change.version) == ("absent", version + 1)
+        assert collection.is_overtaken(id_, {"tenant": "blue"}, older)
+    assert write(collection, "hidden", "red") == "updated"
 
 
 def test_of_two_tenants_who_take_an_id_at_once_one_has_it(open_collection: Open, write: Callable[..., str]) -> None:
