@@ -141,8 +141,8 @@ class Collection:
 
         One that does not pass is ``absent``, as if there were none.
         """
-        asked = {"document_id": document_id, "seq": seq, "guard": guard}
-        work, otherwise = partial(self._store.delete, **asked), partial(self._store.hold_back, **asked)
+        work = partial(self._store.delete, document_id=document_id, seq=seq, guard=guard)
+        otherwise = partial(self._store.hold_back, document_id=document_id, seq=seq, guard=guard)
         checked = guarded(work, document_id, guard, otherwise)
         return self._writer.write(self._store.database, checked, self._live.apply)
 
