@@ -316,9 +316,7 @@ def test_of_jobs_a_filter_leaves_ones_own(opened: httpx.Client, red: str, proble
     problem(ask("DELETE", f"/v1/jobs/{foreign}"), 404, "not_found")
 
 
-def test_jobs_of_a_key_whose_filter_has_an_integer_of_any_size(
-    opened: httpx.Client, ring: dict[str, str]
-) -> None:
+def test_jobs_of_a_key_whose_filter_has_an_integer_of_any_size(opened: httpx.Client, ring: dict[str, str]) -> None:
     ask = Asking(opened, ring["any integer"])
     for way in ("job", "file", "batch job"):
         assert _put(ask, way, "big", "red"), way
