@@ -25,6 +25,7 @@ from indexes.generation import read_store
 from indexes.guard import guarded
 from indexes.live_view import LiveView
 from indexes.nearest import nearest
+from indexes.operations import check_storable
 from indexes.pinned import pinned
 from indexes.placement import IndexMemory
 from indexes.purge import dead_rows, needles_of_dead, purge
@@ -153,7 +154,11 @@ class Collection:
 
         Returns:
             How many there were, and the version without them.
+
+        Raises:
+            InvalidFilterError: it is larger than a deletion's may be.
         """
+        check_storable(filter)
         rows, version = self._store.matching(filter)
         deleted = 0
         while len(rows) > _DELETED_AT_ONCE:

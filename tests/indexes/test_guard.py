@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from indexes.base import Chunk, Document, Vectors
 from indexes.collection import Collection
-from indexes.errors import DocumentNotFoundError
+from indexes.errors import DocumentNotFoundError, InvalidFilterError
 from indexes.filters import Filter, parse_filter
+from indexes.operations import MAX_FILTER_BYTES
 
 Cut = Callable[[str, Sequence[str]], tuple[Document, list[Chunk]]]
 Open = Callable[[], Collection]
@@ -65,6 +67,17 @@ def test_a_delete_of_what_is_hidden_is_a_delete_of_nothing(open_collection: Open
         assert (change.outcome, change.version) == ("absent", version + 1)
         assert collection.is_overtaken(id_, {"tenant": "blue"}, older)
     assert write(collection, "hidden", "red") == "updated"
+
+
+def test_a_deletion_keeps_no_filter_of_any_size(open_collection: Open, write: Callable[..., str]) -> None:
+    collection = open_collection()
+    write(collection, "a", "red")
+    version = collection.version
+    for size, is_kept in ((2 * MAX_FILTER_BYTES, False), (MAX_FILTER_BYTES - 200, True)):
+        large = parse_filter({"type": "in", "key": "tenant", "value": ["x" * 1000] * (size // 1004)})
+        with nullcontext() if is_kept else pytest.raises(InvalidFilterError, match="the limit of a deletion is 65536"):
+            collection.delete_matching(large, collection.accept())
+    assert (owner(collection, "a"), collection.version) == ("red", version + 1)
 
 
 def test_of_two_tenants_who_take_an_id_at_once_one_has_it(open_collection: Open, write: Callable[..., str]) -> None:
