@@ -25,6 +25,7 @@ from indexes.generation import read_store
 from indexes.guard import guarded
 from indexes.live_view import LiveView
 from indexes.nearest import nearest
+from indexes.operations import check_storable
 from indexes.pinned import pinned
 from indexes.placement import IndexMemory
 from indexes.purge import dead_rows, needles_of_dead, purge
@@ -137,9 +138,14 @@ class Collection:
         return self._store.is_overtaken(document_id, metadata, seq)
 
     def delete(self, document_id: str, seq: int, guard: Filter | None = None) -> Change:
-        """Remove a document that passes ``guard``; invisible to every search that starts after this returns."""
+        """Remove a document that passes ``guard``; invisible to every search that starts after this returns.
+
+        One that does not pass is ``absent``, as if there were none.
+        """
         work = partial(self._store.delete, document_id=document_id, seq=seq, guard=guard)
-        return self._writer.write(self._store.database, guarded(work, document_id, guard), self._live.apply)
+        otherwise = partial(self._store.hold_back, document_id=document_id, seq=seq, guard=guard)
+        checked = guarded(work, document_id, guard, otherwise)
+        return self._writer.write(self._store.database, checked, self._live.apply)
 
     def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
         """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.
@@ -148,7 +154,11 @@ class Collection:
 
         Returns:
             How many there were, and the version without them.
+
+        Raises:
+            InvalidFilterError: it is larger than a deletion's may be.
         """
+        check_storable(filter)
         rows, version = self._store.matching(filter)
         deleted = 0
         while len(rows) > _DELETED_AT_ONCE:

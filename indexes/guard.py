@@ -12,11 +12,18 @@ from indexes.store import Change
 Work = Callable[[sqlite3.Connection], Change]
 
 
-def guarded(work: Work, document_id: str, guard: Filter | None) -> Work:
-    """``work``, which changes nothing where the document that is there does not pass ``guard``: ``hidden``.
+def _refused(connection: sqlite3.Connection) -> Change:
+    return Change("hidden", version_of(connection))
+
+
+def guarded(work: Work, document_id: str, guard: Filter | None, otherwise: Work = _refused) -> Work:
+    """``work``, or ``otherwise`` where the document that is there does not pass ``guard``.
 
     Inside the transaction of the write: of two writers, each of whom finds nothing, one would else replace what the
     other has just stored.
+
+    Args:
+        otherwise: changes nothing of what is there; if left out the outcome is ``hidden``.
     """
     if guard is None:
         return work
@@ -24,7 +31,7 @@ def guarded(work: Work, document_id: str, guard: Filter | None) -> Work:
     def checked(connection: sqlite3.Connection) -> Change:
         row = connection.execute("SELECT metadata FROM documents WHERE id = ?", (document_id,)).fetchone()
         if row is not None and not matches(guard, orjson.loads(row[0])):
-            return Change("hidden", version_of(connection))
+            return otherwise(connection)
         return work(connection)
 
     return checked

@@ -5,7 +5,21 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from indexes.errors import InvalidFilterError
 from indexes.filters import Filter, matches, parse_filter, to_json
+
+MAX_FILTER_BYTES = 64 << 10
+
+
+def check_storable(filter: Filter) -> None:
+    """The log keeps the filter of every deletion for ever.
+
+    Raises:
+        InvalidFilterError: it takes more than ``MAX_FILTER_BYTES`` as JSON.
+    """
+    size = len(json.dumps(to_json(filter)))
+    if size > MAX_FILTER_BYTES:
+        raise InvalidFilterError("filter", f"takes {size} bytes as JSON; the limit of a deletion is {MAX_FILTER_BYTES}")
 
 
 def version_of(connection: sqlite3.Connection) -> int:

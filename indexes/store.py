@@ -125,6 +125,12 @@ class Store:
         version = log(connection, seq, "delete", document_id, guard)
         return Change("absent" if removed is None else "deleted", version, removed or ())
 
+    def hold_back(
+        self, connection: sqlite3.Connection, document_id: str, seq: int, guard: Filter | None = None
+    ) -> Change:
+        """Delete nothing, and log what a delete logs that finds nothing: to the deleter there is no difference."""
+        return Change("absent", log(connection, seq, "delete", document_id, guard))
+
     def ids_matching(self, filter: Filter) -> list[str]:
         """Ids of the documents that pass now, by id."""
         with self.snapshot() as snapshot:

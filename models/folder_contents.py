@@ -15,6 +15,7 @@ PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"
 _MAX_BYTES = {"tokenizer.json": 128 << 20, "vocab.json": 64 << 20, "vocab.txt": 64 << 20, "merges.txt": 64 << 20}
 _MAX_TEXT_BYTES = 16 << 20
 _READ = ("*.json", "*.txt", "*.model")
+_INDEX = "*.safetensors.index*.json"
 _MODULE = re.compile(r"sentence_transformers(\.\w+)*\.(Transformer|Pooling|Normalize|Dense|LayerNorm|Dropout)")
 _ACTIVATION = re.compile(r"torch\.nn\.modules\.(activation|linear)\.\w+")
 
@@ -22,12 +23,14 @@ _ACTIVATION = re.compile(r"torch\.nn\.modules\.(activation|linear)\.\w+")
 def check_contents(folder: Path) -> None:
     """Everything below ``folder`` that is going to be read.
 
-    Links are followed, as the hub's cache is made of them: what they lead to is held to the same.
+    Links to files are followed, as the hub's cache is made of them: what they lead to is held to the same.
 
     Raises:
-        UnsafeModelError: weights are pickled, or the folder names code to be run, or files elsewhere.
+        UnsafeModelError: weights are pickled, or the folder names code to be run, or files elsewhere, or a folder in it
+            is a link.
         UnsupportedModelError: a file is none, has no end, or is not what its name says.
     """
+    _check_folders(folder)
     for pattern in _READ:
         for path in folder.rglob(pattern):
             _check_size(path)
@@ -35,8 +38,8 @@ def check_contents(folder: Path) -> None:
         check_header(folder, path)
     for module in _modules(folder):
         _check_module(folder, module)
-    for shard in _shards(folder):
-        _inside(folder, shard, "model.safetensors.index.json")
+    for index in folder.rglob(_INDEX):
+        _check_shards(folder, index)
 
 
 def pickled(folder: Path) -> list[str]:
@@ -51,6 +54,15 @@ def _is_pickled(path: Path) -> bool:
     with path.open("rb") as file:
         magic = file.read(4)
     return magic == b"PK\x03\x04" or (magic[:1] == b"\x80" and magic[1:2] in b"\x02\x03\x04\x05" and len(magic) > 1)
+
+
+def _check_folders(folder: Path) -> None:
+    """A folder that is a link is not walked into, here and by ``fingerprint``, but libraries would read from it."""
+    linked = next((path for path in folder.rglob("*") if path.is_symlink() and path.is_dir()), None)
+    if linked is not None:
+        raise UnsafeModelError(
+            f"{folder} cannot be loaded: its folder {linked.relative_to(folder)} is a link; copy what it leads to"
+        )
 
 
 def _check_size(path: Path) -> None:
@@ -92,11 +104,14 @@ def _check_module(folder: Path, module: dict[str, Any]) -> None:
         raise UnsafeModelError(f"{config} asks for the activation {str(activation)[:200]!r}: it would be called")
 
 
-def _shards(folder: Path) -> set[object]:
-    index = folder / "model.safetensors.index.json"
-    weights = _parsed(folder, index) if index.is_file() else {}
+def _check_shards(folder: Path, index: Path) -> None:
+    weights = _parsed(folder, index)
     files = weights.get("weight_map", {}) if isinstance(weights, dict) else {}
-    return set(map(str, files.values())) if isinstance(files, dict) else set()
+    where = str(index.relative_to(folder))
+    for shard in set(map(str, files.values())) if isinstance(files, dict) else ():
+        _inside(folder, shard, where)
+        if not shard.endswith(".safetensors"):
+            raise UnsafeModelError(f"{folder} cannot be loaded: its {where} names {shard[:200]!r}, no .safetensors")
 
 
 def _inside(folder: Path, named: object, where: str) -> str:

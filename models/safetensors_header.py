@@ -16,7 +16,9 @@ from models.base import UnsupportedModelError
 
 # A model of a thousand layers has a few megabytes of names.
 MAX_HEADER_BYTES = 32 << 20
+MAX_DIMENSIONS = 16
 _LENGTH_BYTES = 8
+_MOST = 1 << 63  # a file has no more bytes
 _BYTES_OF = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
@@ -67,9 +69,12 @@ def _read(path: Path) -> tuple[Mapping[str, Any], int]:
 
 def _span(name: str, entry: Mapping[str, Any]) -> tuple[int, int, str]:
     begin, end = entry["data_offsets"]
-    numbers = (*entry["shape"], begin, end)
-    if not all(type(number) is int and number >= 0 for number in numbers):
+    shape = entry["shape"]
+    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"{name[:80]!r} has a shape that is no list of up to {MAX_DIMENSIONS} numbers")
+    if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
         raise ValueError(f"{name[:80]!r} has a shape or offsets that are no numbers from 0")
-    if end - begin != math.prod(entry["shape"]) * _BYTES_OF[entry["dtype"]]:
+    # Numbers of any length would be multiplied for as long.
+    if max(*shape, begin, end, 0) > _MOST or end - begin != math.prod(shape) * _BYTES_OF[entry["dtype"]]:
         raise ValueError(f"{name[:80]!r} has {end - begin} bytes for its shape")
     return begin, end, name

@@ -13,6 +13,7 @@ PREFIX = "quarry"
 _ID_BYTES = 8
 _SECRET_BYTES = 32
 _TEXT = re.compile(rf"{PREFIX}\.([0-9a-f]{{{2 * _ID_BYTES}}})\.([A-Za-z0-9_-]{{43}})")
+_TEXT_WITHIN = re.compile(rf"({PREFIX}\.[0-9a-f]{{{2 * _ID_BYTES}}}\.)[A-Za-z0-9_-]+")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@-]{0,127}")
 
 
@@ -82,6 +83,11 @@ def digest_of(secret: str) -> bytes:
 def new_secret() -> Presented:
     """One that nobody can guess, with an id that no other has."""
     return Presented(secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES))
+
+
+def without_secrets(text: str) -> str:
+    """A text that is shown or logged, with the secret of whatever looks like a key, or the beginning of one, masked."""
+    return _TEXT_WITHIN.sub(r"\1***", text)
 
 
 def presented(text: str) -> Presented | None:

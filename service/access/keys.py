@@ -3,12 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from indexes.data_directory import KEYS
 from indexes.durable import discard, make_folder, move, write_synced
@@ -18,11 +18,13 @@ from service.access.key import UNLIMITED, Key, KeyLimits, Presented, digest_of, 
 from service.access.rights import ALL, Rights
 from service.access.scope import Scope
 from service.errors import KeyConflictError, KeyNotFoundError, KeysUnavailableError, UnauthenticatedError
+from service.unique_members import repeated_member
 
 MAX_KEYS = 10_000  # that hold: every change writes them all
 MAX_REVOKED = 1000  # that are remembered
 ADMIN_ID = "configured"
 _MODE = 0o600
+_LAST_SECOND = 253_402_300_799  # of the year 9999, behind which there is no date
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class Keys:
         return self._admin is not None or _has_admin(keys)
 
     def _store(self, keys: Mapping[str, Key]) -> None:
-        data = _File(keys=[_Stored.of(key) for key in keys.values()]).model_dump_json(indent=1)
+        data = _File(version=1, keys=[_Stored.of(key) for key in keys.values()]).model_dump_json(indent=1)
         unfinished = self._path.with_suffix(".new")
         try:
             make_folder(self._path.parent)
@@ -172,20 +174,35 @@ def _without_oldest_revoked(keys: Mapping[str, Key]) -> dict[str, Key]:
     return {key_id: key for key_id, key in keys.items() if key_id not in forgotten}
 
 
+_EXACTLY = ConfigDict(extra="forbid", strict=True)
+_Limit = Annotated[int, Field(ge=1)] | None
+_Time = Annotated[float, Field(ge=0, le=_LAST_SECOND, allow_inf_nan=False)]
+
+
+class _StoredLimits(BaseModel):
+    """Limits as the file has them: one that is not there is not one that is null."""
+
+    model_config = _EXACTLY
+
+    requests_per_minute: _Limit
+    tokens_per_minute: _Limit
+    concurrency: _Limit
+
+
 class _Stored(BaseModel):
     """A key as the file has it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _EXACTLY
 
     id: str = Field(pattern=r"^[0-9a-f]{16}$")
     name: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    scopes: list[Scope]
+    scopes: Annotated[list[Scope], Field(min_length=1)]
     collections: list[str] | None
     filter: dict[str, Any] | None
-    limits: KeyLimits
-    created_at: float
-    revoked_at: float | None
+    limits: _StoredLimits
+    created_at: _Time
+    revoked_at: _Time | None
 
     @classmethod
     def of(cls, key: Key) -> "_Stored":
@@ -197,7 +214,7 @@ class _Stored(BaseModel):
             scopes=sorted(rights.scopes),
             collections=None if rights.collections is None else sorted(rights.collections),
             filter=rights.filter and to_json(rights.filter),
-            limits=key.limits,
+            limits=_StoredLimits(**asdict(key.limits)),
             created_at=key.created_at,
             revoked_at=key.revoked_at,
         )
@@ -212,29 +229,44 @@ class _Stored(BaseModel):
         filter_ = None if self.filter is None else parse_filter(self.filter)
         rights = Rights(frozenset(self.scopes), collections, filter_)
         digest = bytes.fromhex(self.sha256)
-        return Key(self.id, self.name, digest, rights, self.limits, self.created_at, self.revoked_at)
+        limits = KeyLimits(**self.limits.model_dump())
+        return Key(self.id, self.name, digest, rights, limits, self.created_at, self.revoked_at)
 
 
 class _File(BaseModel):
     """The whole file; what is not exactly this is damage, and a key with fewer limits than it had would be worse."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _EXACTLY
 
-    version: Literal[1] = 1
-    keys: Sequence[_Stored]
+    version: Literal[1]
+    keys: list[_Stored]
+
+    @field_validator("keys")
+    @classmethod
+    def _are_different(cls, keys: list[_Stored]) -> list[_Stored]:
+        if len({key.id for key in keys}) < len(keys):
+            raise ValueError("two of them have one id")
+        return keys
 
 
 def _read(path: Path) -> dict[str, Key]:
     try:
         # A link that leads nowhere is no absence: a secret that is not mounted must not open the door.
-        keys = _File.model_validate_json(path.read_bytes()).keys if os.path.lexists(path) else []
+        data = path.read_bytes() if os.path.lexists(path) else None
+        keys = [] if data is None else _File.model_validate_json(data).keys
+        if data is not None and (name := repeated_member(data)) is not None:
+            raise _damaged(path, f"an object has {name!r} twice")
         return {stored.id: stored.key() for stored in keys}
     except OSError as error:
         raise KeysUnavailableError(f"{path} cannot be read: {error.strerror}") from error
     except (ValidationError, InvalidFilterError) as error:
-        raise KeysUnavailableError(
-            f"{path} is damaged ({_said(error)}): put it back from a backup, or remove it and make every key anew"
-        ) from error
+        raise _damaged(path, _said(error)) from error
+
+
+def _damaged(path: Path, said: str) -> KeysUnavailableError:
+    return KeysUnavailableError(
+        f"{path} is damaged ({said}): put it back from a backup, or remove it and make every key anew"
+    )
 
 
 def _said(error: ValidationError | InvalidFilterError) -> str:

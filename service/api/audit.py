@@ -1,7 +1,7 @@
 """The audit log: who did or tried what that takes more than questions, and who was refused; never any content.
 
-It is the logger ``quarry.audit``. Ids of documents are chosen by clients and may say something, so they are left out;
-of a collection's name only what is one.
+It is the logger ``quarry.audit``. Ids of documents are chosen by clients and may say something, so they are left out,
+and so is the name of a collection that is refused and that there is not.
 """
 
 import ipaddress
@@ -15,6 +15,7 @@ from indexes.errors import InvalidNameError
 from indexes.names import check_collection_name
 from service.access.caller import Caller
 from service.api.access import Needs
+from service.library import Library
 
 NONE = "none"
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
@@ -52,7 +53,7 @@ def record(scope: Scope, status: int) -> None:
         "address": _address(scope),
         "action": getattr(route, "name", NONE),
         "method": scope["method"],
-        "collection": _collection(scope),
+        "collection": _collection(scope, status),
         "status": status,
     }
     _log.info("audit", extra=said | ({"about_key": state["about_key"]} if "about_key" in state else {}))
@@ -72,10 +73,17 @@ def _address(scope: Scope) -> str:
         return NONE
 
 
-def _collection(scope: Scope) -> str:
+def _collection(scope: Scope, status: int) -> str:
+    """What was done to one may be that it is there no more."""
     name = scope["state"].get("collection") or scope.get("path_params", {}).get("collection", "")
     try:
         check_collection_name(name)
     except InvalidNameError:
         return NONE
-    return str(name)
+    is_done = HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST
+    return str(name) if is_done or _exists(scope, name) else NONE
+
+
+def _exists(scope: Scope, name: str) -> bool:
+    library: Library = scope["app"].state.services.library
+    return name in library.names() or name in library.aliases()

@@ -13,7 +13,8 @@ from service.api import audit
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import Timings, server_timing
 
-_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# Whatever else is kept of a request, this is logged and sent on: a form in which nobody writes words.
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{12}")
 _log = logging.getLogger("quarry.requests")
 
 
@@ -24,7 +25,7 @@ def timings_of(request: Request) -> Timings:
 
 
 class RequestContext:
-    """ASGI middleware. A well-formed X-Request-ID is kept, anything else is replaced."""
+    """ASGI middleware. An X-Request-ID that is a UUID, with dashes or without, is kept, anything else is replaced."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

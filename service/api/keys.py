@@ -11,14 +11,24 @@ from service.api.media_type import require_json
 from service.api.schemas.keys import KeyBody, KeyList, KeyReply, MadeKey
 from service.api.services import ServicesOf
 from service.errors import InvalidRequestError, KeyConflictError, KeyNotFoundError, KeysUnavailableError
+from service.unique_members import repeated_member
 
 router = APIRouter(prefix="/v1/admin/keys", tags=["admin"], dependencies=[needs("admin", is_whole=True)])
+
+_SHOWN_CHARACTERS = 100
+
+
+async def _require_unique_members(request: Request) -> None:
+    """Of a scope or filter that is there twice the last would count, whoever wrote the first."""
+    name = repeated_member(await request.body())
+    if name is not None:
+        raise InvalidRequestError(f"an object of the body has {name[:_SHOWN_CHARACTERS]!r} twice")
 
 
 @router.post(
     "",
     status_code=201,
-    dependencies=[Depends(require_json)],
+    dependencies=[Depends(require_json), Depends(_require_unique_members)],
     openapi_extra=fails_with(InvalidRequestError, KeyConflictError, KeysUnavailableError),
 )
 async def create_key(body: KeyBody, request: Request, response: Response, services: ServicesOf) -> MadeKey:

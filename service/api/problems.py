@@ -17,6 +17,7 @@ from starlette.responses import Response
 from indexes import errors as indexes
 from models.base import ModelError
 from service import errors as service
+from service.access.key import without_secrets
 from service.api.methods import methods_of
 from service.api.schemas.problem import Problem, ProblemError
 from service.api.secure_headers import SECURE
@@ -132,24 +133,25 @@ def verdict_on(error: Exception) -> Verdict:
     if kind is INTERNAL:
         _log.error("unforeseen error in a job", exc_info=error)
         return Verdict(kind.code, "the server failed in a way it did not foresee; its log says more", is_passing=False)
-    return Verdict(kind.code, str(error), kind.retryable)
+    return Verdict(kind.code, without_secrets(str(error)), kind.retryable)
 
 
 def problem(request: Request, kind: Kind, detail: str, error: Exception | None = None) -> dict[str, Any]:
     """The body for an error, for a reply or an event of a stream."""
     param = getattr(error, "param", kind.param)
+    said = without_secrets(detail)
     type_ = "invalid_request_error" if kind.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
     return Problem(
         type=f"urn:quarry:problem:{kind.code}",
         title=HTTPStatus(kind.status).phrase,
         status=kind.status,
-        detail=detail,
-        instance=request.url.path,
+        detail=said,
+        instance=without_secrets(request.url.path),
         request_id=request.state.request_id,
         stage=getattr(error, "stage", None),
         retryable=kind.retryable,
         timings_ms=request.state.timings.milliseconds(),
-        error=ProblemError(message=detail, type=type_, param=param, code=kind.code),
+        error=ProblemError(message=said, type=type_, param=param and without_secrets(param), code=kind.code),
     ).model_dump()
 
 
@@ -220,7 +222,7 @@ def _invalid(request: Request, errors: Sequence[Any]) -> dict[str, Any]:
         where = f" at position {first['loc'][-1]}" if first["loc"] else ""
         return problem(request, INVALID, f"the body is not JSON: {first.get('ctx', {}).get('error', '')}{where}")
     body = problem(request, INVALID_SCHEMA, validation_detail(errors))
-    body["error"]["param"] = _location(first)
+    body["error"]["param"] = without_secrets(_location(first))
     return body
 
 

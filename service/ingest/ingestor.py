@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,6 +33,8 @@ PIPELINE_VERSION = 1
 _CONCURRENT_DOCUMENTS = 8
 _MAX_WAITING_DOCUMENTS = 4096
 _RETRY_AFTER_S = 5.0
+_RUN = re.compile("(?:javascript|data|vbscript):", re.IGNORECASE)
+_PASSED_OVER = re.compile(r"[\0-\x20]+")  # by browsers, before a scheme and some of it within
 
 T = TypeVar("T")
 WriteStatus = Literal["created", "updated", "unchanged"]
@@ -120,6 +123,10 @@ class Ingestor:
                 raise InvalidRequestError(f"{name} has {len(value)} characters; the limit is {limit}", param=name)
             if "\0" in value:
                 raise InvalidRequestError(f"{name} has a NUL character at offset {value.index(chr(0))}", param=name)
+        if document.url is not None and (scheme := _RUN.match(_PASSED_OVER.sub("", document.url))):
+            raise InvalidRequestError(
+                f"url has the scheme {scheme[0].casefold()}, whose links may run what follows it", param="url"
+            )
         if not document.text.strip():
             raise EmptyDocumentError(f"document {document.id!r} has no text")
         return _stored_form(document)
@@ -214,7 +221,7 @@ class Ingestor:
                 change = await self._in_thread(partial(self._mirror.delete, route, document_id, place, guard))
                 break
             route = self._mirror.route(name)
-        self._metrics.documents.labels("absent" if change.outcome == "hidden" else change.outcome).inc()
+        self._metrics.documents.labels(change.outcome).inc()
         return change.outcome == "deleted", change.version
 
     async def delete_matching(self, name: str, filter: Filter) -> tuple[int, int]:

@@ -14,6 +14,8 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
+from service.access.key import without_secrets
+
 AUDIT = "quarry.audit"
 _MODE = 0o600
 _DEEPEST = 10
@@ -29,6 +31,10 @@ class JsonForm(OrjsonFormatter):
     def __init__(self) -> None:
         form = "%(asctime)s %(levelname)s %(name)s %(message)s"
         super().__init__(form, reserved_attrs=[*RESERVED_ATTRS, "color_message"])
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line, in which no key of ours can be read."""
+        return without_secrets(super().format(record))
 
     def formatException(self, ei: _ExcInfo) -> str:
         """The traceback without messages, causes last."""

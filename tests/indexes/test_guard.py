@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from indexes.base import Chunk, Document, Vectors
 from indexes.collection import Collection
-from indexes.errors import DocumentNotFoundError
+from indexes.errors import DocumentNotFoundError, InvalidFilterError
 from indexes.filters import Filter, parse_filter
+from indexes.operations import MAX_FILTER_BYTES
 
 Cut = Callable[[str, Sequence[str]], tuple[Document, list[Chunk]]]
 Open = Callable[[], Collection]
@@ -48,11 +50,34 @@ def test_what_a_writer_cannot_see_it_cannot_replace_or_delete(open_collection: O
     assert write(collection, "a", "red") == "created"
     version = collection.version
     assert write(collection, "a", "blue") == "hidden"
-    assert collection.delete("a", collection.accept(), of("blue")).outcome == "hidden"
     assert (owner(collection, "a"), collection.version) == ("red", version)
+    assert collection.delete("a", collection.accept(), of("blue")).outcome == "absent"
+    assert owner(collection, "a") == "red"
     assert write(collection, "a", "red") == "updated"
     assert collection.delete("a", collection.accept(), of("red")).outcome == "deleted"
     assert write(collection, "a", "blue") == "created"
+
+
+def test_a_delete_of_what_is_hidden_is_a_delete_of_nothing(open_collection: Open, write: Callable[..., str]) -> None:
+    collection = open_collection()
+    assert write(collection, "hidden", "red") == "created"
+    for id_ in ("hidden", "absent"):
+        older, version = collection.accept(), collection.version
+        change = collection.delete(id_, collection.accept(), of("blue"))
+        assert (change.outcome, change.version) == ("absent", version + 1)
+        assert collection.is_overtaken(id_, {"tenant": "blue"}, older)
+    assert write(collection, "hidden", "red") == "updated"
+
+
+def test_a_deletion_keeps_no_filter_of_any_size(open_collection: Open, write: Callable[..., str]) -> None:
+    collection = open_collection()
+    write(collection, "a", "red")
+    version = collection.version
+    for size, is_kept in ((2 * MAX_FILTER_BYTES, False), (MAX_FILTER_BYTES - 200, True)):
+        large = parse_filter({"type": "in", "key": "tenant", "value": ["x" * 1000] * (size // 1004)})
+        with nullcontext() if is_kept else pytest.raises(InvalidFilterError, match="the limit of a deletion is 65536"):
+            collection.delete_matching(large, collection.accept())
+    assert (owner(collection, "a"), collection.version) == ("red", version + 1)
 
 
 def test_of_two_tenants_who_take_an_id_at_once_one_has_it(open_collection: Open, write: Callable[..., str]) -> None:

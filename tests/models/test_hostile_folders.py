@@ -74,6 +74,9 @@ HEADERS: dict[str, bytes] = {
     "a shape that overflows": safetensors_of({"a": TENSOR | {"shape": [2**33, 2**31]}}),
     "a shape below zero": safetensors_of({"a": TENSOR | {"shape": [-2, -2]}}),
     "a shape of words": safetensors_of({"a": TENSOR | {"shape": ["2", "2"]}}),
+    "more dimensions than any tensor has": safetensors_of({"a": TENSOR | {"shape": [1] * 15 + [2, 2]}}),
+    "a dimension that no file has": safetensors_of({"a": TENSOR | {"shape": [2**64, 0], "data_offsets": [0, 0]}}),
+    "a shape that is none": safetensors_of({"a": TENSOR | {"shape": {"2": 2}}}),
     "no shape": safetensors_of({"a": {"dtype": "F32", "data_offsets": [0, 16]}}),
     "no entry": safetensors_of({"a": None}),
     "a pickle": pickle.dumps({"a": [1] * 100}),
@@ -135,10 +138,37 @@ def test_modules_elsewhere_are_refused(folder: Path, path: str) -> None:
 
 
 @pytest.mark.usefixtures("no_library")
+@pytest.mark.parametrize("where", ["", "0_Transformer", "1_Pooling/deeper"])
 @pytest.mark.parametrize("shard", ["../outside.safetensors", "/etc/passwd"])
-def test_shards_elsewhere_are_refused(folder: Path, shard: str) -> None:
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+def test_shards_elsewhere_are_refused(folder: Path, shard: str, where: str) -> None:
+    (folder / where).mkdir(exist_ok=True)
+    (folder / where / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
     refused(folder, UnsafeModelError, "leads out of it")
+
+
+@pytest.mark.usefixtures("no_library")
+def test_a_shard_that_is_no_safetensors_is_refused(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "weights.bin"}}))
+    refused(folder, UnsafeModelError, r"no \.safetensors")
+
+
+@pytest.mark.usefixtures("no_library")
+@pytest.mark.parametrize("what", ["1_Pooling", "1_Pooling/deeper"])
+def test_a_folder_that_is_a_link_is_refused(folder: Path, tmp_path: Path, what: str) -> None:
+    """Nothing in it would be looked at."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if (folder / what).exists():
+        shutil.copytree(folder / what, outside, dirs_exist_ok=True)
+        shutil.rmtree(folder / what)
+    (folder / what).symlink_to(outside)
+    (outside / "model.safetensors").write_bytes(HEADERS["a length that overflows"])
+    refused(folder, UnsafeModelError, f"its folder {what} is a link")
+
+
+def test_the_folder_itself_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(folder)
+    assert find_model(str(tmp_path / "current")) == tmp_path / "current"
 
 
 @pytest.mark.usefixtures("no_library")

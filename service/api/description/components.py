@@ -60,10 +60,10 @@ SCHEMAS: dict[str, Any] = {"Filter": FILTER, "MetadataValue": _METADATA_VALUE}
 
 HEADERS: dict[str, Any] = {
     "X-Request-ID": {
-        "description": "The id of the request: the one that was sent, if it has 1 to 128 letters, digits, `.`, `_` and "
-        "`-`, or a new one.",
+        "description": "The id of the request: the one that was sent, if it is a UUID, with dashes or without, "
+        "or a new one.",
         "required": True,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        "schema": {"type": "string", "pattern": "^[0-9A-Fa-f-]{32,36}$"},
     },
     "Server-Timing": {
         "description": "Milliseconds of the stages as of when the reply began.",

@@ -220,5 +220,5 @@ def _job_or_damage(row: tuple[Any, ...]) -> Job:
     """A row that makes no sense is a job that failed: its id is kept, where it has one."""
     try:
         return rows.job_of(row)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return rows.damaged_job(row, _DAMAGED)

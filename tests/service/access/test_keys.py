@@ -212,6 +212,20 @@ def test_a_full_disk_leaves_the_old_file_and_the_old_keys(keys: Keys, tmp_path: 
         lambda held: held["keys"][0].update(id="../../etc"),
         lambda held: held["keys"][0]["limits"].update(burst=1),
         lambda held: held["keys"][0]["limits"].update(concurrency="many"),
+        lambda held: held["keys"][0]["limits"].update(concurrency="2"),
+        lambda held: held["keys"][0]["limits"].update(concurrency=-1),
+        lambda held: held["keys"][0]["limits"].update(requests_per_minute=0),
+        lambda held: held["keys"][0]["limits"].pop("tokens_per_minute"),
+        lambda held: held["keys"][0].update(limits={}),
+        lambda held: held["keys"][0].update(scopes=[]),
+        lambda held: held["keys"][0].update(revoked_at="nan"),
+        lambda held: held["keys"][0].update(revoked_at="1"),
+        lambda held: held["keys"][0].update(revoked_at=-1.0),
+        lambda held: held["keys"][0].update(created_at=1e300),
+        lambda held: held["keys"][0].update(created_at=True),
+        lambda held: held.pop("version"),
+        lambda held: held.update(version="1"),
+        lambda held: held.update(keys=[held["keys"][0] | {"revoked_at": 1.0}, held["keys"][0]]),
     ],
 )
 def test_a_damaged_file_lets_nobody_in(keys: Keys, tmp_path: Path, damage: Callable[[Any], object]) -> None:
@@ -222,6 +236,18 @@ def test_a_damaged_file_lets_nobody_in(keys: Keys, tmp_path: Path, damage: Calla
         Keys(tmp_path)
     assert digest not in str(refused.value)
     assert "_File" not in str(refused.value)
+
+
+@pytest.mark.parametrize("written", [b'"revoked_at": null', b'"revoked_at": NaN', b'"scopes": ["admin"]', b'"id": "x"'])
+def test_a_field_that_is_there_twice_is_damage(keys: Keys, tmp_path: Path, written: bytes) -> None:
+    key, _ = keys.create(NewKey("reader", READER))
+    keys.revoke(key.id)
+    path = tmp_path / FILE
+    held = path.read_bytes()
+    for edge in (b'"name":', b'"limits":'):
+        path.write_bytes(held.replace(edge, written + b"," + edge, 1))
+        with pytest.raises(KeysUnavailableError, match="is damaged"):
+            Keys(tmp_path)
 
 
 def test_every_cut_and_many_a_flipped_byte_is_damage_or_says_the_same(keys: Keys, tmp_path: Path) -> None:

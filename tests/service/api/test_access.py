@@ -64,6 +64,7 @@ def ring(keys: Keys) -> dict[str, str]:
     scopes: tuple[Scope, ...] = ("query", "ingest", "admin")
     return {scope: made(keys, scope) for scope in scopes} | {
         "red": made(keys, "query", "ingest", filter_=RED),
+        "any integer": made(keys, "ingest", filter_={"type": "in", "key": "tenant", "value": ["red", 2**70]}),
         "docs": made(keys, "admin", collections=["docs"]),
         "live": made(keys, "query", collections=["live"]),
     }
@@ -263,7 +264,9 @@ def test_what_fails_the_filter_is_not_there_to_be_read(opened: httpx.Client, red
 
 def test_what_fails_the_filter_is_not_deleted(opened: httpx.Client, red: str) -> None:
     ask, admin = Asking(opened, red), Asking(opened, ADMIN)
-    assert ask("DELETE", f"{DOCUMENTS}/blue").json()["deleted"] == 0
+    replies = [ask("DELETE", f"{DOCUMENTS}/{id_}").json() for id_ in ("nothing", "blue", "neither")]
+    assert [reply["deleted"] for reply in replies] == [0, 0, 0]
+    assert len({reply["index_version"] - number for number, reply in enumerate(replies)}) == 1, "it tells of blue"
     every = {"type": "ne", "key": "tenant", "value": "nobody"}
     assert ask("POST", f"{DOCUMENTS}:delete", json={"filters": every}).json()["deleted"] == 1
     assert [entry["id"] for entry in admin("GET", DOCUMENTS).json()["data"]] == ["blue"]
@@ -311,6 +314,12 @@ def test_of_jobs_a_filter_leaves_ones_own(opened: httpx.Client, red: str, proble
     foreign = next(iter(set(every) - set(own)), "none")
     problem(ask("GET", f"/v1/jobs/{foreign}"), 404, "not_found")
     problem(ask("DELETE", f"/v1/jobs/{foreign}"), 404, "not_found")
+
+
+def test_jobs_of_a_key_whose_filter_has_an_integer_of_any_size(opened: httpx.Client, ring: dict[str, str]) -> None:
+    ask = Asking(opened, ring["any integer"])
+    for way in ("job", "file", "batch job"):
+        assert _put(ask, way, "big", "red"), way
 
 
 def test_a_filter_says_nothing_of_the_whole_collection(opened: httpx.Client, red: str, problem: Problem) -> None:

@@ -97,12 +97,19 @@ def test_every_refusal_has_a_line_without_what_was_shown(
         assert api.post("/v1/search", json=asked, headers=held).status_code == 403
         assert api.delete("/v1/collections/docs", headers=held).status_code == 403
         assert api.post("/v1/search", json=asked, headers=held).status_code == 429
+        assert api.put("/v1/collections/others", json={}, headers=bearer(ADMIN)).is_success
         said = [(line["key"], line["action"], line["collection"], line["status"]) for line in lines()]
         assert said == [
-            (key["id"], "search", "others", 403),
-            (key["id"], "delete_collection", "docs", 403),
+            (key["id"], "search", "none", 403),
+            (key["id"], "delete_collection", "none", 403),
             (key["id"], "none", "none", 429),
+            ("configured", "put_collection", "others", 201),
         ]
+        api.headers.update(bearer(made(api, collections=["live"])["key"]))
+        assert api.post("/v1/search", json=asked).status_code == 403
+        assert api.delete("/v1/collections/others", headers=bearer(ADMIN)).is_success
+        said = [(line["collection"], line["status"]) for line in lines()]
+        assert said[1:] == [("others", 403), ("others", 200)], "of one that there is, and of one that is gone with it"
 
 
 def test_a_server_without_keys_has_lines_too(api: httpx.Client, lines: Callable[[], list[dict[str, Any]]]) -> None:

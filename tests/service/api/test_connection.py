@@ -353,7 +353,7 @@ def test_garbage_after_a_request_is_not_taken_for_its_answer(connect: Callable[[
 
 def test_pipelined_requests_are_answered_in_order(connect: Callable[[], socket.socket]) -> None:
     connection = connect()
-    ids = [f"request-{i}" for i in range(20)]
+    ids = [f"{i:032x}" for i in range(20)]
     connection.sendall(b"".join(GET[:-2] + f"X-Request-ID: {each}\r\n\r\n".encode() for each in ids))
     assert [reply_on_shared(connection) for _ in ids] == ids
 

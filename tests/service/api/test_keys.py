@@ -42,6 +42,25 @@ def administered(open_api: OpenApi) -> Iterator[httpx.Client]:
         yield api
 
 
+@pytest.mark.parametrize(
+    ("once", "twice"),
+    [
+        ('"scopes": ["query"]', '"scopes": ["query"], "scopes": ["admin"]'),
+        ('"value": "acme"', '"value": "acme", "value": "others"'),
+        ('"concurrency": 1', '"concurrency": 1, "concurrency": null'),
+        ('"name": "a"', '"name": "a", "na\\u006de": "b"'),
+    ],
+)
+def test_what_is_said_twice_of_a_key_is_refused(
+    administered: httpx.Client, problem: Problem, once: str, twice: str
+) -> None:
+    body = json.dumps({"name": "a", "scopes": ["query"], "filter": TENANT, "limits": {"concurrency": 1}})
+    headers = {"Content-Type": "application/json"}
+    assert administered.post(KEYS, content=body, headers=headers).status_code == 201
+    refused = administered.post(KEYS, content=body.replace(once, twice), headers=headers)
+    assert "twice" in problem(refused, 400, "invalid_request")["detail"]
+
+
 def test_the_first_key_turns_keys_on_at_once(api: httpx.Client, problem: Problem) -> None:
     assert api.get("/v1/collections", headers=bearer("whatever")).is_success, "keyless: what is shown is ignored"
     assert api.get(KEYS).json() == {"data": []}

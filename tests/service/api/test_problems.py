@@ -1,6 +1,7 @@
 """The table of bad input: never a 500, always problem+json that names the value and the limit, nothing half-written."""
 
 import gc
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -337,11 +338,40 @@ def test_wrong_methods(limited: httpx.Client, problem: Problem, method: str, pat
 
 
 def test_a_request_id_is_kept_where_it_is_well_formed(limited: httpx.Client, problem: Problem) -> None:
-    sent = limited.get("/v1/nothing", headers={"x-request-id": "order-66.a_B"})
-    assert problem(sent, 404, "not_found")["request_id"] == "order-66.a_B"
-    assert limited.get("/healthz", headers={"x-request-id": "order-66"}).headers["x-request-id"] == "order-66"
-    for bad in ("two words", "x" * 129, "<script>"):
+    for good in ("0F8FAD5B-d9cb-469f-a165-70867728950e", uuid.uuid4().hex):
+        sent = limited.get("/v1/nothing", headers={"x-request-id": good})
+        assert problem(sent, 404, "not_found")["request_id"] == good
+    for bad in ("two words", "order-66", "<script>", "4111111111111111", f"{uuid.uuid4()}x", f"{uuid.uuid4()}-0"):
         assert limited.get("/healthz", headers={"x-request-id": bad}).headers["x-request-id"] != bad
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "JavaScript:x", " \x01javascript:x", "java\nscript\t:x", "data:text/html,x", "vbscript:x"],
+)
+def test_a_url_that_would_run_is_refused(limited: httpx.Client, problem: Problem, url: str) -> None:
+    sent = limited.put(DOCUMENT, json={"text": "x", "url": url})
+    assert "whose links may run" in problem(sent, 400, "invalid_request")["detail"]
+    assert limited.post("/v1/collections/docs/documents:batch", json={"id": "a", "text": "x", "url": url}).json()[
+        "error"
+    ]
+
+
+@pytest.mark.parametrize("ended", ["", "x", "x/y", "?"])
+def test_no_problem_repeats_the_secret_of_a_key(limited: httpx.Client, ended: str) -> None:
+    hidden = "0kd9mYb2cCkJx0PzqTTkZ3JY6m5rIEYcJ5z8Wc1bQwE"
+    key = f"quarry.9f86d081884c7d65.{hidden}"
+    for sent in (
+        limited.get(f"/v1/{key}{ended}"),
+        limited.get(f"/v1/collections/docs/documents/{key}{ended}"),
+        limited.delete(f"/v1/admin/keys/{key}"),
+        limited.get("/v1/jobs", params={"limit": f"{ended}{key}"}),
+        limited.post("/v1/search", json={"query": "x", key: key}),
+        limited.post("/v1/search", json={"query": {key: key}}),
+    ):
+        assert sent.status_code >= 400
+        assert hidden[:8] not in sent.text
+        assert "quarry.9f86d081884c7d65.***" in sent.text
 
 
 def test_an_unforeseen_error_says_nothing_of_its_inside(

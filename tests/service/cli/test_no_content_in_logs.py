@@ -225,6 +225,7 @@ def strangers(server: Noisy) -> None:
     for name in names:
         server.ask("PUT", "/v1/collections/docs/documents/a", {}, **{name: f"{canary(name)} ;, <>"})
         server.ask("DELETE", "/v1/admin/keys/none", key="none", **{name: f"{canary(name)} ;, <>"})
+        server.ask("DELETE", "/v1/admin/keys/none", key="none", **{name: canary("wellformed")})
     server.ask("GET", "/v1/collections", Host=f"{canary('host')}.example")
     server.ask("GET", "/v1/collections", Origin=f"https://{canary('origin')}.example")
     server.ask("OPTIONS", "/v1/collections", Origin=f"https://{canary('origin')}.example")
@@ -248,7 +249,11 @@ def test_nothing_that_was_sent_is_in_any_line_that_was_written(noisy: Noisy) -> 
         assert noisy.process.poll() is None, "it died"
     made = noisy.ask("POST", "/v1/admin/keys", {"name": "who", "scopes": ["query"], "collections": ["docs"]})
     key = json.loads(made.body)
-    assert noisy.ask("POST", "/v1/search", {"query": canary("q"), "collection": "other"}, key=key["key"]).status == 403
+    for other in ("other", canary("wellformed").lower()):
+        asked = {"query": canary("q"), "collection": other}
+        assert noisy.ask("POST", "/v1/search", asked, key=key["key"]).status == 403
+        assert noisy.ask("PUT", f"/v1/collections/{other}", {}, key=key["key"]).status == 403
+    assert noisy.ask("GET", f"/v1/{key['key']}?{key['key']}").status == 404
     assert noisy.ask("DELETE", f"/v1/admin/keys/{key['id']}").status == 200
     assert {200, 400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 502, 503} <= set(noisy.statuses)
     status = noisy.ask("GET", "/v1/status").body.decode()

@@ -33,7 +33,7 @@ def test_the_rules_of_the_page(listings: list[str], screen_of: Callable[[str], A
     assert screen.counted == {("card", "mask", "question"): 1, ("internal-ticket", "flag", "question"): 1}
     with pytest.raises(ContentBlockedError):
         screen.question(["What is Project_Falcon?"], "query", "r")
-    shown = "Ask (address removed) [1] or see ![x[link removed]) and [docs](/docs/a.md)."
+    shown = "Ask (address removed) [1] or see [link removed] and [docs](/docs/a.md)."
     assert screen.written(*TEXT) == (shown, False)
     assert screen.written("It is project falcon.") == ("It is ", True)
     kept = "![logo](https://a.wiki.acme.example/logo.png) and https://docs.acme.example/x"

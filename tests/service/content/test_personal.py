@@ -42,9 +42,22 @@ LINKS = [
 ]  # fmt: skip
 TARGETS = [
     *LINKS, "&#104;ttps://evil.example", "https\\://evil.example", "/\\evil.example", "javascript:alert(1)",
-    "data:image/png;base64,AA", "https:evil.example", "<https://evil.example/a>",
+    "data:image/png;base64,AA", "https:evil.example", "<https://evil.example/a>", "///evil.example/?q=s",
+    "////evil.example/?q=s", "<///evil.example/>", "///\u200b/evil.example", "//docs.acme.example@evil.example",
+    f"{' ' * 5}&#104;ttps:&#47;&#47;evil.example", f"{' ' * 64}///evil.example", f"{' ' * 65}///evil.example",
+    f"{' ' * 400}https://evil.example", "\r&#104;ttps:&#47;&#47;evil.example", "\r\n\t///evil.example",
+    "\v///evil.example", "<\n///evil.example>", "<\t&#104;ttps://evil.example>",
 ]  # fmt: skip
-HERE = ["https://docs.acme.example/x?a=1&b=2", "http://a.img.acme.example", "/docs/x.md", "#part", "x.md", "../x"]
+HERE = [
+    "https://docs.acme.example/x?a=1&b=2",
+    "http://a.img.acme.example",
+    "/docs/x.md",
+    "#part",
+    "x.md",
+    "../x",
+    "<x.md>",
+    "///docs.acme.example/x",
+]
 
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FOUND.items() for text in texts])
@@ -80,6 +93,26 @@ def test_a_target_that_leads_away(links: Any, target: str) -> None:  # noqa: ANN
         assert "[rule]" in shown
         assert "](" not in shown
         assert "]:" not in shown
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "![x](https://evil.example/?q=s)", "[a word](https://evil.example/ 'title')", "[](///evil.example)",
+        "![x]( https://evil.example/ (title) )", '[a](<https://evil.example/> "it")', "[r]: https://evil.example/",
+    ],
+)  # fmt: skip
+def test_what_is_masked_of_a_link_leaves_a_sentence(links: Any, link: str) -> None:  # noqa: ANN401
+    assert links.written(*f"See {link} and (so) on [1].")[0] == "See [rule] and (so) on [1]."
+
+
+def test_what_stands_in_a_link_that_stays(links: Any) -> None:  # noqa: ANN401
+    for text in ("[at {}](/docs)", "![{} x](/docs)", "[a](/docs '{}')", "[[a](/docs) {}](/docs)"):
+        assert links.written(*text.format("https://evil.example/a"))[0] == text.format("[rule]")
+    for text in ("[![a]({}x.png)](/docs)", "[![a](/x.png)]({})", f"[{'a' * 200}]({{}})"):
+        shown = links.written(*text.format("https://evil.example/"))[0]
+        assert "[rule]" in shown
+        assert "evil" not in shown
 
 
 @pytest.mark.parametrize("link", LINKS)

@@ -49,6 +49,13 @@ def test_a_job_is_what_it_was(store: JobStore) -> None:
     assert [(found.identity, found.seq) for found in store.take_up()] == [("other", 7)]
 
 
+def test_a_guard_may_have_any_integer(store: JobStore) -> None:
+    guard = {"type": "in", "key": "n", "value": [2**70, -(2**63), 1.5, "é"]}
+    added = store.add(job("j", ask=Ask("a", guard=guard)))
+    assert store.get("j") == added
+    assert store.take_up() == [added]
+
+
 def test_an_end_forgets_what_was_asked(store: JobStore, tmp_path: Path) -> None:
     raw = received(store, "j")
     outcome = Outcome(1, {"failed": 1}, (JobError("a", "invalid_request", "no", 3),), 5)
