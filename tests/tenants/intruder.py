@@ -51,7 +51,8 @@ class Intruder:
         self._draws: list[Callable[[], Try]] = [
             self._search, self._search, self._query, self._query, self._chat, self._chat, self._documents,
             self._documents, self._document, self._document, self._put, self._file, self._batch, self._delete,
-            self._delete_by_filter, self._collection, self._upkeep, self._alias, self._alias, self._jobs, self._jobs,
+            self._delete_by_filter, self._delete_by_filter, self._collection, self._upkeep, self._alias, self._alias,
+            self._jobs, self._jobs,
             self._node, self._node, self._models, self._embeddings, self._nonsense,
         ]  # fmt: skip
 
@@ -161,7 +162,9 @@ class Intruder:
         filter_ = self._dice.choice([*(others or (RED, BLUE)), {"type": "eq", "key": "note", "value": "none such"}])
         if self._is_free:
             filter_ = {"type": "and", "filters": [filter_, {"type": "ne", "key": "planted", "value": True}]}
-        return Try("POST", f"/v1/collections/{self._name()}/documents:delete", {"json": {"filters": filter_}})
+        own = sorted(self._holder.rights.collections or COLLECTIONS)
+        name = self._dice.choice(own) if self._dice.random() < 0.7 else self._name()
+        return Try("POST", f"/v1/collections/{name}/documents:delete", {"json": {"filters": filter_}})
 
     def _sees(self, tenant: str) -> bool:
         return self._holder.rights.sees({"tenant": tenant})

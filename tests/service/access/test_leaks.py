@@ -93,8 +93,8 @@ def test_random_requests_show_and_change_nothing_that_is_hidden(
         assert not leaked, f"seed {SEED}, request {number}: {holder.name} learns {leaked} by {tried}"
     assert min(watch.statuses[status] for status in (200, 403, 404)) > REQUESTS // 50, watch.statuses
     _assert_untouched(estate)
-    assert len(watch.salts) >= 5  # else no model was asked
     shared = [names for names in watch.salts.values() if len(names) > 1]
+    assert watch.salts
     assert not shared, f"prompts are remembered together for {shared}"
     (misses,) = _MISSES.findall(estate.asked(ADMIN, "GET", "/metrics").text)
     assert float(misses) >= len(watch.asked) > 20, "a question was fast as another had asked it"
@@ -131,6 +131,8 @@ def test_what_is_hidden_makes_no_difference(estate: Estate, name: str) -> None:
         if not holder.sees(document):
             path = f"/v1/collections/{document.collection}/documents/{document.id}"
             assert estate.asked(ADMIN, "DELETE", path).json()["deleted"] == 1
+    for collection in COLLECTIONS:  # their rows go too
+        assert estate.asked(ADMIN, "POST", f"/v1/collections/{collection}:rebuild", json={}).is_success
     for tried, told in zip(tries, before, strict=True):
         assert _told(estate, holder, tried) == told, f"seed {SEED}: {tried}"
 
