@@ -71,6 +71,11 @@ class Intruder:
     def _name(self) -> str:
         return self._dice.choice([*COLLECTIONS, *ALIASES, "nothing"])
 
+    def _own_name(self) -> str:
+        """Mostly one that the holder may use."""
+        own = sorted(self._holder.rights.collections or COLLECTIONS)
+        return self._dice.choice(own) if self._dice.random() < 0.7 else self._name()
+
     def _planted(self) -> Planted:
         return self._dice.choice(self._estate.documents)
 
@@ -162,9 +167,7 @@ class Intruder:
         filter_ = self._dice.choice([*(others or (RED, BLUE)), {"type": "eq", "key": "note", "value": "none such"}])
         if self._is_free:
             filter_ = {"type": "and", "filters": [filter_, {"type": "ne", "key": "planted", "value": True}]}
-        own = sorted(self._holder.rights.collections or COLLECTIONS)
-        name = self._dice.choice(own) if self._dice.random() < 0.7 else self._name()
-        return Try("POST", f"/v1/collections/{name}/documents:delete", {"json": {"filters": filter_}})
+        return Try("POST", f"/v1/collections/{self._own_name()}/documents:delete", {"json": {"filters": filter_}})
 
     def _sees(self, tenant: str) -> bool:
         return self._holder.rights.sees({"tenant": tenant})
@@ -191,7 +194,7 @@ class Intruder:
             case 0:
                 return Try("GET", "/v1/aliases")
             case 1:
-                return Try("PUT", f"/v1/aliases/{alias}", {"json": {"collection": self._name()}})
+                return Try("PUT", f"/v1/aliases/{alias}", {"json": {"collection": self._own_name()}})
             case 2:
                 return Try("DELETE", f"/v1/aliases/{alias}")
         return Try("GET", f"/v1/aliases/{alias}")
