@@ -196,7 +196,9 @@ class Intruder:
             case 0:
                 return Try("GET", "/v1/aliases")
             case 1 | 2:
-                return Try("PUT", f"/v1/aliases/{alias}", {"json": {"collection": self._own_name()}})
+                pairs = ((alias, self._own_name()), (OWN_ALIAS, self._name()))  # the right to one of both is not enough
+                alias, collection = self._dice.choice(pairs)
+                return Try("PUT", f"/v1/aliases/{alias}", {"json": {"collection": collection}})
             case 3:
                 return Try("DELETE", f"/v1/aliases/{alias}")
         return Try("GET", f"/v1/aliases/{alias}")
