@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
+from service.cli.common_metadata import CommonMetadata
 from service.cli.console import (
     DEFAULT_URL,
     CollectionOption,
@@ -41,6 +42,12 @@ def ingest(
     collection: CollectionOption = "default",
     url: UrlOption = DEFAULT_URL,
     key: KeyOption = None,
+    metadata: Annotated[
+        str | None,
+        typer.Option(
+            help='JSON object that every document is given, as \'{"tenant": "acme"}\'; a line\'s own fields win.'
+        ),
+    ] = None,
     wait_ready: Annotated[float, typer.Option(help="Seconds to wait for the server to be ready.")] = 0.0,
     json: Annotated[bool, typer.Option("--json", help="Print what became of them as one JSON object.")] = False,
 ) -> None:
@@ -51,8 +58,9 @@ def ingest(
         fail(f"{error}: no such file or folder")
     except SameIdError as error:
         fail(f"{error}; ingest them into two collections, or the folder above both")
+    common = CommonMetadata.parsed(metadata)
     with served(url, key) as http:
-        uploader = Uploader(http, collection)
+        uploader = Uploader(http, collection, common)
         _wait_ready(http, wait_ready)
         checked(http.put(f"/v1/collections/{quote(collection, safe='')}", json={}))
         with _progress(found.documents()) as advance:

@@ -12,6 +12,7 @@ import httpx
 import orjson
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
+from service.cli.common_metadata import NOTHING, CommonMetadata
 from service.cli.console import printable, problem_code, problem_detail
 from service.cli.sources import BatchSource, FileSource, Line
 
@@ -49,10 +50,15 @@ class Tally:
 
 
 class Uploader:
-    """Puts sources into one collection; every document ends in the tally exactly once."""
+    """Puts sources into one collection; every document ends in the tally exactly once.
 
-    def __init__(self, http: httpx.Client, collection: str) -> None:
+    Args:
+        common: metadata that every document is given.
+    """
+
+    def __init__(self, http: httpx.Client, collection: str, common: CommonMetadata = NOTHING) -> None:
         self._http = http
+        self._common = common
         self._documents = f"/v1/collections/{quote(collection, safe='')}/documents"
         self.tally = Tally()
 
@@ -89,7 +95,7 @@ class Uploader:
 
     def _put(self, url: str, path: Path) -> httpx.Response:
         with path.open("rb") as file:
-            return self._http.put(url, files={"file": (path.name, file)})
+            return self._http.put(url, files={"file": (path.name, file)}, data=self._common.of_file())
 
     def _follow(self, where: str, job_id: str) -> None:
         """Wait for the end of a job, however long that takes: the server has the file, and works on it."""
@@ -126,7 +132,7 @@ class Uploader:
 
     def _send_lines(self, source: BatchSource, lines: list[Line]) -> list[Line]:
         """Send lines once; those to send again."""
-        body = b"\n".join(line.data for line in lines)
+        body = b"\n".join(self._common.of_line(line.data) for line in lines)
         headers = {"Content-Type": "application/x-ndjson"}
         response = _patiently(lambda: self._http.post(f"{self._documents}:batch", content=body, headers=headers))
         if not response.is_success:

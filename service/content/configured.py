@@ -5,7 +5,7 @@ from pathlib import Path
 from anyio.to_thread import run_sync
 
 from service.content.base import Screen
-from service.content.rule_file import read_rules
+from service.content.rule_file import RuleFileError, read_rules
 from service.content.rule_screen import Count, RuleScreen
 from service.content.unscreened import Unscreened
 
@@ -14,6 +14,11 @@ async def configured_screen(path: Path | None, on_match: Count) -> Screen:
     """By the rules of a file; None lets every text through.
 
     Raises:
-        RuleFileError: naming what is wrong with the file.
+        RuleFileError: naming the setting, the file and what is wrong with it.
     """
-    return Unscreened() if path is None else RuleScreen(await run_sync(read_rules, path), on_match)
+    if path is None:
+        return Unscreened()
+    try:
+        return RuleScreen(await run_sync(lambda: read_rules(path.absolute())), on_match)
+    except RuleFileError as error:
+        raise RuleFileError(f"content.rules: {error}") from None

@@ -1,6 +1,7 @@
 """The disk that the data is on."""
 
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def look_at_disk(data_dir: Path) -> Iterator[Finding]:
             "data directory", f"{folder} cannot be written to by this user", "change its owner, or name another"
         )
         return
-    yield ok("data directory", f"{folder} can be written to")
+    yield _writers(data_dir) if data_dir.is_dir() else ok("data directory", f"{folder} can be written to")
     yield _room(folder, _size(data_dir))
     yield _kind(file_system(folder), folder)
     yield _fsync(folder)
@@ -38,6 +39,14 @@ def file_system(folder: Path) -> str:
     mounts = psutil.disk_partitions(all=True)
     around = [mount for mount in mounts if folder.is_relative_to(mount.mountpoint)]
     return max(around, key=lambda mount: len(mount.mountpoint)).fstype if around else ""
+
+
+def _writers(data_dir: Path) -> Finding:
+    mode = stat.S_IMODE(data_dir.stat().st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        found = f"{data_dir} has mode {mode:o}: others than its owner may read or write documents"
+        return warning("data directory", found, f"chmod 700 {data_dir}")
+    return ok("data directory", f"{data_dir} can be written to, and is its owner's alone")
 
 
 def _existing(folder: Path) -> Path:

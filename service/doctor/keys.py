@@ -26,11 +26,11 @@ def look_at_keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _needed(keys: Keys, settings: Settings) -> Finding:
-    host = settings.server.host
+    server = settings.server
     if not keys.are_needed:
-        if settings.server.is_loopback:
-            return ok("keys", f"none are needed: nobody but this machine reaches {host}")
-        return failure("keys", str(KeylessError(host)), _MAKE_ONE)
+        if server.is_private:
+            return ok("keys", f"none are needed: nobody but this machine reaches {server.host}")
+        return failure("keys", str(KeylessError(None if server.is_loopback else server.host, server.hosts)), _MAKE_ONE)
     configured = " and access.admin_key" if settings.access.admin_key else ""
     found = f"needed for every request: {len(keys.holding)} of {len(keys.listed())} hold{configured}"
     if not keys.are_administered:

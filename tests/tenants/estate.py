@@ -17,6 +17,7 @@ from service.access.scope import Scope
 TENANTS = ("red", "blue")
 COLLECTIONS = ("alpha", "beta", "vault-kqzx")
 ALIASES = {"live": "alpha", "dark-wjvp": "vault-kqzx"}
+OWN_ALIAS = "spare"  # of the admin with a list of collections, who may make it
 DOCUMENTS = 5
 RED: dict[str, Any] = {"type": "eq", "key": "tenant", "value": "red"}
 BLUE: dict[str, Any] = {"type": "in", "key": "tenant", "value": ["blue"]}
@@ -38,7 +39,7 @@ class Planted:
         return {
             "title": f"Paper {title}",
             "text": f"# Part {title}\n\nThe {self.topic} of the plant is checked by {text} on Fridays.",
-            "metadata": {"tenant": self.tenant, "note": note},
+            "metadata": {"tenant": self.tenant, "note": note, "planted": True},
             "url": f"https://papers.example/{url}",
         }
 
@@ -50,6 +51,11 @@ class Holder:
     name: str
     rights: Rights
     key: str
+
+    @property
+    def writes_by_filter(self) -> bool:
+        """It may replace and delete what passes its filter; the others write beside what was planted."""
+        return self.rights.filter is not None and bool(self.rights.scopes & {"ingest", "admin"})
 
     def sees(self, planted: Planted) -> bool:
         reach = self.rights.reach(ALIASES)
@@ -85,7 +91,7 @@ _HOLDERS: dict[str, tuple[list[Scope], list[str] | None, dict[str, Any] | None]]
     "red of alpha": (["query", "ingest"], ["alpha"], RED),
     "red everywhere": (["query"], None, RED),
     "writer of beta": (["ingest"], ["beta"], None),
-    "admin of alpha": (["admin"], ["alpha"], None),
+    "admin of alpha": (["admin"], ["alpha", OWN_ALIAS], None),
     "reader of live": (["query"], ["live"], None),
     "blue of beta": (["query", "ingest"], ["beta"], BLUE),
 }

@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
-from tenants.estate import ALIASES, BLUE, COLLECTIONS, RED, TENANTS, Estate, Holder, Planted
+from tenants.estate import ALIASES, BLUE, COLLECTIONS, OWN_ALIAS, RED, TENANTS, Estate, Holder, Planted
 
 _OPERATIONS = ("rebuild", "verify", "calibrate", "purge", "reembed")
 _OWN = "intruder"
+_MORE_ALIASES = 4  # of who may move some of them, and is but one of many
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,21 @@ class Try:
     method: str
     path: str
     body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str | None:
+        """What it asks, of any collection; None of other requests."""
+        body = self.body.get("json", {})
+        if self.path == "/v1/chat/completions" and body:
+            return str(body["messages"][-1]["content"])
+        return body["query"] if self.path in {"/v1/search", "/v1/query"} and body else None
+
+    @property
+    def only_reads(self) -> bool:
+        """And nothing that goes on by itself is in the reply."""
+        if self.path in {"/metrics", "/v1/status", "/v1/admin/keys"} or self.body.get("json", {}).get("stream"):
+            return False
+        return self.method == "GET" or self.question is not None
 
     def says(self, word: str) -> bool:
         """Whether the word is in it, so that an echo tells nothing."""
@@ -32,12 +48,13 @@ class Intruder:
     def __init__(self, estate: Estate, seed: int) -> None:
         self._dice = random.Random(seed)  # noqa: S311  to be the same again
         self._estate = estate
-        self._is_free = False
+        self._holder = estate.holders[0]
         self._draws: list[Callable[[], Try]] = [
             self._search, self._search, self._query, self._query, self._chat, self._chat, self._documents,
             self._documents, self._document, self._document, self._put, self._file, self._batch, self._delete,
-            self._delete_by_filter, self._collection, self._upkeep, self._alias, self._jobs, self._jobs,
-            self._node, self._models, self._embeddings, self._nonsense,
+            self._delete_by_filter, self._delete_by_filter, self._collection, self._upkeep, self._alias, self._alias,
+            self._jobs, self._jobs,
+            self._node, self._node, self._models, self._embeddings, self._nonsense,
         ]  # fmt: skip
 
     def draw(self, holder: Holder) -> Try:
@@ -45,11 +62,21 @@ class Intruder:
 
         Whoever may replace what is there writes beside it: else a document would change its tenant by right.
         """
-        self._is_free = holder.rights.filter is None
-        return self._dice.choice(self._draws)()
+        self._holder = holder
+        more = [self._alias] * _MORE_ALIASES if "admin" in holder.rights.scopes else []
+        return self._dice.choice(self._draws + more)()
+
+    @property
+    def _is_free(self) -> bool:
+        return self._holder.rights.filter is None
 
     def _name(self) -> str:
         return self._dice.choice([*COLLECTIONS, *ALIASES, "nothing"])
+
+    def _own_name(self) -> str:
+        """Mostly one that the holder may use."""
+        own = sorted(self._holder.rights.collections or COLLECTIONS)
+        return self._dice.choice(own) if self._dice.random() < 0.7 else self._name()
 
     def _planted(self) -> Planted:
         return self._dice.choice(self._estate.documents)
@@ -77,7 +104,7 @@ class Intruder:
         return Try("POST", "/v1/search", {"json": self._question()})
 
     def _query(self) -> Try:
-        body = self._question() | {"stream": self._dice.random() < 0.5}
+        body = self._question() | {"stream": self._dice.random() < 0.5} | self._dice.choice([{}, {"llm": "extractive"}])
         return Try("POST", "/v1/query", {"json": body})
 
     def _chat(self) -> Try:
@@ -137,8 +164,15 @@ class Intruder:
         return Try("DELETE", self._path())
 
     def _delete_by_filter(self) -> Try:
-        foreign = self._dice.choice([BLUE, {"type": "eq", "key": "note", "value": "none such"}])
-        return Try("POST", f"/v1/collections/{self._name()}/documents:delete", {"json": {"filters": foreign}})
+        """What others have; of what was planted nothing, where that could be done by right."""
+        others = [one for tenant, one in zip(TENANTS, (RED, BLUE), strict=True) if not self._sees(tenant)]
+        filter_ = self._dice.choice([*(others or (RED, BLUE)), {"type": "eq", "key": "note", "value": "none such"}])
+        if self._is_free:
+            filter_ = {"type": "and", "filters": [filter_, {"type": "ne", "key": "planted", "value": True}]}
+        return Try("POST", f"/v1/collections/{self._own_name()}/documents:delete", {"json": {"filters": filter_}})
+
+    def _sees(self, tenant: str) -> bool:
+        return self._holder.rights.sees({"tenant": tenant})
 
     def _collection(self) -> Try:
         match self._dice.randrange(4):
@@ -157,13 +191,15 @@ class Intruder:
         return Try("POST", f"/v1/collections/{name}:{operation}", {"json": body})
 
     def _alias(self) -> Try:
-        alias = self._dice.choice([*ALIASES, "another", "alpha"])
-        match self._dice.randrange(4):
+        alias = self._dice.choice([*ALIASES, OWN_ALIAS, "another", "alpha"])
+        match self._dice.randrange(5):
             case 0:
                 return Try("GET", "/v1/aliases")
-            case 1:
-                return Try("PUT", f"/v1/aliases/{alias}", {"json": {"collection": self._name()}})
-            case 2:
+            case 1 | 2:
+                pairs = ((alias, self._own_name()), (OWN_ALIAS, self._name()))  # the right to one of both is not enough
+                alias, collection = self._dice.choice(pairs)
+                return Try("PUT", f"/v1/aliases/{alias}", {"json": {"collection": collection}})
+            case 3:
                 return Try("DELETE", f"/v1/aliases/{alias}")
         return Try("GET", f"/v1/aliases/{alias}")
 

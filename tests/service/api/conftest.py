@@ -1,9 +1,11 @@
-"""A reranker without weights, and connections that hang up."""
+"""A reranker without weights, connections that hang up, and a server with keys."""
 
 import json
+import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,12 @@ import pytest
 from models.base import Finished, RerankerInfo, TextKind, TokenPair
 from models.cross_encoder import CrossEncoderReranker
 from models.hashing import HashingEmbedder
+from service.access.keys import Keys
+from service.access.scope import Scope
+from tenants.asking import ADMIN, DOCUMENTS, RED, Asking, made
+from wire import HEAD_S, PATIENCE_S, STALL_S, place
 
-PATIENCE_S = 200.0
+OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 
 class Overlap:
@@ -88,3 +94,63 @@ def llama_index() -> str:
     if not python.is_file():
         pytest.skip(f"there is no {python}: make test installs LlamaIndex, or LLAMA_INDEX_PYTHON names its Python")
     return str(python)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path / "data")
+
+
+@pytest.fixture
+def ring(keys: Keys) -> dict[str, str]:
+    """Keys by name: the scopes, for which everything exists, and some that are restricted."""
+    scopes: tuple[Scope, ...] = ("query", "ingest", "admin")
+    return {scope: made(keys, scope) for scope in scopes} | {
+        "red": made(keys, "query", "ingest", filter_=RED),
+        "any integer": made(keys, "ingest", filter_={"type": "in", "key": "tenant", "value": ["red", 2**70]}),
+        "docs": made(keys, "admin", collections=["docs"]),
+        "live": made(keys, "query", collections=["live"]),
+    }
+
+
+@pytest.fixture
+def red(ring: dict[str, str]) -> str:
+    """A key for which only red documents exist."""
+    return ring["red"]
+
+
+@pytest.fixture
+def opened(open_api: OpenApi, ring: dict[str, str]) -> Iterator[httpx.Client]:
+    """A server with a red and a blue document."""
+    with open_api(access={"admin_key": ADMIN}) as http:
+        ask = Asking(http, ADMIN)
+        for tenant in ("red", "blue"):
+            body = {"text": f"The {tenant} boiler is cold.", "metadata": {"tenant": tenant}}
+            assert ask("PUT", f"{DOCUMENTS}/{tenant}", json=body).status_code == 201
+        yield http
+
+
+@pytest.fixture
+def address(listening: Callable[..., str]) -> str:
+    return listening(server={"head_timeout_s": HEAD_S, "body_timeout_s": STALL_S, "max_body_bytes": 32 << 20})
+
+
+@pytest.fixture
+def connect(address: str) -> Iterator[Callable[[], socket.socket]]:
+    """() -> a new connection."""
+    opened: list[socket.socket] = []
+
+    def one() -> socket.socket:
+        opened.append(socket.create_connection(place(address), timeout=PATIENCE_S))
+        return opened[-1]
+
+    yield one
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def nothing_unforeseen(listening: Callable[..., str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Looked at before the server ends, which is with ``listening``."""
+    yield
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]

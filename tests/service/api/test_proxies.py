@@ -127,6 +127,11 @@ def test_a_proxy_by_the_example(proxied: httpx.Client) -> None:
     assert large.status_code == 413
     assert proxied.put(path, content=b"x" * (31 << 20), headers={"content-type": "application/json"}).status_code == 400
 
+    own = str(proxied.base_url).rstrip("/")  # with a port, which Host must have too
+    for origin, status in ((own, 200), ("https://evil.example", 403)):
+        changed = proxied.put(path, json={"text": "The sky is blue."}, headers={"Origin": origin})
+        assert changed.status_code == status, changed.text
+
     body = {"query": "What is the sky?", "collection": "docs", "stream": True, "score_threshold": -1}
     with proxied.stream("POST", "/v1/query", json=body) as stream:
         # The model never ends: what arrives was not kept back for the end.

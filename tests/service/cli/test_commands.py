@@ -10,7 +10,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from service.access.keys import Keys
 from service.cli.main import app
+from tenants.asking import ADMIN, made
 
 TEXT = "# Bees\n\nThe honey bees of the meadow sleep in winter.\n"
 
@@ -123,6 +125,31 @@ def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == ["Bearer k-1", None]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " ", "\t"])
+def test_a_key_from_a_file_with_other_line_ends_is_the_key(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    seen: list[str | None] = []
+
+    def handler(_: object, request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization"))
+        return httpx.Response(404, json={"detail": "no"})
+
+    monkeypatch.setattr("httpx.HTTPTransport.handle_request", handler)
+    monkeypatch.setenv("QUARRY_KEY", f"k-1{end}")
+    quarry("ask", "why?")
+    assert seen == ["Bearer k-1"]
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r", "\x00", "\x1b", "\x7f", "\xe9"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
+    def handler(_: object, request: httpx.Request) -> httpx.Response:
+        raise AssertionError(request)
+
+    monkeypatch.setattr("httpx.HTTPTransport.handle_request", handler)
+    done = quarry("ask", "why?", "--key", f"quarry.secret{inside}part")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "quarry: --key has characters that a header cannot carry\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -149,3 +176,31 @@ def test_variables_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert done.exit_code == 1
     assert "llm.main.keyy: Extra inputs are not permitted" in done.stderr
     assert "sk-hidden" not in done.output
+
+
+def test_a_key_with_a_filter_ingests_with_its_metadata(
+    listening: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    acme = made(Keys(tmp_path / "served"), "query", "ingest", filter_={"type": "eq", "key": "tenant", "value": "acme"})
+    url = listening(access={"admin_key": ADMIN})
+    (folder / "more.jsonl").write_text('{"id": "wasps", "text": "Wasps never sleep."}\n')
+    key = ("--url", url, "--key", acme)
+    refused = quarry("ingest", folder, *key)
+    assert (refused.exit_code, refused.stdout) == (1, "default: 3 failed\n"), refused.output
+    done = quarry("ingest", folder, *key, "--metadata", '{"tenant": "acme"}')
+    assert (done.exit_code, done.stdout) == (0, "default: 2 created, 1 skipped, empty\n"), done.output
+    assert quarry("collections", "list", *key).stdout == "default: 2 documents\n"
+    shown = quarry("collections", "show", "default", *key)
+    assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, "default: 2 documents")
+    stats = quarry("index", "stats", "default", *key)
+    assert stats.exit_code == 0, stats.output
+    assert stats.stdout.splitlines()[-1] == "the index is shown to keys without a filter"
+    whole = quarry("index", "stats", "default", "--url", url, "--key", ADMIN)
+    assert "2 documents, 2 chunks" in whole.stdout
+
+
+@pytest.mark.parametrize(("metadata", "said"), [("{", "is not JSON: "), ("[1]", "is no JSON object: [1]")])
+def test_metadata_that_is_none_is_refused_before_anything_is_sent(folder: Path, metadata: str, said: str) -> None:
+    done = quarry("ingest", folder, "--url", "http://127.0.0.1:9", "--metadata", metadata)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"quarry: --metadata {said}")

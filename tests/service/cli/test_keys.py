@@ -74,6 +74,16 @@ def test_offline_a_key_is_revoked_and_what_that_means_is_said(tmp_path: Path) ->
     assert Keys(tmp_path).are_needed
 
 
+def test_a_whole_key_in_the_place_of_its_id_is_refused_and_goes_nowhere(tmp_path: Path) -> None:
+    text = made("op", "--scope", "admin", "--data-dir", tmp_path)
+    for where in (("--data-dir", tmp_path), ("--url", "http://127.0.0.1:9")):
+        done = quarry("keys", "revoke", text, *where)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "this is a key, not its id" in done.stderr
+        assert text.rpartition(".")[2] not in done.stderr
+    assert Keys(tmp_path).shown(text).name == "op"
+
+
 def test_offline_a_first_key_that_makes_no_others_is_made_and_said(tmp_path: Path) -> None:
     done = quarry("keys", "create", "reader", "--scope", "query", "--data-dir", tmp_path)
     assert done.exit_code == 0

@@ -1,5 +1,6 @@
 """Sending sources to a server, and what becomes of each document."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import orjson
 import pytest
 
 from service.cli import upload
+from service.cli.common_metadata import CommonMetadata
 from service.cli.sources import BatchSource, FileSource, Line
 from service.cli.upload import Uploader
 
@@ -26,8 +28,9 @@ def gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "_GIVE_UP_S", 0.2)
 
 
-def uploader(handler: Handler) -> Uploader:
-    return Uploader(httpx.Client(transport=httpx.MockTransport(handler), base_url="http://quarry"), "my docs")
+def uploader(handler: Handler, **common: object) -> Uploader:
+    http = httpx.Client(transport=httpx.MockTransport(handler), base_url="http://quarry")
+    return Uploader(http, "my docs", CommonMetadata(common))
 
 
 def problem(status: int, code: str, detail: str) -> httpx.Response:
@@ -209,3 +212,34 @@ def test_what_its_job_came_to_is_what_the_file_came_to(file: FileSource, job: di
     uploading = uploader(handler)
     uploading.send(file)
     assert uploading.tally.outcomes == {outcome: 1}
+
+
+def test_metadata_of_all_goes_with_a_file(file: FileSource) -> None:
+    bodies: list[bytes] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.read())
+        return httpx.Response(201, json={"status": "created"})
+
+    uploading = uploader(handler, tenant="acme", year=2**70)
+    uploading.send(file)
+    assert b'name="metadata"\r\n\r\n{"tenant": "acme", "year": 1180591620717411303424}\r\n' in bodies[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "sent"),
+    [
+        (b'{"id": "a", "text": "A."}', {"id": "a", "text": "A.", "metadata": {"tenant": "acme", "n": 1}}),
+        (b'{"metadata": {"tenant": "zeta"}}', {"metadata": {"tenant": "zeta", "n": 1}}),
+        (b'{"metadata": {"n": 18446744073709551617.0, "m": 123456789012345678901234567890}}', None),
+    ],
+)
+def test_a_lines_own_metadata_wins(line: bytes, sent: dict[str, object] | None) -> None:
+    common = CommonMetadata({"tenant": "acme", "n": 1})
+    expected = sent or {"metadata": {"tenant": "acme", **json.loads(line)["metadata"]}}
+    assert json.loads(common.of_line(line)) == expected
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b"7", b'{"metadata": null}', b'{"metadata": "x"}', b"\xff", b"[" * 9999])
+def test_a_line_that_is_no_document_is_the_servers_to_refuse(line: bytes) -> None:
+    assert CommonMetadata({"tenant": "acme"}).of_line(line) == line

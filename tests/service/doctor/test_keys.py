@@ -41,6 +41,13 @@ def test_an_address_that_others_reach_does(tmp_path: Path, failed: Failed, host:
     assert ADMIN not in configured.found
 
 
+def test_a_name_that_others_call_it_by_does(tmp_path: Path, failed: Failed) -> None:
+    finding = failed(found(tmp_path, server={"hosts": ["quarry.example"]}))
+    assert "server.hosts is quarry.example" in finding.found
+    (private,) = found(tmp_path, server={"hosts": ["quarry.localhost"]})
+    assert private.status == Status.OK
+
+
 def test_keys_are_counted_and_their_file_is_private(tmp_path: Path) -> None:
     keys = Keys(tmp_path)
     first, _ = keys.create(NewKey("a", ALL))

@@ -35,6 +35,16 @@ def test_a_directory_that_will_do(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_directory_that_others_may_read_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    assert by_name(look_at_disk(tmp_path / "data"))["data directory"].status is Status.OK
+    for mode in (0o750, 0o701, 0o777):
+        (tmp_path / "data").chmod(mode)
+        finding = by_name(look_at_disk(tmp_path / "data"))["data directory"]
+        assert (finding.status, finding.advice) == (Status.WARNING, f"chmod 700 {tmp_path / 'data'}")
+        assert f"mode {mode:o}" in finding.found
+
+
 def test_a_directory_that_cannot_be_written_to(tmp_path: Path, failed: Failed, unprivileged: None) -> None:
     tmp_path.chmod(0o500)
     assert "cannot be written to" in failed(look_at_disk(tmp_path / "data")).found

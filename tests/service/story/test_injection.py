@@ -5,15 +5,17 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from loadtests.fake_vllm.server import FakeVllm, fake_vllm
+from service.access.keys import Keys
 from service.generation.prompt import SYSTEM
 from service.invisible import INVISIBLE
+from tenants.asking import ADMIN, RED, made
 
 
 class OpenStory(Protocol):
@@ -66,13 +68,14 @@ def fake() -> Iterator[FakeVllm]:
         yield fake
 
 
-def run(open_story: OpenStory, fake: FakeVllm, scenario: Any) -> None:  # noqa: ANN401
+def run(open_story: OpenStory, fake: FakeVllm, scenario: Any, **more: object) -> None:  # noqa: ANN401
     """With the fake as language model, and with a document of another tenant in a collection of its own."""
 
     async def told() -> None:
         llm = {"main": {"url": fake.url, "model": fake.app.engine.options.model, "server": "vllm"}}
-        settings = {"llm": llm, "answer": {"min_score": -1}, "budgets": {"total_ms": 200_000}}
+        settings = {"llm": llm, "answer": {"min_score": -1}, "budgets": {"total_ms": 200_000}} | more
         async with open_story(url=fake.url, **settings) as story:
+            story.http.headers["x-api-key"] = ADMIN
             await story.http.delete("/v1/collections/docs/documents/bees")
             await story.http.put("/v1/collections/others/documents/theirs", json={"text": FOREIGN})
             await scenario(story)
@@ -175,6 +178,28 @@ def test_a_model_that_obeys_cites_nothing_that_it_was_not_given(
         assert "quarry_citations_invalid_total 11.0" in metrics  # every marker but the first
 
     run(open_story, fake, scenario)
+
+
+@pytest.mark.parametrize("carrier", ["text", "question", "earlier answer"])
+def test_it_reaches_no_other_tenant_of_the_same_collection(
+    open_story: OpenStory, fake: FakeVllm, tmp_path: Path, carrier: str
+) -> None:
+    """Who writes it and asks has a key with a filter; what the other wrote would be the best answer."""
+    key = made(Keys(tmp_path / "data"), "query", "ingest", filter_=RED)
+
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        fake.script({"text": "In the meadow [1]."})
+        theirs = {"text": FOREIGN, "metadata": {"tenant": "blue"}}
+        assert (await story.http.put("/v1/collections/docs/documents/theirs", json=theirs)).is_success
+        story.http.headers["x-api-key"] = key
+        for name, text in INJECTIONS.items():
+            carried = CARRIERS[carrier](text)
+            own = replace(carried, document={**carried.document, "metadata": {"tenant": "red"}})
+            body = await asked(story, own, explain=True)
+            assert {chunk["document_id"] for chunk in body["chunks"]} == {"hostile"}, name
+            assert not any("vault" in str(said) for said in (received(fake), body)), name
+
+    run(open_story, fake, scenario, access={"admin_key": ADMIN})
 
 
 @pytest.mark.parametrize("carrier", ["earlier question", "earlier answer", "question"])

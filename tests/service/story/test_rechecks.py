@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 
 from indexes.attributes import Attributes
 from loadtests.fake_vllm.server import FakeVllm, fake_vllm
+from service.access.keys import Keys
 from service.budget import Deadline
 from service.errors import LlmUnavailableError
 from service.generation.base import Event, GenerationRequest, LlmCall
 from service.ladder import Ladder
 from service.question import Retrieval
+from tenants.asking import ADMIN, RED, made
 
 PATIENCE_S = 200.0
 
@@ -172,6 +175,30 @@ def test_an_index_that_lets_everything_through_shows_nothing_more(
         assert "queen" not in caplog.text
 
     run(open_story, scenario)
+
+
+@pytest.mark.parametrize("route", ["/v1/search", "/v1/query"])
+def test_an_index_that_lets_everything_through_shows_a_key_its_own(
+    open_story: OpenStory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, route: str
+) -> None:
+    """The request itself has no filter: that of its key alone holds."""
+    monkeypatch.setattr(Attributes, "mask", lambda _self, _filter, size: np.ones(size, dtype=bool))
+    key = made(Keys(tmp_path / "data"), "query", filter_=RED)
+
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        story.http.headers["x-api-key"] = ADMIN
+        for name, text, tenant in (("bees", "The honey bees sleep.", "red"), ("secret", OAK, "blue")):
+            body = {"text": text, "title": f"Of {tenant}", "metadata": {"tenant": tenant}}
+            assert (await story.http.put(f"/v1/collections/docs/documents/{name}", json=body)).is_success
+        story.http.headers["x-api-key"] = key
+        reply = await story.ask(route, explain=True)
+        assert [chunk["document_id"] for chunk in reply.json()["chunks"]] == ["bees"]
+        assert not any(word in reply.text.lower() for word in ("secret", "oak", "blue"))
+        assert all("oak" not in str(request.passages).lower() for request in story.llm.requests)
+        story.http.headers["x-api-key"] = ADMIN
+        assert await failed(story, "required") >= 1
+
+    run(open_story, scenario, access={"admin_key": ADMIN})
 
 
 def test_memory_that_lost_track_of_the_store_answers_by_the_store(
