@@ -49,7 +49,8 @@ def test_two_names(api: httpx.Client) -> None:
 
 
 def test_names_that_are_set(open_api: Api) -> None:
-    with open_api(server={"hosts": ["quarry.example"]}) as api:
+    access = {"admin_key": "an admin key of more than thirty-two characters"}
+    with open_api(access=access, server={"hosts": ["quarry.example"]}) as api:
         assert api.get("/healthz", headers={"host": "quarry.example:443"}).status_code == 200
         assert api.get("/healthz", headers={"host": "localhost"}).status_code == 200
         assert api.get("/healthz", headers={"host": "other.example"}).status_code == 421
