@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from anyio.to_thread import run_sync
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from threadpoolctl import threadpool_limits
 
@@ -43,7 +43,7 @@ from service.api import (
     rerank,
     upkeep,
 )
-from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
+from service.api.known_query import REFUSED_QUERY
 from service.api.reference import Reference
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
@@ -151,7 +151,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     problems.install(app, metrics)
     own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, keys, reference)
     for module in own:
-        app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)], responses=REFUSED_QUERY)
+        app.include_router(module.router, responses=REFUSED_QUERY)
     for module in (chat, model_list, embeddings, rerank):  # in others' shapes
         app.include_router(module.router)
     app.state.reference = Reference(app, settings)

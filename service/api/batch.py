@@ -14,11 +14,14 @@ from starlette.responses import Response, StreamingResponse
 from indexes.base import Document
 from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
 from service.api.access import needs
+from service.api.bodies import Bodies, told
 from service.api.caller import writer_of
+from service.api.density import refuse_dense
 from service.api.description.failing import fails_with
 from service.api.jobs import WaitOrNot, until_ended
 from service.api.media_type import JSON
 from service.api.problems import kind_of, validation_detail
+from service.api.route import NativeRoute
 from service.api.schemas.documents import BatchError, BatchLine, BatchLineReply
 from service.api.schemas.jobs import BatchJobReply
 from service.api.services import Services, ServicesOf
@@ -27,7 +30,9 @@ from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedEr
 from service.ingest.ingestor import AcceptedWrite, Ingestor, NewDocument
 from service.ingest.jobs.work import readable_id
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"], dependencies=[needs("ingest")])
+router = APIRouter(
+    route_class=NativeRoute, prefix="/v1/collections/{collection}", tags=["documents"], dependencies=[needs("ingest")]
+)
 
 _MEDIA_TYPE = "application/x-ndjson"
 _CONCURRENT_LINES = 64
@@ -76,7 +81,9 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
     if wait_ms is not None:
         return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
-    numbers, prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
+    bodies: Bodies = request.app.state.bodies
+    prepare = partial(_prepared_lines, ingestor, limit=limit)
+    numbers, prepared = await bodies.read(await request.body(), prepare)
     if any(isinstance(item, Document) for item in prepared):
         accept = partial(ingestor.accept, await ingestor.open(collection), writer=writer_of(request))
         replies = _written(ingestor, accept, prepared)
@@ -98,10 +105,11 @@ def read_line(line: bytes) -> NewDocument:
     Raises:
         InvalidRequestError: there is none, naming every field that is wrong.
     """
+    refuse_dense(line)
     try:
         body = BatchLine.model_validate_json(line)
     except ValidationError as error:
-        raise InvalidRequestError(validation_detail(error.errors())) from None
+        raise InvalidRequestError(validation_detail(told(error))) from None
     return NewDocument(body.id, body.text, body.title, body.metadata, body.url)
 
 

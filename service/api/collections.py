@@ -14,7 +14,7 @@ from service.access.rights import ALL, Rights
 from service.api.access import needs
 from service.api.caller import rights_of
 from service.api.description.failing import READING, fails_with
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.collections import (
     ChunkingReply,
     CollectionBody,
@@ -33,7 +33,7 @@ from service.library import CollectionOptions
 from service.reembedding import ReembeddingState
 from service.visibility import Visible
 
-router = APIRouter(prefix="/v1/collections", tags=["collections"])
+router = APIRouter(route_class=NativeRoute, prefix="/v1/collections", tags=["collections"])
 
 _LOOKING = needs("query", "ingest")
 
@@ -59,7 +59,7 @@ async def list_collections(request: Request, services: ServicesOf) -> Collection
 
 @router.put(
     "/{collection}",
-    dependencies=[needs("ingest"), Depends(require_json)],
+    dependencies=[needs("ingest")],
     responses={201: {"model": CollectionReply}},
     openapi_extra=fails_with(InvalidNameError, InvalidRequestError, CollectionConflictError, StoreUnavailableError),
 )
@@ -100,7 +100,7 @@ async def delete_collection(collection: str, services: ServicesOf) -> DeletedCol
 
 @router.post(
     "/{collection}:reembed",
-    dependencies=[needs("admin"), Depends(require_json)],
+    dependencies=[needs("admin")],
     responses={202: {"model": CollectionReply}},
     openapi_extra=fails_with(*READING, InvalidRequestError, CollectionConflictError),
 )

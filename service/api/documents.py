@@ -6,7 +6,6 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.routing import Match
 from starlette.types import Scope
@@ -24,11 +23,13 @@ from indexes.names import check_document_id
 from service.api import media_type
 from service.api.access import needs
 from service.api.caller import rights_of, writer_of
+from service.api.bodies import Bodies, told
 from service.api.description.failing import READING, fails_with
 from service.api.jobs import WaitOrNot
 from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
+from service.api.route import NativeRoute
     DocumentBody,
     DocumentEntry,
     DocumentPage,
@@ -55,7 +56,7 @@ from service.ingest.writer import Writer
 from service.visibility import Visible
 
 
-class _DocumentRoute(APIRoute):
+class _DocumentRoute(NativeRoute):
     """One that an id with a line break comes to as well, so that it is refused as an id and not as a path."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -133,7 +134,8 @@ async def put_document(
         case media_type.FORM:
             put: OpenJob | Written = await uploads.put_file(document_id)
         case media_type.JSON:
-            body = await asyncio.to_thread(_body, await request.body())
+            bodies: Bodies = request.app.state.bodies
+            body = await bodies.read(await request.body(), _body)
             new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)
             document = await asyncio.to_thread(services.ingestor.prepare, new)
             if wait_ms is None:
@@ -205,7 +207,7 @@ async def delete_document(
 
 @router.post(
     "/documents:delete",
-    dependencies=[needs("ingest"), Depends(media_type.require_json)],
+    dependencies=[needs("ingest")],
     openapi_extra=fails_with(*READING, InvalidFilterError),
 )
 async def delete_documents(
@@ -224,4 +226,5 @@ def _body(raw: bytes) -> DocumentBody:
     try:
         return DocumentBody.model_validate_json(raw)
     except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
+        raise RequestValidationError(told(error)) from None
+    refuse_dense(raw)

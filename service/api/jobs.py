@@ -9,6 +9,7 @@ from service.api.access import needs
 from service.api.caller import caller_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
+from service.api.route import NativeRoute
 from service.api.schemas.jobs import JobPage, JobReply, Status
 from service.api.services import Services, ServicesOf
 from service.errors import JobNotFoundError
@@ -16,7 +17,7 @@ from service.ingest.jobs.job import Job
 from service.ingest.jobs.jobs_wanted import JobsWanted
 from service.ingest.jobs.open_job import OpenJob
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[needs("ingest")])
+router = APIRouter(route_class=NativeRoute, prefix="/v1/jobs", tags=["jobs"], dependencies=[needs("ingest")])
 
 _MAX_PAGE = 1000
 _LONGEST_WAIT_MS = 600_000

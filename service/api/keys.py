@@ -2,23 +2,24 @@
 
 import asyncio
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from service.api.access import needs
 from service.api.audit import about_key
 from service.api.description.failing import fails_with
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.keys import KeyBody, KeyList, KeyReply, MadeKey
 from service.api.services import ServicesOf
 from service.errors import InvalidRequestError, KeyConflictError, KeyNotFoundError, KeysUnavailableError
 
-router = APIRouter(prefix="/v1/admin/keys", tags=["admin"], dependencies=[needs("admin", is_whole=True)])
+router = APIRouter(
+    route_class=NativeRoute, prefix="/v1/admin/keys", tags=["admin"], dependencies=[needs("admin", is_whole=True)]
+)
 
 
 @router.post(
     "",
     status_code=201,
-    dependencies=[Depends(require_json)],
     openapi_extra=fails_with(InvalidRequestError, KeyConflictError, KeysUnavailableError),
 )
 async def create_key(body: KeyBody, request: Request, response: Response, services: ServicesOf) -> MadeKey:
