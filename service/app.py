@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -210,6 +210,9 @@ class _Construction:
         base = await self._base(managed)
         writing = await self._writing(base, parsers)
         generators = await self._generators(supervisions, base.limits.spent)
+        readers = self.stack.enter_context(
+            ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
+        )
         return Services(
             settings=settings,
             metrics=self.metrics,
@@ -220,7 +223,8 @@ class _Construction:
             embedders=base.embedders,
             reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
             generators=generators,
-            rag=self._rag(base, generators, screen),
+            rag=self._rag(base, readers, generators, screen),
+            readers=readers,
             screen=screen,
             ingestor=writing.ingestor,
             intake=Intake(writing.ingestor, writing.board),
@@ -335,10 +339,7 @@ class _Construction:
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)
 
-    def _rag(self, base: _Base, generators: Mapping[str, Generator], screen: Screen) -> Rag:
-        readers = self.stack.enter_context(
-            ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
-        )
+    def _rag(self, base: _Base, readers: Executor, generators: Mapping[str, Generator], screen: Screen) -> Rag:
         pace, named = Pace(), Generators(generators, self.settings.default_llm)
         rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
         retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks)

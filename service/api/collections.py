@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidNameError, StoreUnavailableError
 from indexes.reembeddings import Route
@@ -145,7 +145,7 @@ async def reply_of(name: str, services: Services, rights: Rights = ALL) -> Colle
     if rights.filter is None:
         return reply
     count = partial(services.library.read, name, lambda route: Visible(route.primary, rights).count())
-    documents = await asyncio.to_thread(count)
+    documents = await asyncio.get_running_loop().run_in_executor(services.readers, count)
     return reply.model_copy(update={"documents": documents, "chunks": None, "index": None, "reembedding": None})
 
 

@@ -1,6 +1,7 @@
 """Documents of a collection: put, get, list, delete."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -22,14 +23,16 @@ from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.access import needs
-from service.api.caller import rights_of, writer_of
 from service.api.bodies import Bodies, told
+from service.api.caller import rights_of, writer_of
+from service.api.context import timings_of
+from service.api.density import refuse_dense
 from service.api.description.failing import READING, fails_with
 from service.api.jobs import WaitOrNot
+from service.api.route import NativeRoute
 from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
-from service.api.route import NativeRoute
     DocumentBody,
     DocumentEntry,
     DocumentPage,
@@ -38,7 +41,9 @@ from service.api.route import NativeRoute
 )
 from service.api.services import ServicesOf
 from service.api.uploads import Uploads, reply_to
+from service.budget import Deadline
 from service.errors import (
+    DeadlineExceededError,
     DocumentTooLargeError,
     EmbedderUnavailableError,
     EmptyDocumentError,
@@ -152,7 +157,7 @@ async def _put(ingestor: Ingestor, collection: str, document: Document, writer: 
     return await ingestor.put(ingestor.accept(await ingestor.open(collection), document, writer))
 
 
-@router.get("/documents", dependencies=[needs("query")], openapi_extra=fails_with(*READING))
+@router.get("/documents", dependencies=[needs("query")], openapi_extra=fails_with(*READING, DeadlineExceededError))
 async def list_documents(
     collection: str,
     request: Request,
@@ -161,12 +166,12 @@ async def list_documents(
     cursor: Annotated[str, Query(description="`next_cursor` of the page before; empty for the first.")] = "",
 ) -> DocumentPage:
     """Documents in the order of their ids."""
-    rights = rights_of(request)
-    found = await asyncio.to_thread(
-        services.library.read,
-        collection,
-        lambda route: Visible(route.primary, rights).documents(cursor, limit + 1),
+    rights, deadline = rights_of(request), Deadline.after(services.settings.budgets.total_ms)
+    reading = partial(
+        services.library.read, collection, lambda route: Visible(route.primary, rights).documents(cursor, limit + 1)
     )
+    async with deadline.earlier(timings_of(request).elapsed()).enforced("read"):
+        found = await asyncio.get_running_loop().run_in_executor(services.readers, reading)
     data = [DocumentEntry(id=id_, title=title, url=url, metadata=meta) for id_, title, url, meta in found[:limit]]
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
@@ -223,8 +228,8 @@ async def delete_documents(
 
 
 def _body(raw: bytes) -> DocumentBody:
+    refuse_dense(raw)
     try:
         return DocumentBody.model_validate_json(raw)
     except ValidationError as error:
         raise RequestValidationError(told(error)) from None
-    refuse_dense(raw)
