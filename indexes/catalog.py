@@ -21,6 +21,7 @@ from indexes.errors import (
     CollectionNotFoundError,
     DataDirectoryError,
     StoreUnavailableError,
+    TooManyCollectionsError,
 )
 from indexes.names import check_collection_name
 from indexes.preferences import Preferences
@@ -43,14 +44,16 @@ class Catalog:
     Args:
         data_dir: created when absent.
         policy: see ``Collection``.
+        most: collections that there may be when one is created; None sets no limit. However many there are, all open.
 
     Raises:
         DataDirectoryError: another process holds the lock, or the catalogue is lost or newer than the program.
         StoreUnavailableError: SQLite cannot open a file.
     """
 
-    def __init__(self, data_dir: Path, policy: IndexPolicy) -> None:
+    def __init__(self, data_dir: Path, policy: IndexPolicy, most: int | None = None) -> None:
         self.data_dir = data_dir
+        self._most = most
         folder = data_dir / COLLECTIONS
         try:
             make_folder(folder)
@@ -125,10 +128,13 @@ class Catalog:
         Raises:
             InvalidNameError: the name is not 1-64 letters, digits, ``_``, ``.``, ``-``, a letter or digit first.
             CollectionConflictError: it exists with another identity.
+            TooManyCollectionsError: it does not, and there are as many as there may be.
         """
         check_collection_name(name)
         with self._mutation:
             if name not in self:
+                if self._most is not None and len(self.names()) >= self._most:
+                    raise TooManyCollectionsError(name, self._most)
                 return self._create(name, spec), True
             existing = self.get(name)
         differences = existing.spec.differences(spec)

@@ -5,6 +5,7 @@ IndexesError
 ├── AliasNotFoundError       no alias of that name
 ├── DocumentNotFoundError    no document of that id in the collection
 ├── CollectionConflictError  the collection exists with another model, metric or chunking, or its name is in use
+│   └── TooManyCollectionsError  it would be one more than there may be
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
@@ -56,6 +57,13 @@ class DocumentNotFoundError(IndexesError):
 
 class CollectionConflictError(IndexesError):
     """The collection exists with another identity than the one asked for, or its name or its state is in the way."""
+
+
+class TooManyCollectionsError(CollectionConflictError):
+    """The collection would be one more than there may be."""
+
+    def __init__(self, name: str, most: int) -> None:
+        super().__init__(f"collection {name!r} is not created: there are as many as there may be; the limit is {most}")
 
 
 class InvalidVectorError(IndexesError):

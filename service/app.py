@@ -54,6 +54,7 @@ from service.content.configured import configured_screen
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
+from service.file_shares import collections_by_files
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
@@ -241,7 +242,8 @@ class _Construction:
     async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
         settings, metrics, hold = self.settings, self.metrics, BulkHold()
         policy = await run_sync(index_policy, settings.index)
-        catalog = await run_sync(Catalog, settings.data_dir, policy)
+        most = settings.limits.collections or collections_by_files()
+        catalog = await run_sync(Catalog, settings.data_dir, policy, most)
         self.stack.callback(catalog.close)
         keys = await run_sync(opened_keys, settings)  # under the catalogue's lock: nobody changes them beside it
         limits = await self.stack.enter_async_context(self._limits(keys))
