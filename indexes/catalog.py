@@ -17,6 +17,7 @@ from indexes.data_directory import CATALOG, COLLECTIONS, owned, refuse_lost_cata
 from indexes.database import SqliteDatabase
 from indexes.durable import make_folder
 from indexes.errors import (
+    AliasedError,
     CollectionConflictError,
     CollectionNotFoundError,
     DataDirectoryError,
@@ -148,7 +149,7 @@ class Catalog:
 
         Raises:
             CollectionNotFoundError: there is none of that name.
-            CollectionConflictError: an alias names it.
+            AliasedError: an alias names it.
         """
         with self._mutation:
             if name not in self:
@@ -156,9 +157,7 @@ class Catalog:
             name = self._aliases.resolved(name)
             named_by = self._aliases.of(name)
             if named_by:
-                noun, them = ("alias", "it") if len(named_by) == 1 else ("aliases", "them")
-                said = f"the {noun} {', '.join(map(repr, named_by))}: remove {them} first"
-                raise CollectionConflictError(f"collection {name!r} is named by {said}")
+                raise AliasedError(name, named_by)
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
             work = partial(catalog_rows.forget, name=name)
             uids = self._writer.write(self._database, work, lambda _: self._close(name))

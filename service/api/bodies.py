@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
-from service.api.density import SHORT_BYTES, refuse_dense
+from service.density import SHORT_BYTES, refuse_dense
 from service.errors import OverloadedError
 
 T = TypeVar("T")

@@ -26,7 +26,6 @@ from service.api.access import needs
 from service.api.bodies import Bodies, told
 from service.api.caller import rights_of, writer_of
 from service.api.context import timings_of
-from service.api.density import refuse_dense
 from service.api.description.failing import READING, fails_with
 from service.api.jobs import WaitOrNot
 from service.api.route import NativeRoute
@@ -42,6 +41,7 @@ from service.api.schemas.documents import (
 from service.api.services import ServicesOf
 from service.api.uploads import Uploads, reply_to
 from service.budget import Deadline
+from service.density import refuse_dense
 from service.errors import (
     DeadlineExceededError,
     DocumentTooLargeError,

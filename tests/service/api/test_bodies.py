@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 
 from service.api import bodies as module
 from service.api.bodies import Bodies, validated
-from service.api.density import SHORT_BYTES
 from service.api.schemas.rerank import RerankBody
+from service.density import SHORT_BYTES
 from service.errors import InvalidRequestError, OverloadedError
 
 PATIENCE_S = 200.0

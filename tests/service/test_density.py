@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from service.api import density
-from service.api.density import SHORT_BYTES, counted, refuse_dense
+from service import density
+from service.density import SHORT_BYTES, counted, refuse_dense
 from service.errors import InvalidRequestError
 
 SEED = 20261123
