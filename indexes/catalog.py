@@ -17,10 +17,12 @@ from indexes.data_directory import CATALOG, COLLECTIONS, owned, refuse_lost_cata
 from indexes.database import SqliteDatabase
 from indexes.durable import make_folder
 from indexes.errors import (
+    AliasedError,
     CollectionConflictError,
     CollectionNotFoundError,
     DataDirectoryError,
     StoreUnavailableError,
+    TooManyCollectionsError,
 )
 from indexes.names import check_collection_name
 from indexes.preferences import Preferences
@@ -43,14 +45,16 @@ class Catalog:
     Args:
         data_dir: created when absent.
         policy: see ``Collection``.
+        most: collections that there may be when one is created; None sets no limit. However many there are, all open.
 
     Raises:
         DataDirectoryError: another process holds the lock, or the catalogue is lost or newer than the program.
         StoreUnavailableError: SQLite cannot open a file.
     """
 
-    def __init__(self, data_dir: Path, policy: IndexPolicy) -> None:
+    def __init__(self, data_dir: Path, policy: IndexPolicy, most: int | None = None) -> None:
         self.data_dir = data_dir
+        self._most = most
         folder = data_dir / COLLECTIONS
         try:
             make_folder(folder)
@@ -125,10 +129,13 @@ class Catalog:
         Raises:
             InvalidNameError: the name is not 1-64 letters, digits, ``_``, ``.``, ``-``, a letter or digit first.
             CollectionConflictError: it exists with another identity.
+            TooManyCollectionsError: it does not, and there are as many as there may be.
         """
         check_collection_name(name)
         with self._mutation:
             if name not in self:
+                if self._most is not None and len(self.names()) >= self._most:
+                    raise TooManyCollectionsError(name, self._most)
                 return self._create(name, spec), True
             existing = self.get(name)
         differences = existing.spec.differences(spec)
@@ -142,7 +149,7 @@ class Catalog:
 
         Raises:
             CollectionNotFoundError: there is none of that name.
-            CollectionConflictError: an alias names it.
+            AliasedError: an alias names it.
         """
         with self._mutation:
             if name not in self:
@@ -150,9 +157,7 @@ class Catalog:
             name = self._aliases.resolved(name)
             named_by = self._aliases.of(name)
             if named_by:
-                noun, them = ("alias", "it") if len(named_by) == 1 else ("aliases", "them")
-                said = f"the {noun} {', '.join(map(repr, named_by))}: remove {them} first"
-                raise CollectionConflictError(f"collection {name!r} is named by {said}")
+                raise AliasedError(name, named_by)
             # Closed on the writer thread: SQLite crashes when a connection is closed under a statement it executes.
             work = partial(catalog_rows.forget, name=name)
             uids = self._writer.write(self._database, work, lambda _: self._close(name))

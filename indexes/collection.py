@@ -12,6 +12,7 @@ import numpy as np
 
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
 from indexes.boosting import boosted
+from indexes.document_rows import Entry
 from indexes.erasure import Proof, needles_in
 from indexes.errors import (
     DocumentNotFoundError,
@@ -180,9 +181,9 @@ class Collection:
             raise DocumentNotFoundError(document_id)
         return document
 
-    def documents(self, after: str, limit: int) -> list[tuple[str, str, str | None, dict[str, object]]]:
-        """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""
-        return self._store.documents(after, limit)
+    def documents(self, after: str, limit: int, filter: Filter | None = None) -> list[Entry]:
+        """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after`` that pass, by id."""
+        return self._store.documents(after, limit, filter)
 
     def search(self, query: Vectors, params: SearchParams) -> Sequence[Hit]:
         """The hits of ``searched``."""

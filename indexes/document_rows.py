@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 
 import numpy as np
@@ -11,6 +11,9 @@ import orjson
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.checksums import checksum
 from indexes.filters import Filter, matches
+
+Entry = tuple[str, str, str | None, dict[str, object]]
+"""Id, title, url and metadata of a document."""
 
 _LISTED = "(SELECT value FROM json_each(?))"
 
@@ -35,6 +38,21 @@ def ids_of(connection: sqlite3.Connection, documents: Sequence[int]) -> list[str
     listed = (_listed(documents),)
     found = connection.execute(f"SELECT id FROM documents WHERE row IN {_LISTED} ORDER BY id", listed)  # noqa: S608
     return [id_ for (id_,) in found]
+
+
+def entries(connection: sqlite3.Connection, after: str, limit: int, filter: Filter | None = None) -> list[Entry]:
+    """Up to ``limit`` documents with an id above ``after`` that pass, by id. Of the others no text is come near."""
+    above = connection.execute("SELECT row, id FROM documents WHERE id > ? ORDER BY id", (after,))
+    if filter is None:
+        rows = [row for row, _ in islice(above, limit)]
+    else:
+        passed = set(passing(connection, filter))
+        rows = list(islice((row for row, _ in above if row in passed), limit))
+    found = connection.execute(
+        f"SELECT id, title, url, metadata FROM documents WHERE row IN {_LISTED} ORDER BY id",  # noqa: S608
+        (_listed(rows),),
+    )
+    return [(id_, title, url, orjson.loads(metadata)) for id_, title, url, metadata in found]
 
 
 def remove(connection: sqlite3.Connection, document_id: str) -> list[int] | None:

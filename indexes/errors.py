@@ -5,6 +5,8 @@ IndexesError
 ├── AliasNotFoundError       no alias of that name
 ├── DocumentNotFoundError    no document of that id in the collection
 ├── CollectionConflictError  the collection exists with another model, metric or chunking, or its name is in use
+│   ├── AliasedError         aliases name the collection, which is to go
+│   └── TooManyCollectionsError  it would be one more than there may be
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
@@ -25,6 +27,7 @@ IndexesError
     └── MigrationError       data of an older program could not be brought to this one's schema
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -56,6 +59,28 @@ class DocumentNotFoundError(IndexesError):
 
 class CollectionConflictError(IndexesError):
     """The collection exists with another identity than the one asked for, or its name or its state is in the way."""
+
+
+class AliasedError(CollectionConflictError):
+    """Aliases name the collection, which is to go.
+
+    Args:
+        aliases: those that may be told; there may be others.
+    """
+
+    def __init__(self, name: str, aliases: Sequence[str]) -> None:
+        noun, them = ("alias", "it") if len(aliases) == 1 else ("aliases", "them")
+        listed = "".join(f" {alias!r}," for alias in aliases).removesuffix(",")
+        super().__init__(f"collection {name!r} is named by the {noun}{listed}: remove {them} first")
+        self.name = name
+        self.aliases = aliases
+
+
+class TooManyCollectionsError(CollectionConflictError):
+    """The collection would be one more than there may be."""
+
+    def __init__(self, name: str, most: int) -> None:
+        super().__init__(f"collection {name!r} is not created: there are as many as there may be; the limit is {most}")
 
 
 class InvalidVectorError(IndexesError):

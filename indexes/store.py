@@ -17,7 +17,7 @@ from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.blocks import Block, VectorBlock, block_behind, vectors_behind
 from indexes.checksums import OF_CHUNK, OF_DOCUMENT
 from indexes.database import SqliteDatabase
-from indexes.document_rows import ids_of, insert, passing, remove, remove_older
+from indexes.document_rows import Entry, entries, ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
 from indexes.operations import deleted_since, log, superseded, version_of
 from indexes.sqlite_copy import fixed_view
@@ -213,13 +213,10 @@ class Store:
             row = connection.execute(query, (document_id,)).fetchone()
         return None if row is None or row[0] is None else bytes(row[0])
 
-    def documents(self, after: str, limit: int) -> list[tuple[str, str, str | None, dict[str, object]]]:
-        """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""
-        with self.database.reading() as connection:
-            rows = connection.execute(
-                "SELECT id, title, url, metadata FROM documents WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
-            ).fetchall()
-        return [(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
+    def documents(self, after: str, limit: int, filter: Filter | None = None) -> list[Entry]:
+        """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after`` that pass, by id."""
+        with self.snapshot() as snapshot:
+            return entries(snapshot.connection, after, limit, filter)
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file, a sentence each; and chunks that have no vector."""

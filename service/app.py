@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from service.api import (
@@ -26,7 +26,7 @@ from service.api import (
     rerank,
     upkeep,
 )
-from service.api.known_query import REFUSED_QUERY, refuse_unknown_query
+from service.api.known_query import REFUSED_QUERY
 from service.api.reference import Reference
 from service.construction import Construction, Outside
 from service.settings import Settings
@@ -61,7 +61,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     problems.install(app, metrics)
     own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, keys, reference)
     for module in own:
-        app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)], responses=REFUSED_QUERY)
+        app.include_router(module.router, responses=REFUSED_QUERY)
     for module in (chat, model_list, embeddings, rerank):  # in others' shapes
         app.include_router(module.router)
     app.state.reference = Reference(app, settings)

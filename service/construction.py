@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,7 @@ from service.content.configured import configured_screen
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
+from service.file_shares import collections_by_files
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
@@ -160,6 +161,9 @@ class Construction:
         base = await self._base(managed)
         writing = await self._writing(base, parsers)
         generators = await self._generators(supervisions, base.limits.spent)
+        readers = self.stack.enter_context(
+            ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
+        )
         return Services(
             settings=settings,
             metrics=self.metrics,
@@ -170,7 +174,8 @@ class Construction:
             embedders=base.embedders,
             reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
             generators=generators,
-            rag=self._rag(base, generators, screen),
+            rag=self._rag(base, readers, generators, screen),
+            readers=readers,
             screen=screen,
             ingestor=writing.ingestor,
             intake=Intake(writing.ingestor, writing.board),
@@ -187,7 +192,8 @@ class Construction:
     async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
         settings, metrics, hold = self.settings, self.metrics, BulkHold()
         policy = await run_sync(index_policy, settings.index)
-        catalog = await run_sync(Catalog, settings.data_dir, policy)
+        most = settings.limits.collections or collections_by_files()
+        catalog = await run_sync(Catalog, settings.data_dir, policy, most)
         self.stack.callback(catalog.close)
         keys = await run_sync(opened_keys, settings)  # under the catalogue's lock: nobody changes them beside it
         limits = await self.stack.enter_async_context(self._limits(keys))
@@ -285,10 +291,7 @@ class Construction:
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)
 
-    def _rag(self, base: _Base, generators: Mapping[str, Generator], screen: Screen) -> Rag:
-        readers = self.stack.enter_context(
-            ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
-        )
+    def _rag(self, base: _Base, readers: Executor, generators: Mapping[str, Generator], screen: Screen) -> Rag:
         pace, named = Pace(), Generators(generators, self.settings.default_llm)
         rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
         retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks)

@@ -59,6 +59,9 @@ class Library:
         """Every name, sorted."""
         return self._catalog.names()
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._catalog
+
     def damaged(self) -> list[str]:
         """As ``Catalog.damaged``."""
         return self._catalog.damaged()

@@ -17,6 +17,8 @@ class ServerSettings(Group):
     """Where to listen, what a request may be, and who may ask.
 
     Attributes:
+        max_body_bytes: of a document, a batch, a file, or texts to embed or to rank.
+        max_small_body_bytes: of everything else, where that is less.
         head_timeout_s: for the whole head of a request, from the connection or from the head's first byte on.
         body_timeout_s: without a single byte, of a body that is read or of a reply that is taken.
         max_connections: open at once; None takes half of the files that the process may open, at most 10,000.
@@ -27,6 +29,7 @@ class ServerSettings(Group):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    max_small_body_bytes: int = Field(1024 * 1024, ge=1024)
     head_timeout_s: float = Field(10, gt=0, le=3600)
     body_timeout_s: float = Field(30, gt=0, le=3600)
     max_connections: int | None = Field(None, ge=1)

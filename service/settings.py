@@ -167,7 +167,12 @@ class BudgetSettings(Group):
 
 
 class LimitSettings(Group):
-    """The largest inputs that are accepted."""
+    """The largest inputs that are accepted.
+
+    Attributes:
+        collections: that there may be when one more is created; None takes as many as fit into half of the files that
+            the process may open. More that are there already are served.
+    """
 
     query_characters: int = Field(8192, ge=1)
     conversation_messages: int = Field(64, ge=1)
@@ -176,6 +181,7 @@ class LimitSettings(Group):
     batch_documents: int = Field(1000, ge=1)
     embedding_inputs: int = Field(2048, ge=1)
     rerank_documents: int = Field(1000, ge=1)
+    collections: int | None = Field(None, ge=1)
 
 
 class Settings(BaseSettings):

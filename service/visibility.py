@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 from indexes.base import Document
 from indexes.collection import Collection
+from indexes.document_rows import Entry
 from indexes.errors import DocumentNotFoundError
 from service.access.rights import Rights
-
-Entry = tuple[str, str, str | None, dict[str, object]]
-# Read at a time while those that exist for the caller are picked out of all.
-_BLOCK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +29,7 @@ class Visible:
 
     def documents(self, after: str, limit: int) -> list[Entry]:
         """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""
-        if self.rights.filter is None:
-            return self.collection.documents(after, limit)
-        found: list[Entry] = []
-        while len(found) < limit:
-            block = self.collection.documents(after, _BLOCK)
-            found += [entry for entry in block if self.rights.sees(entry[3])]
-            if len(block) < _BLOCK:
-                break
-            after = block[-1][0]
-        return found[:limit]
+        return self.collection.documents(after, limit, self.rights.filter)
 
     def count(self) -> int:
         """Documents that exist for a caller with a filter."""

@@ -41,10 +41,11 @@ class Rights:
         """Refuse whoever may not see everything that the node has.
 
         Raises:
-            ForbiddenError: the key is restricted to some collections.
+            ForbiddenError: the key is restricted to some collections, or some documents.
         """
         if not self.is_whole:
-            raise ForbiddenError("this is about the whole node, and this key is restricted to some of its collections")
+            some = "collections" if self.collections is not None else "documents, by its filter"
+            raise ForbiddenError(f"this is about the whole node, and this key is restricted to some of its {some}")
 
     def collection(self, name: str, aliases: Mapping[str, str]) -> str:
         """The name to go on with for a collection that was asked for by ``name``.
@@ -74,6 +75,12 @@ class Rights:
         if self.collections is None:
             return None
         return frozenset(aliases.get(name, name) for name in self.collections)
+
+    def known_as(self, own: str, aliases: Mapping[str, str]) -> str | None:
+        """What a collection is called to the caller: its ``own`` name, or its first alias that is granted, or None."""
+        if self.covers(own, {}):
+            return own
+        return min((name for name in self.collections or () if aliases.get(name) == own), default=None)
 
     def sees(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a document with this metadata exists for the caller."""

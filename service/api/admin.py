@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from indexes.backup_manifest import BackupManifest
@@ -11,11 +11,13 @@ from indexes.data_directory import BACKUPS
 from indexes.errors import BackupConflictError, BackupError
 from service.api.access import needs
 from service.api.description.failing import fails_with
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.base import examples
 from service.api.services import ServicesOf
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], dependencies=[needs("admin", is_whole=True)])
+router = APIRouter(
+    route_class=NativeRoute, prefix="/v1/admin", tags=["admin"], dependencies=[needs("admin", is_whole=True)]
+)
 
 
 class BackupBody(BaseModel):
@@ -56,7 +58,6 @@ class BackupReply(BaseModel):
 
 @router.post(
     "/backup",
-    dependencies=[Depends(require_json)],
     openapi_extra=fails_with(BackupConflictError, BackupError),
 )
 async def make_backup(services: ServicesOf, body: BackupBody | None = None) -> BackupReply:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from indexes.errors import (
     AliasNotFoundError,
@@ -14,11 +14,11 @@ from indexes.errors import (
 from service.api.access import needs, permitted
 from service.api.caller import rights_of
 from service.api.description.failing import fails_with
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.aliases import AliasBody, AliasList, AliasReply, DeletedAlias
 from service.api.services import Services, ServicesOf
 
-router = APIRouter(prefix="/v1/aliases", tags=["aliases"])
+router = APIRouter(route_class=NativeRoute, prefix="/v1/aliases", tags=["aliases"])
 
 
 @router.get("", dependencies=[needs("query", "ingest")], openapi_extra=fails_with())
@@ -31,7 +31,7 @@ async def list_aliases(request: Request, services: ServicesOf) -> AliasList:
 
 @router.put(
     "/{name}",
-    dependencies=[needs("admin"), Depends(require_json)],
+    dependencies=[needs("admin")],
     responses={201: {"model": AliasReply}},
     openapi_extra=fails_with(InvalidNameError, CollectionNotFoundError, CollectionConflictError, StoreUnavailableError),
 )

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,20 +15,26 @@ from starlette.responses import Response, StreamingResponse
 from indexes.base import Document
 from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
 from service.api.access import needs
+from service.api.bodies import Bodies, told
 from service.api.caller import writer_of
 from service.api.description.failing import fails_with
 from service.api.jobs import WaitOrNot, until_ended
 from service.api.media_type import JSON
 from service.api.problems import kind_of, validation_detail
+from service.api.route import NativeRoute
 from service.api.schemas.documents import BatchError, BatchLine, BatchLineReply
 from service.api.schemas.jobs import BatchJobReply
 from service.api.services import Services, ServicesOf
 from service.api.uploads import Uploads
-from service.errors import EmptyDocumentError, InvalidRequestError, OverloadedError, QuarryError
+from service.density import refuse_dense
+from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, OverloadedError, QuarryError
 from service.ingest.ingestor import AcceptedWrite, Ingestor, NewDocument
-from service.ingest.jobs.work import readable_id
+from service.ingest.jobs.work import has_document_for, readable_id
+from service.ingest.writer import Writer
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"], dependencies=[needs("ingest")])
+router = APIRouter(
+    route_class=NativeRoute, prefix="/v1/collections/{collection}", tags=["documents"], dependencies=[needs("ingest")]
+)
 
 _MEDIA_TYPE = "application/x-ndjson"
 _CONCURRENT_LINES = 64
@@ -76,8 +83,10 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
     if wait_ms is not None:
         return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
-    numbers, prepared = await asyncio.to_thread(_prepared_lines, ingestor, await request.body(), limit)
-    if any(isinstance(item, Document) for item in prepared):
+    bodies: Bodies = request.app.state.bodies
+    prepare = partial(_prepared_lines, ingestor, writer_of(request), limit=limit)
+    numbers, prepared = await bodies.read(await request.body(), prepare)
+    if any(isinstance(item, Document) for item in prepared):  # else no collection is made
         accept = partial(ingestor.accept, await ingestor.open(collection), writer=writer_of(request))
         replies = _written(ingestor, accept, prepared)
     else:
@@ -86,10 +95,22 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
 
 
 async def _as_job(uploads: Uploads, services: Services, wait_ms: int) -> Response:
-    job = await uploads.put_lines(services.settings.limits.batch_documents)
+    is_there = uploads.collection in services.library
+    refuse = None if is_there else partial(_refuse_foreign, writer_of(uploads.request))
+    job = await uploads.put_lines(services.settings.limits.batch_documents, refuse)
     await until_ended(job, wait_ms, uploads.request)
     reply = BatchJobReply(job_id=job.job.id, total=job.job.total, status=job.job.status)
     return Response(reply.model_dump_json(), 202, media_type=JSON)
+
+
+def _refuse_foreign(writer: Writer, path: Path) -> None:
+    """No collection is made for a batch that its writer may not write a line of.
+
+    Raises:
+        ForbiddenError: every document fails the filter of the key.
+    """
+    if writer.guard is not None and not has_document_for(writer, path, read_line):
+        raise ForbiddenError("not one line of the batch is a document that passes the filter of this key")
 
 
 def read_line(line: bytes) -> NewDocument:
@@ -98,10 +119,11 @@ def read_line(line: bytes) -> NewDocument:
     Raises:
         InvalidRequestError: there is none, naming every field that is wrong.
     """
+    refuse_dense(line)
     try:
         body = BatchLine.model_validate_json(line)
     except ValidationError as error:
-        raise InvalidRequestError(validation_detail(error.errors())) from None
+        raise InvalidRequestError(validation_detail(told(error))) from None
     return NewDocument(body.id, body.text, body.title, body.metadata, body.url)
 
 
@@ -112,7 +134,9 @@ async def _numbered(replies: AsyncIterator[BatchLineReply], numbers: Sequence[in
         yield orjson.dumps({"line": next(following), **reply.model_dump(exclude={"line"})}) + b"\n"
 
 
-def _prepared_lines(ingestor: Ingestor, body: bytes, limit: int) -> tuple[list[int], list[Document | BatchLineReply]]:
+def _prepared_lines(
+    ingestor: Ingestor, writer: Writer, body: bytes, limit: int
+) -> tuple[list[int], list[Document | BatchLineReply]]:
     """Number and content of each line that is not blank.
 
     Raises:
@@ -123,16 +147,17 @@ def _prepared_lines(ingestor: Ingestor, body: bytes, limit: int) -> tuple[list[i
     if count > limit:
         raise InvalidRequestError(f"the batch has {count} lines; the limit is {limit}")
     lines = [(number, line) for number, line in enumerate(io.BytesIO(body), 1) if line.strip()]
-    return [number for number, _ in lines], [_prepared(ingestor, line) for _, line in lines]
+    return [number for number, _ in lines], [_prepared(ingestor, writer, line) for _, line in lines]
 
 
-def _prepared(ingestor: Ingestor, line: bytes) -> Document | BatchLineReply:
+def _prepared(ingestor: Ingestor, writer: Writer, line: bytes) -> Document | BatchLineReply:
     """The document on a line, or why there is none."""
     try:
         document = read_line(line)
     except InvalidRequestError as error:
         return _failed(readable_id(line), error)
     try:
+        writer.check(document.metadata)
         return ingestor.prepare(document)
     except (QuarryError, IndexesError) as error:
         return _failed(document.id, error)

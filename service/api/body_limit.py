@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Bytes a second, on average beyond the first `stall_s`: less is a connection that is held, and not a body that is sent.
 _LEAST_RATE = 4096
+_STATE = "body"  # of a request, which has its body under this name
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +20,12 @@ class BodyBounds:
     Attributes:
         max_bytes: refused by its Content-Length before a byte is read, cut off at the limit without one.
         stall_s: wait for the next byte.
+        small_bytes: instead of ``max_bytes`` for routes that say so; None is no other limit.
     """
 
     max_bytes: int
     stall_s: float
+    small_bytes: int | None = None
 
 
 class BodyLimit:
@@ -37,8 +41,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
-        too_large = announced.isdecimal() and int(announced) > self._bounds.max_bytes
-        body = _Body(receive, self._bounds, too_large)
+        body = _Body(receive, self._bounds, int(announced) if announced.isdecimal() else 0)
+        scope.setdefault("state", {})[_STATE] = body
 
         async def watched(message: Message) -> None:
             body.is_over = True  # whoever is answered already is waited for by the connection alone
@@ -51,13 +55,15 @@ class _Body:
     """One body as it is read.
 
     Attributes:
+        max_bytes: that it may have.
         is_over: nothing is to be held to the bounds any more.
     """
 
-    def __init__(self, receive: Receive, bounds: BodyBounds, too_large: bool) -> None:
+    def __init__(self, receive: Receive, bounds: BodyBounds, announced: int) -> None:
         self._receive = receive
         self._bounds = bounds
-        self._too_large = too_large
+        self._announced = announced
+        self.max_bytes = bounds.max_bytes
         self._received = 0
         self._waited_s = 0.0
         self.is_over = False
@@ -70,14 +76,20 @@ class _Body:
         """
         if self.is_over:
             return await self._receive()
-        if self._too_large:
-            raise HTTPException(413)
+        self._check(self._announced)
         message = await self._in_time()
         self._received += len(message.get("body", b""))
-        if self._received > self._bounds.max_bytes:
-            raise HTTPException(413)
+        self._check(self._received)
         self.is_over = not message.get("more_body", False)
         return message
+
+    def narrow(self) -> None:
+        """Hold it to the limit for small bodies."""
+        self.max_bytes = min(self.max_bytes, self._bounds.small_bytes or self.max_bytes)
+
+    def _check(self, size: int) -> None:
+        if size > self.max_bytes:
+            raise HTTPException(413, f"the body is larger than the limit of {self.max_bytes} bytes")
 
     async def _in_time(self) -> Message:
         """Only waiting counts: what the reader of the body takes for itself is no fault of its client."""
@@ -99,6 +111,12 @@ class _Body:
             f"{self._received} bytes of the body have come; the limit is {stall} without a byte, and {stall} in all "
             f"with a second more for every {_LEAST_RATE} bytes"
         )
+
+
+def narrow(request: Request) -> None:
+    """Hold the body of a request, of which nothing was read yet, to the limit for small ones."""
+    body: _Body = getattr(request.state, _STATE)
+    body.narrow()
 
 
 def _now() -> float:

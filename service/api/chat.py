@@ -1,6 +1,6 @@
 """POST /v1/chat/completions, in OpenAI's shape."""
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from indexes.errors import CollectionNotFoundError
 from service.api.access import needs
@@ -11,13 +11,13 @@ from service.api.chat_request import chat_request
 from service.api.description.failing import ANSWERING, fails_with
 from service.api.description.stream import CHAT_STREAM
 from service.api.hang_up import unless_hung_up
-from service.api.media_type import require_json
+from service.api.route import CheckedRoute
 from service.api.schemas.chat import ChatBody, ChatReply
 from service.api.services import ServicesOf
 from service.api.sse import EventStream
 from service.errors import ModelNotServedError
 
-router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[needs("query"), Depends(require_json)])
+router = APIRouter(route_class=CheckedRoute, prefix="/v1", tags=["questions"], dependencies=[needs("query")])
 
 
 @router.post(

@@ -4,9 +4,15 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from indexes.errors import CollectionConflictError, CollectionNotFoundError, InvalidNameError, StoreUnavailableError
+from indexes.errors import (
+    AliasedError,
+    CollectionConflictError,
+    CollectionNotFoundError,
+    InvalidNameError,
+    StoreUnavailableError,
+)
 from indexes.reembeddings import Route
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState
@@ -14,7 +20,7 @@ from service.access.rights import ALL, Rights
 from service.api.access import needs
 from service.api.caller import rights_of
 from service.api.description.failing import READING, fails_with
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.collections import (
     ChunkingReply,
     CollectionBody,
@@ -33,7 +39,7 @@ from service.library import CollectionOptions
 from service.reembedding import ReembeddingState
 from service.visibility import Visible
 
-router = APIRouter(prefix="/v1/collections", tags=["collections"])
+router = APIRouter(route_class=NativeRoute, prefix="/v1/collections", tags=["collections"])
 
 _LOOKING = needs("query", "ingest")
 
@@ -43,11 +49,9 @@ async def list_collections(request: Request, services: ServicesOf) -> Collection
     """Every collection that the key may use, also those whose vectors another embedder made."""
     data: list[CollectionReply] = []
     unavailable: dict[str, str] = {}
-    rights = rights_of(request)
-    reach = rights.reach(services.library.aliases())
-    for name in services.library.names():
-        if reach is not None and name not in reach:
-            continue
+    rights, aliases = rights_of(request), services.library.aliases()
+    known = [rights.known_as(name, aliases) for name in services.library.names()]
+    for name in filter(None, known):
         try:
             data.append(await reply_of(name, services, rights))
         except CollectionNotFoundError:  # dropped meanwhile
@@ -59,7 +63,7 @@ async def list_collections(request: Request, services: ServicesOf) -> Collection
 
 @router.put(
     "/{collection}",
-    dependencies=[needs("ingest"), Depends(require_json)],
+    dependencies=[needs("ingest")],
     responses={201: {"model": CollectionReply}},
     openapi_extra=fails_with(InvalidNameError, InvalidRequestError, CollectionConflictError, StoreUnavailableError),
 )
@@ -91,16 +95,21 @@ async def get_collection(collection: str, request: Request, services: ServicesOf
 @router.delete(
     "/{collection}", dependencies=[needs("admin")], openapi_extra=fails_with(*READING, CollectionConflictError)
 )
-async def delete_collection(collection: str, services: ServicesOf) -> DeletedCollection:
+async def delete_collection(collection: str, request: Request, services: ServicesOf) -> DeletedCollection:
     """Delete a collection and every file of it. Its jobs fail."""
-    await asyncio.to_thread(services.library.drop, collection)
+    try:
+        await asyncio.to_thread(services.library.drop, collection)
+    except AliasedError as error:
+        rights, aliases = rights_of(request), services.library.aliases()
+        told = [name for name in error.aliases if rights.covers(name, aliases)]
+        raise AliasedError(rights.known_as(error.name, aliases) or collection, told) from None
     await services.job_runner.drop(collection)
     return DeletedCollection(deleted=collection)
 
 
 @router.post(
     "/{collection}:reembed",
-    dependencies=[needs("admin"), Depends(require_json)],
+    dependencies=[needs("admin")],
     responses={202: {"model": CollectionReply}},
     openapi_extra=fails_with(*READING, InvalidRequestError, CollectionConflictError),
 )
@@ -136,16 +145,18 @@ def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
 
 
 async def reply_of(name: str, services: Services, rights: Rights = ALL) -> CollectionReply:
-    """A collection as it is now, by its own name when it was asked for by an alias.
+    """A collection as it is now, by its own name when it was asked for by an alias, unless only that is the caller's.
 
     Whoever has a filter hears how many documents exist for it, and nothing else that tells of the others.
     """
     route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
     reply = described(route, state, services.reembedder.describe(route), services.library.llm_of(route.name))
+    if not rights.covers(route.name, {}):
+        reply = reply.model_copy(update={"name": name})
     if rights.filter is None:
         return reply
     count = partial(services.library.read, name, lambda route: Visible(route.primary, rights).count())
-    documents = await asyncio.to_thread(count)
+    documents = await asyncio.get_running_loop().run_in_executor(services.readers, count)
     return reply.model_copy(update={"documents": documents, "chunks": None, "index": None, "reembedding": None})
 
 

@@ -1,14 +1,12 @@
 """Connections: what all connections of a server share, and whom there is room for."""
 
-import resource
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.file_shares import connections_by_files
 from service.server_settings import ServerSettings
 from service.telemetry.metrics import Metrics
-
-_MOST = 10_000
 
 
 class Waiting(Hashable, Protocol):
@@ -85,10 +83,4 @@ class Connections:
 def connections(settings: ServerSettings, metrics: Metrics) -> Connections:
     """As the settings and the system's limit on open files have it."""
     bounds = ConnectionBounds(settings.head_timeout_s, settings.body_timeout_s)
-    return Connections(bounds, settings.max_connections or _most_by_files(), metrics)
-
-
-def _most_by_files() -> int:
-    """Half of what the process may open: the other half is for collections, models and language models."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else max(1, min(_MOST, soft // 2))
+    return Connections(bounds, settings.max_connections or connections_by_files(), metrics)

@@ -1,12 +1,12 @@
 """Documents of a collection: put, get, list, delete."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.routing import Match
 from starlette.types import Scope
@@ -23,9 +23,12 @@ from indexes.filters import parse_filter
 from indexes.names import check_document_id
 from service.api import media_type
 from service.api.access import needs
+from service.api.bodies import Bodies, told
 from service.api.caller import rights_of, writer_of
+from service.api.context import timings_of
 from service.api.description.failing import READING, fails_with
 from service.api.jobs import WaitOrNot
+from service.api.route import NativeRoute
 from service.api.schemas.documents import (
     DeleteBody,
     DeletedDocument,
@@ -37,7 +40,10 @@ from service.api.schemas.documents import (
 )
 from service.api.services import ServicesOf
 from service.api.uploads import Uploads, reply_to
+from service.budget import Deadline
+from service.density import refuse_dense
 from service.errors import (
+    DeadlineExceededError,
     DocumentTooLargeError,
     EmbedderUnavailableError,
     EmptyDocumentError,
@@ -55,7 +61,7 @@ from service.ingest.writer import Writer
 from service.visibility import Visible
 
 
-class _DocumentRoute(APIRoute):
+class _DocumentRoute(NativeRoute):
     """One that an id with a line break comes to as well, so that it is refused as an id and not as a path."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -133,7 +139,8 @@ async def put_document(
         case media_type.FORM:
             put: OpenJob | Written = await uploads.put_file(document_id)
         case media_type.JSON:
-            body = await asyncio.to_thread(_body, await request.body())
+            bodies: Bodies = request.app.state.bodies
+            body = await bodies.read(await request.body(), _body)
             new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)
             document = await asyncio.to_thread(services.ingestor.prepare, new)
             if wait_ms is None:
@@ -150,7 +157,7 @@ async def _put(ingestor: Ingestor, collection: str, document: Document, writer: 
     return await ingestor.put(ingestor.accept(await ingestor.open(collection), document, writer))
 
 
-@router.get("/documents", dependencies=[needs("query")], openapi_extra=fails_with(*READING))
+@router.get("/documents", dependencies=[needs("query")], openapi_extra=fails_with(*READING, DeadlineExceededError))
 async def list_documents(
     collection: str,
     request: Request,
@@ -159,12 +166,12 @@ async def list_documents(
     cursor: Annotated[str, Query(description="`next_cursor` of the page before; empty for the first.")] = "",
 ) -> DocumentPage:
     """Documents in the order of their ids."""
-    rights = rights_of(request)
-    found = await asyncio.to_thread(
-        services.library.read,
-        collection,
-        lambda route: Visible(route.primary, rights).documents(cursor, limit + 1),
+    rights, deadline = rights_of(request), Deadline.after(services.settings.budgets.total_ms)
+    reading = partial(
+        services.library.read, collection, lambda route: Visible(route.primary, rights).documents(cursor, limit + 1)
     )
+    async with deadline.earlier(timings_of(request).elapsed()).enforced("read"):
+        found = await asyncio.get_running_loop().run_in_executor(services.readers, reading)
     data = [DocumentEntry(id=id_, title=title, url=url, metadata=meta) for id_, title, url, meta in found[:limit]]
     return DocumentPage(data=data, next_cursor=data[-1].id if len(found) > limit else None)
 
@@ -205,7 +212,7 @@ async def delete_document(
 
 @router.post(
     "/documents:delete",
-    dependencies=[needs("ingest"), Depends(media_type.require_json)],
+    dependencies=[needs("ingest")],
     openapi_extra=fails_with(*READING, InvalidFilterError),
 )
 async def delete_documents(
@@ -221,7 +228,8 @@ async def delete_documents(
 
 
 def _body(raw: bytes) -> DocumentBody:
+    refuse_dense(raw)
     try:
         return DocumentBody.model_validate_json(raw)
     except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
+        raise RequestValidationError(told(error)) from None

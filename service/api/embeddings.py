@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from models.base import EmbedderInfo, TextKind, Vectors
 from service.api.access import needs
 from service.api.caller import asker_of, lane_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
-from service.api.media_type import JSON, require_json
+from service.api.media_type import JSON
+from service.api.route import ManyInputsRoute
 from service.api.schemas.embeddings import EmbeddingsBody, EmbeddingsReply
 from service.api.screening import screened
 from service.api.services import Services, ServicesOf
@@ -29,7 +30,7 @@ from service.errors import (
 )
 from service.scheduling.job import Lane
 
-router = APIRouter(prefix="/v1", tags=["models"], dependencies=[needs("query", "ingest"), Depends(require_json)])
+router = APIRouter(route_class=ManyInputsRoute, prefix="/v1", tags=["models"], dependencies=[needs("query", "ingest")])
 
 # Some clients say by the model's name what a text is for.
 _SUFFIXES = {"-query": TextKind.QUERY, "-passage": TextKind.DOCUMENT}

@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from service.api.authentication import Authentication
+from service.api.bodies import Bodies
 from service.api.body_limit import BodyBounds, BodyLimit
 from service.api.connections import connections
 from service.api.context import RequestContext
@@ -19,8 +20,9 @@ def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Put it in front of the routes of ``app``; what is added last is passed first."""
     server = settings.server
     app.state.connections = connections(server, metrics)
-    app.state.max_body_bytes = server.max_body_bytes
-    app.add_middleware(BodyLimit, bounds=BodyBounds(server.max_body_bytes, server.body_timeout_s))
+    app.state.bodies = Bodies()
+    bounds = BodyBounds(server.max_body_bytes, server.body_timeout_s, server.max_small_body_bytes)
+    app.add_middleware(BodyLimit, bounds=bounds)
     app.add_middleware(Limiting, metrics=metrics)
     app.add_middleware(Authentication, metrics=metrics, open_metrics=settings.access.open_metrics)
     app.state.drain = Drain()

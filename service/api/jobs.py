@@ -9,6 +9,7 @@ from service.api.access import needs
 from service.api.caller import caller_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
+from service.api.route import NativeRoute
 from service.api.schemas.jobs import JobPage, JobReply, Status
 from service.api.services import Services, ServicesOf
 from service.errors import JobNotFoundError
@@ -16,7 +17,7 @@ from service.ingest.jobs.job import Job
 from service.ingest.jobs.jobs_wanted import JobsWanted
 from service.ingest.jobs.open_job import OpenJob
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[needs("ingest")])
+router = APIRouter(route_class=NativeRoute, prefix="/v1/jobs", tags=["jobs"], dependencies=[needs("ingest")])
 
 _MAX_PAGE = 1000
 _LONGEST_WAIT_MS = 600_000
@@ -49,7 +50,7 @@ async def list_jobs(
 ) -> JobPage:
     """Jobs that are open or ended not long ago, the newest first."""
     found = await services.jobs.page(_wanted(request, cursor, collection, status), limit + 1)
-    data = [JobReply.of(job) for job in found[:limit]]
+    data = [_told(job, request) for job in found[:limit]]
     return JobPage(data=data, next_cursor=str(found[limit - 1].row) if len(found) > limit else None)
 
 
@@ -78,7 +79,14 @@ async def cancel_job(id: JobId, request: Request, services: ServicesOf) -> JobRe
 
 async def _reply(id_: str, request: Request, services: Services) -> JobReply:
     opened = services.jobs.is_open(id_)
-    return JobReply.of(await _visible(id_, request, services), opened.trouble if opened else "")
+    return _told(await _visible(id_, request, services), request, opened.trouble if opened else "")
+
+
+def _told(job: Job, request: Request, waits_for: str = "") -> JobReply:
+    """Its collection by a name that the caller may use."""
+    rights, aliases = caller_of(request).rights, request.app.state.services.library.aliases()
+    reply = JobReply.of(job, waits_for)
+    return reply.model_copy(update={"collection": rights.known_as(job.collection, aliases) or job.collection})
 
 
 async def _visible(id_: str, request: Request, services: Services) -> Job:
@@ -100,6 +108,10 @@ async def _visible(id_: str, request: Request, services: Services) -> Job:
 
 
 def _wanted(request: Request, before: int | None, collection: str | None, status: Status | None) -> JobsWanted:
-    caller = caller_of(request)
-    reach, filter_ = caller.rights.reach(request.app.state.services.library.aliases()), caller.rights.filter
+    """A collection may be named by an alias; under a name that is not the caller's there is nothing."""
+    caller, aliases = caller_of(request), request.app.state.services.library.aliases()
+    reach, filter_ = caller.rights.reach(aliases), caller.rights.filter
+    if collection is not None:
+        reach = reach if caller.rights.covers(collection, aliases) else frozenset()
+        collection = aliases.get(collection, collection)
     return JobsWanted(before, collection, status, reach, None if filter_ is None else caller.name)

@@ -2,18 +2,20 @@
 
 import asyncio
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from service.api.access import needs
 from service.api.audit import about_key
 from service.api.description.failing import fails_with
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.keys import KeyBody, KeyList, KeyReply, MadeKey
 from service.api.services import ServicesOf
 from service.errors import InvalidRequestError, KeyConflictError, KeyNotFoundError, KeysUnavailableError
 from service.unique_members import repeated_member
 
-router = APIRouter(prefix="/v1/admin/keys", tags=["admin"], dependencies=[needs("admin", is_whole=True)])
+router = APIRouter(
+    route_class=NativeRoute, prefix="/v1/admin/keys", tags=["admin"], dependencies=[needs("admin", is_whole=True)]
+)
 
 _SHOWN_CHARACTERS = 100
 
@@ -28,7 +30,6 @@ async def _require_unique_members(request: Request) -> None:
 @router.post(
     "",
     status_code=201,
-    dependencies=[Depends(require_json), Depends(_require_unique_members)],
     openapi_extra=fails_with(InvalidRequestError, KeyConflictError, KeysUnavailableError),
 )
 async def create_key(body: KeyBody, request: Request, response: Response, services: ServicesOf) -> MadeKey:
@@ -37,6 +38,7 @@ async def create_key(body: KeyBody, request: Request, response: Response, servic
     From the first one on every request needs a key, at once; so the first has the scope `admin` and neither collections
     nor a filter.
     """
+    await _require_unique_members(request)
     key, text = await asyncio.to_thread(services.keys.create, body.wanted(), leaving_admin=True)
     about_key(request, key.id)
     response.headers["Cache-Control"] = "no-store"

@@ -56,11 +56,14 @@ def _told(limits: Limits, key: Key, send: Send) -> Send:
 
 
 def _until_the_last(slot: Slot, send: Send) -> Send:
-    """Gives the slot back with the reply's last byte: whoever has read that may ask again."""
+    """Gives the slot back once the reply's last byte is on its way, which takes until the client takes what is before.
+
+    No later: whoever has read it may ask again.
+    """
 
     async def send_and_give_back(message: Message) -> None:
+        await send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             slot.give_back()
-        await send(message)
 
     return send_and_give_back

@@ -6,11 +6,14 @@ from service.access.rights import Rights
 from service.api.access import needs
 from service.api.caller import rights_of
 from service.api.description.failing import fails_with
+from service.api.route import CheckedRoute
 from service.api.schemas.model_list import ModelList, ModelReply, Use
 from service.api.services import Services, ServicesOf
 from service.errors import ModelNotServedError
 
-router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[needs("query", "ingest")])
+router = APIRouter(
+    route_class=CheckedRoute, prefix="/v1/models", tags=["models"], dependencies=[needs("query", "ingest")]
+)
 
 
 @router.get("", openapi_extra=fails_with())

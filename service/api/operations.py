@@ -14,11 +14,12 @@ from indexes.errors import IndexesError
 from indexes.state import CollectionState
 from service.api.access import NOTHING, needs
 from service.api.description.failing import fails_with
+from service.api.route import NativeRoute
 from service.api.schemas.status import HealthReply, ReadinessReply, StatusReply
 from service.api.services import Services, ServicesOf
 from service.ingest.jobs.board import BoardState
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(route_class=NativeRoute, tags=["operations"])
 
 
 _SAMPLE = 'quarry_requests_total{method="GET",route="/readyz",status="200"} 12.0\n'

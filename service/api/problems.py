@@ -21,6 +21,7 @@ from service.access.key import without_secrets
 from service.api.methods import methods_of
 from service.api.schemas.problem import Problem, ProblemError
 from service.api.secure_headers import SECURE
+from service.api.shown import shown
 from service.ingest.jobs.work import Verdict
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import server_timing
@@ -233,11 +234,9 @@ def _location(item: Mapping[str, Any]) -> str:
 
 
 def _shown(item: Mapping[str, Any]) -> str:
-    if item["type"] == "missing":
+    if item["type"] == "missing" or "input" not in item:
         return ""
-    shown = repr(item["input"])
-    clipped = f"{shown[:_SHOWN_CHARACTERS]}..." if len(shown) > _SHOWN_CHARACTERS else shown
-    return f"; got {clipped}".encode(errors="replace").decode()
+    return f"; got {shown(item['input'], _SHOWN_CHARACTERS)}".encode(errors="replace").decode()
 
 
 def _http_detail(request: Request, error: HTTPException) -> str:
@@ -246,8 +245,6 @@ def _http_detail(request: Request, error: HTTPException) -> str:
             return f"there is no {request.url.path!r} here"
         case 405:
             return f"{request.method} is not allowed on {request.url.path!r}"
-        case 413:
-            return f"the body is larger than the limit of {request.app.state.max_body_bytes} bytes"
     cause = error.__cause__
     if isinstance(cause, UnicodeDecodeError):
         return f"the body is not UTF-8: byte 0x{cause.object[cause.start]:02x} at offset {cause.start}"

@@ -2,7 +2,7 @@
 
 import uuid
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from service.answer import Answer, Citation
 from service.api.access import needs
@@ -12,7 +12,7 @@ from service.api.context import timings_of
 from service.api.description.failing import ANSWERING, SEARCHING, fails_with
 from service.api.description.stream import ANSWER_STREAM
 from service.api.hang_up import unless_hung_up
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.events import DoneEvent, RetrievalEvent
 from service.api.schemas.explanation import Explanation
 from service.api.schemas.question import (
@@ -29,7 +29,7 @@ from service.api.sse import EventStream, event
 from service.errors import InvalidRequestError
 from service.question import Question, Retrieval
 
-router = APIRouter(prefix="/v1", tags=["questions"], dependencies=[needs("query"), Depends(require_json)])
+router = APIRouter(route_class=NativeRoute, prefix="/v1", tags=["questions"], dependencies=[needs("query")])
 
 
 @router.post("/search", openapi_extra=fails_with(*SEARCHING))

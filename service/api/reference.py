@@ -16,13 +16,14 @@ from service.api.description.document import describe
 from service.api.description.failing import fails_with
 from service.api.description.page import html, markdown
 from service.api.media_type import JSON
+from service.api.route import NativeRoute
 from service.api.secure_headers import PAGE_POLICY
 from service.settings import Settings
 
 # Nothing of anybody's, but it changes with the server.
 _PUBLIC = {"Cache-Control": "no-cache"}
 
-router = APIRouter(tags=["operations"], dependencies=[NOTHING])
+router = APIRouter(route_class=NativeRoute, tags=["operations"], dependencies=[NOTHING])
 
 
 @dataclass(slots=True)

@@ -4,13 +4,13 @@ import uuid
 from collections.abc import Sequence
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from service.api.access import needs
 from service.api.caller import asker_of, lane_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
-from service.api.media_type import require_json
+from service.api.route import ManyInputsRoute
 from service.api.schemas.rerank import RerankBody, RerankDocument, RerankReply, RerankResult, RerankUsage
 from service.api.screening import screened
 from service.api.services import Services, ServicesOf
@@ -29,7 +29,7 @@ from service.reranking import RerankBatcher, Scored
 from service.scheduling.job import Lane
 from service.settings import LimitSettings
 
-router = APIRouter(tags=["models"], dependencies=[needs("query"), Depends(require_json)])
+router = APIRouter(route_class=ManyInputsRoute, tags=["models"], dependencies=[needs("query")])
 
 
 _FAILURES = fails_with(

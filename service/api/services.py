@@ -1,6 +1,7 @@
 """What routes may call: the collaborators that the lifespan built."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -31,7 +32,11 @@ from service.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One of each, for the life of the process."""
+    """One of each, for the life of the process.
+
+    Attributes:
+        readers: threads for what reads many rows of a store.
+    """
 
     settings: Settings
     metrics: Metrics
@@ -43,6 +48,7 @@ class Services:
     reranker: RerankBatcher | None
     generators: Mapping[str, Generator]
     rag: Rag
+    readers: Executor
     screen: Screen
     ingestor: Ingestor
     intake: Intake

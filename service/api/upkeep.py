@@ -1,6 +1,6 @@
 """What an operator asks of one collection's index: rebuild, calibrate, verify, purge."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from indexes.errors import (
     CollectionConflictError,
@@ -13,17 +13,16 @@ from indexes.filters import parse_filter
 from service.api.access import needs
 from service.api.collections import reply_of
 from service.api.description.failing import READING, fails_with
-from service.api.media_type import require_json
+from service.api.route import NativeRoute
 from service.api.schemas.collections import CollectionReply
 from service.api.schemas.index import CalibrateReply, NothingBody, PurgeBody, PurgeReply, VerifyReply
 from service.api.services import ServicesOf
 
-router = APIRouter(prefix="/v1/collections", tags=["upkeep"], dependencies=[needs("admin")])
+router = APIRouter(route_class=NativeRoute, prefix="/v1/collections", tags=["upkeep"], dependencies=[needs("admin")])
 
 
 @router.post(
     "/{collection}:rebuild",
-    dependencies=[Depends(require_json)],
     openapi_extra=fails_with(*READING, CollectionConflictError, InsufficientMemoryError),
 )
 async def rebuild(collection: str, services: ServicesOf, body: NothingBody | None = None) -> CollectionReply:
@@ -37,7 +36,6 @@ async def rebuild(collection: str, services: ServicesOf, body: NothingBody | Non
 
 @router.post(
     "/{collection}:calibrate",
-    dependencies=[Depends(require_json)],
     openapi_extra=fails_with(*READING, CollectionConflictError, NothingSealedError),
 )
 async def calibrate(collection: str, services: ServicesOf, body: NothingBody | None = None) -> CalibrateReply:
@@ -50,7 +48,6 @@ async def calibrate(collection: str, services: ServicesOf, body: NothingBody | N
 
 @router.post(
     "/{collection}:verify",
-    dependencies=[Depends(require_json)],
     openapi_extra=fails_with(*READING, CollectionConflictError),
 )
 async def verify(collection: str, services: ServicesOf, body: NothingBody | None = None) -> VerifyReply:
@@ -63,7 +60,6 @@ async def verify(collection: str, services: ServicesOf, body: NothingBody | None
 
 @router.post(
     "/{collection}:purge",
-    dependencies=[Depends(require_json)],
     openapi_extra=fails_with(*READING, CollectionConflictError, InvalidFilterError, ErasureError),
 )
 async def purge(collection: str, services: ServicesOf, body: PurgeBody | None = None) -> PurgeReply:

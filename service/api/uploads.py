@@ -1,7 +1,9 @@
 """Uploads: a body becomes the raw input of a job without being held in memory; and the reply to it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -78,8 +80,11 @@ class Uploads:
         ask = Ask(document_id, title=body.title, metadata=body.metadata, url=body.url, guard=self._guard)
         return await self.intake.submit(self.collection, NewJob("text", self._caller, ask), incoming)
 
-    async def put_lines(self, limit: int) -> OpenJob:
+    async def put_lines(self, limit: int, refuse: Callable[[Path], None] | None = None) -> OpenJob:
         """A body of NDJSON.
+
+        Args:
+            refuse: looks at the file of it, on a thread, and raises where it is not to be taken.
 
         Raises:
             InvalidRequestError: more than ``limit`` lines.
@@ -91,6 +96,8 @@ class Uploads:
             count = await asyncio.to_thread(_finished_lines, incoming)
             if count > limit:
                 raise InvalidRequestError(f"the batch has {count} lines; the limit is {limit}")
+            if refuse is not None:
+                await asyncio.to_thread(refuse, incoming.path)
         except BaseException:
             await self.intake.discard(incoming)
             raise

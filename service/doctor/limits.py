@@ -8,13 +8,12 @@ import psutil
 
 from indexes.memory import available_bytes
 from service.doctor.check import Finding, failure, ok, warning
+from service.file_shares import FILES_PER_COLLECTION
 from service.settings import Settings
 
 _GIB = 1 << 30
 # Open beside connections and collections: libraries, logs, the event loop, pipes.
 _BASE_FILES = 128
-# A collection keeps its database, its log and shared memory, a few times over for readers.
-_FILES_PER_COLLECTION = 16
 # Clients that are connected at once, where no setting says how many may be.
 _CONNECTIONS = 512
 # For the embedding model, its libraries and a small index.
@@ -39,7 +38,7 @@ def needed_files(settings: Settings, collections: int) -> int:
     """Descriptors of a server under load: its own, those of collections, clients and streams of answers."""
     streams = sum(llm.max_streams for llm in settings.llm.values())
     connections = settings.server.max_connections or _CONNECTIONS
-    return _BASE_FILES + _FILES_PER_COLLECTION * collections + connections + streams
+    return _BASE_FILES + FILES_PER_COLLECTION * collections + connections + streams
 
 
 def look_at_memory(cgroup: Path = _CGROUP) -> Iterator[Finding]:

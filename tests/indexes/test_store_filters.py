@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes import store_schema
+from indexes import document_rows, store_schema
 from indexes.base import Chunk, Document
 from indexes.checksums import checksum
 from indexes.document_rows import passing
-from indexes.filters import Filter, parse_filter
+from indexes.filters import Filter, matches, parse_filter
 from indexes.operations import version_of
 from indexes.store import Change, Store
 
@@ -101,6 +101,37 @@ def test_every_matching_document_goes_with_its_chunks_in_one_change(store: Store
     assert change.version == store.version()
     assert (ids(store), store.counts()) == (["b", "d"], (2, 2))
     assert np.concatenate([block.vectors for block in store.scan(DIMENSION)])[:, 0].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("filter_", [RED, NOT_RED, None])
+def test_pages_hold_all_that_passes_and_nothing_else(store: Store, limit: int, filter_: Filter | None) -> None:
+    colours: list[dict[str, Any]] = [{"colour": "red"}, {"colour": "blue"}, {}, {"colour": ["blue", "red"]}]
+    stored = {f"d{number:02}": colours[number * 7 % 4] for number in range(20, 0, -1)}
+    transaction(store, *((seq, put(id_, **metadata)) for seq, (id_, metadata) in enumerate(stored.items(), 1)))
+    after, found = "", list[str]()
+    while page := store.documents(after, limit, filter_):
+        assert len(page) <= limit
+        assert all(metadata == stored[id_] for id_, _, _, metadata in page)
+        found += [id_ for id_, *_ in page]
+        after = found[-1]
+    assert found == sorted(id_ for id_, metadata in stored.items() if filter_ is None or matches(filter_, metadata))
+
+
+def test_for_a_page_hidden_documents_are_not_looked_at_one_by_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = [(seq, put(f"b{seq}", colour="blue")) for seq in range(1, 301)]
+    transaction(store, *hidden, (301, put("r", colour="red")))
+    looked: list[object] = []
+
+    def looks(filter: Filter, metadata: dict[str, Any]) -> bool:
+        looked.append(metadata)
+        return matches(filter, metadata)
+
+    monkeypatch.setattr(document_rows, "matches", looks)
+    assert [id_ for id_, *_ in store.documents("", 10, RED)] == ["r"]
+    assert len(looked) <= 3  # blue, red, and no metadata at all
 
 
 def test_no_match_is_an_operation_all_the_same(store: Store) -> None:

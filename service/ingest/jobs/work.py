@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,13 +13,15 @@ import orjson
 
 from indexes.base import Document
 from indexes.errors import CollectionNotFoundError, IndexesError
-from service.errors import EmptyDocumentError, JobInputError, QuarryError
+from service.density import refuse_dense
+from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, JobInputError, QuarryError
 from service.ingest.ingestor import PIPELINE_VERSION, AcceptedWrite, Ingestor, NewDocument, Written
 from service.ingest.jobs.job import Ask, Job, JobError, Raw
 from service.ingest.jobs.open_job import OpenJob
 from service.ingest.jobs.raw_inputs import RawInputs
 from service.ingest.parser import Parser
 from service.ingest.place import Place
+from service.ingest.writer import Writer
 
 _LINES_AT_ONCE = 64
 
@@ -162,11 +165,21 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
         yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
 
 
+def has_document_for(writer: Writer, path: Path, read_line: ReadLine) -> bool:
+    """Whether any line is a document that would exist for who writes it."""
+    for _, line in _numbered(path):
+        with suppress(InvalidRequestError, ForbiddenError):
+            writer.check(read_line(line).metadata)
+            return True
+    return False
+
+
 def readable_id(line: bytes) -> str | None:
     """Of a line that is refused for something else in it."""
     try:
+        refuse_dense(line)
         body = orjson.loads(line)
-    except orjson.JSONDecodeError:
+    except (InvalidRequestError, orjson.JSONDecodeError):
         return None
     document_id = body.get("id") if isinstance(body, dict) else None
     return document_id if isinstance(document_id, str) else None

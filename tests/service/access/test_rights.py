@@ -30,8 +30,12 @@ def test_one_of_several_scopes_is_enough() -> None:
 
 def test_the_whole_node_is_for_those_without_restrictions() -> None:
     ALL.require_whole()
-    for rights in (Rights(collections=frozenset({"a"})), Rights(collections=frozenset()), Rights(filter=ACME)):
-        with pytest.raises(ForbiddenError, match="restricted"):
+    for rights, said in (
+        (Rights(collections=frozenset({"a"})), "collections"),
+        (Rights(collections=frozenset(), filter=ACME), "collections"),
+        (Rights(filter=ACME), "documents, by its filter"),
+    ):
+        with pytest.raises(ForbiddenError, match=f"restricted to some of its {said}$"):
             rights.require_whole()
 
 
@@ -44,6 +48,9 @@ def test_a_collection_is_granted_by_its_name_or_by_an_alias_either_way() -> None
     assert by_alias.collection("live", aliases) == "live"
     assert by_alias.reach(aliases) == {"one"}
     assert by_alias.reach({"live": "two"}) == {"two"}
+    assert by_alias.known_as("one", aliases) == "live"
+    assert by_alias.known_as("two", aliases) is None
+    assert by_name.known_as("one", aliases) == ALL.known_as("one", aliases) == "one"
     for rights, name in ((by_name, "two"), (by_name, "other"), (by_name, "absent"), (by_alias, "one")):
         assert not rights.covers(name, aliases)
         with pytest.raises(ForbiddenError, match=f"may not use a collection of the name '{name}'"):

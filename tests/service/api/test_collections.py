@@ -160,3 +160,17 @@ def test_a_repeated_document_loses_a_tenth_of_a_cosine_by_every_metric(api: http
     for chunk in repeated:
         lower = chunk["scores"]["vector"] - 0.1
         assert chunk["score"] == pytest.approx(2 * lower - 2 if metric == "l2" else lower, abs=1e-5)
+
+
+def test_no_more_are_created_than_may_be(open_api: OpenApi, problem: Problem) -> None:
+    with open_api(limits={"collections": 1}) as api:
+        assert api.put("/v1/collections/a", json={}).status_code == 201
+        for reply in (
+            api.put("/v1/collections/b", json={}),
+            api.put("/v1/collections/b/documents/x", json={"text": "Some words."}),
+            api.put("/v1/collections/b/documents/x?wait_ms=0", json={"text": "Some words."}),
+            api.post("/v1/collections/b/documents:batch", content=b'{"id":"x","text":"Some words."}'),
+        ):
+            assert "the limit is 1" in problem(reply, 409, "conflict")["detail"]
+        assert api.put("/v1/collections/a", json={}).status_code == 200
+        assert [entry["name"] for entry in api.get("/v1/collections").json()["data"]] == ["a"]

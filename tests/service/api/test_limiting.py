@@ -209,6 +209,7 @@ class Behind:
         self.key, _ = keys.create(NewKey("one", ALL, KeyLimits(concurrency=1)))
         self.limits, self.metrics, self.drain = Limits(keys, KeyLimits(), Metrics().access), Metrics(), Drain()
         self.begun, self._end = asyncio.Event(), end
+        self.running: list[int] = []  # requests, as each message of the reply goes out
         self.entrance = DrainGate(
             self._showing(self.key, Limiting(self._answer, self.metrics)), self.drain, self.metrics
         )
@@ -238,8 +239,11 @@ class Behind:
         scope = {"type": "http", "method": "GET", "path": "/v1/x", "headers": [], "state": state, "app": app}
 
         async def send(message: Message) -> None:
+            self.running.append(self.limits.running(self.key))
             if self._end == "gone":
                 raise OSError("nobody is there")
+            await asyncio.sleep(0)  # what the client has not taken yet
+            self.running.append(self.limits.running(self.key))
 
         async def receive() -> Message:
             return {"type": "http.disconnect"}
@@ -263,5 +267,6 @@ def test_a_slot_is_free_however_a_request_ends(end: str, tmp_path: Any) -> None:
         assert task.done()
         task.cancelled() or task.exception()
         assert behind.limits.running(behind.key) == 0
+        assert set(behind.running) == {1}, "the slot is held until the client has taken the last message"
 
     asyncio.run(scenario())
