@@ -264,6 +264,7 @@ def test_what_was_computed_is_told_with_its_caller(
             await device.entered()
             if hangs_up:
                 asked.cancel()
+                await asyncio.wait([asked], timeout=PATIENCE_S)  # the next batch is made after it is known to be gone
             device.gate.set()
             await asyncio.gather(asked, return_exceptions=True)
 
