@@ -117,17 +117,18 @@ def matches(filter: Filter, metadata: Mapping[str, Any]) -> bool:
 
 
 def matches_singly(filter: Filter, metadata: Mapping[str, Any]) -> bool:
-    """Whether it passes, and would with any single one of the values that a key of the filter has in it.
+    """Whether it passes, and would with any single one of the values that a comparison finds under its key.
 
     A list passes by one of its values: with a tenant's and another's in it, a document is in the hands of both.
     """
-    singles = (
-        {**metadata, key: value}
-        for key in _keys(filter)
-        if isinstance(values := metadata.get(key), list)
-        for value in values
-    )
-    return matches(filter, metadata) and all(matches(filter, single) for single in singles)
+    if isinstance(filter, Compound):
+        parts = (matches_singly(part, metadata) for part in filter.filters)
+        return all(parts) if filter.type == "and" else any(parts)
+    if filter.is_negated:
+        return matches(filter, metadata)
+    value = metadata.get(filter.key)
+    passing = [_passes(filter, *pair) for pair in held(metadata, filter.key)]
+    return len(passing) == (len(value) if isinstance(value, list | tuple) else 1) > 0 and all(passing)
 
 
 def joined(*filters: Filter | None) -> Filter | None:
@@ -242,12 +243,6 @@ def _check_text(text: str, path: str, limit: int) -> None:
 
 def _is_scalar(value: object) -> TypeGuard[Scalar]:
     return kind_of(value) is not None
-
-
-def _keys(filter: Filter) -> set[str]:
-    if isinstance(filter, Compound):
-        return set[str]().union(*map(_keys, filter.filters))
-    return {filter.key}
 
 
 def _passes(comparison: Comparison, kind: Kind, scalar: Scalar) -> bool:

@@ -22,10 +22,7 @@ from service.access.keys import Keys
 from service.access.limits import Limits
 from service.access.opened import opened_keys
 from service.admission import EngineLimits
-from service.api import (
-    batch,
-    problems,
-)
+from service.api import batch, problems
 from service.api.services import Services
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold

@@ -86,4 +86,4 @@ def _collection(scope: Scope, status: int) -> str:
 
 def _exists(scope: Scope, name: str) -> bool:
     library: Library = scope["app"].state.services.library
-    return name in library.names() or name in library.aliases()
+    return name in library

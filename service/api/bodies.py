@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 # They share one interpreter with the event loop.
 _AT_ONCE = 2
-_MOST_WAITING = 256
+_MOST_WAITING = 64
+_MOST_WAIT_S = 30.0
 _RETRY_AFTER_S = 1.0
 # Of each a Python object is made, before a few are told.
 _MOST_ERRORS = 1000
@@ -33,7 +34,7 @@ class Bodies:
         """What ``reading`` makes of a body, which it must refuse where that would take long; see ``refuse_dense``.
 
         Raises:
-            OverloadedError: too many bodies wait to be read.
+            OverloadedError: too many bodies wait to be read, or this one has for too long.
         """
         if len(raw) <= SHORT_BYTES:
             return reading(raw)
@@ -42,10 +43,21 @@ class Bodies:
             raise OverloadedError(said, _RETRY_AFTER_S)
         self._waiting += 1
         try:
-            async with self._turns:
+            await self._turn()
+            try:
                 return await asyncio.to_thread(reading, raw)
+            finally:
+                self._turns.release()
         finally:
             self._waiting -= 1
+
+    async def _turn(self) -> None:
+        try:
+            async with asyncio.timeout(_MOST_WAIT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            said = f"a long body was not read within {_MOST_WAIT_S:g} s, as {self._waiting} wait"
+            raise OverloadedError(said, _RETRY_AFTER_S) from None
 
 
 def validated(raw: bytes, adapter: TypeAdapter[Any]) -> Any:  # noqa: ANN401  whatever the adapter makes
@@ -78,7 +90,7 @@ def missing() -> RequestValidationError:
 
 def _parsed(raw: bytes) -> object:
     try:
-        return json.loads(raw)
+        return json.loads(raw.decode("utf-8-sig"))  # of bytes it would read UTF-16 too, which nobody counted
     except json.JSONDecodeError as error:
         said = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
         raise RequestValidationError([{**said, "ctx": {"error": error.msg}}]) from None

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.access import needs
 from service.api.audit import about_key
+from service.api.bodies import Bodies
 from service.api.description.failing import fails_with
 from service.api.route import NativeRoute
 from service.api.schemas.keys import KeyBody, KeyList, KeyReply, MadeKey
@@ -22,7 +23,8 @@ _SHOWN_CHARACTERS = 100
 
 async def _require_unique_members(request: Request) -> None:
     """Of a scope or filter that is there twice the last would count, whoever wrote the first."""
-    name = repeated_member(await request.body())
+    bodies: Bodies = request.app.state.bodies
+    name = await bodies.read(await request.body(), repeated_member)
     if name is not None:
         raise InvalidRequestError(f"an object of the body has {name[:_SHOWN_CHARACTERS]!r} twice")
 

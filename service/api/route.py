@@ -65,7 +65,12 @@ class _Plain(NamedTuple):
         call = dependant.call
         assert call is not None  # noqa: S101  FastAPI's type hides that only the empty one has none
         is_async = iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
-        if dependant.dependencies or get_flat_params(dependant) or dependant.response_param_name or not is_async:
+        named = (
+            dependant.response_param_name,
+            dependant.http_connection_param_name,
+            dependant.background_tasks_param_name,
+        )
+        if dependant.dependencies or get_flat_params(dependant) or any(named) or not is_async:
             return None
         return cls(dependant.name, call, dependant.request_param_name is not None)
 
@@ -107,13 +112,13 @@ class _Head:
             RequestValidationError: a parameter is not what it is to be.
             ForbiddenError: the caller may not ask this.
         """
-        if self.query is not None:
-            refuse_unknown_query(request, self.query)
         values: Values = {}
         for each in self.plain:
             value = await (each.call(request) if each.takes_request else each.call())
             if each.name is not None:
                 values[each.name] = value
+        if self.query is not None:
+            refuse_unknown_query(request, self.query)
         if self.params is not None:
             return values | await _solved(self.params, request, response)
         for name, given in ((self.request_name, request), (self.response_name, response)):

@@ -19,7 +19,7 @@ def shown(value: object, limit: int) -> str:
 
 def _pieces(value: object, limit: int) -> Iterator[str]:
     match value:
-        case str():
+        case str() | bytes():
             yield repr(value if len(value) <= limit else value[: limit + 1])
         case list():
             yield "["

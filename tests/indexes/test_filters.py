@@ -1,5 +1,6 @@
 import json
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from indexes import filters
 from indexes.errors import InvalidFilterError
-from indexes.filters import Comparison, Compound, matches, parse_filter, to_json
+from indexes.filters import Comparison, Compound, matches, matches_singly, parse_filter, to_json
 
 EQ = {"type": "eq", "key": "k", "value": 1}
 SURROGATE = "a\ud800"
@@ -103,6 +104,46 @@ def test_compounds_want_all_or_any() -> None:
     assert [matches(parse_filter(both), {"a": x, "b": y}) for x, y in ((1, 2), (1, 1), (2, 2))] == [True, False, False]
     assert [matches(parse_filter(either), {"a": x, "b": y}) for x, y in ((1, 1), (2, 2), (2, 1))] == [True, True, False]
     assert matches(parse_filter({"type": "and", "filters": [either, {"type": "or", "filters": [a]}]}), {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("raw", "metadata", "singly"),
+    [
+        ({"type": "eq", "key": "t", "value": "a"}, {"t": "a"}, True),
+        ({"type": "eq", "key": "t", "value": "a"}, {"t": ["a"]}, True),
+        ({"type": "eq", "key": "t", "value": "a"}, {"t": ["a", "b"]}, False),
+        ({"type": "eq", "key": "t", "value": "a"}, {"t": ["a", {"b": 1}]}, False),
+        ({"type": "eq", "key": "t", "value": "a"}, {"t": []}, False),
+        ({"type": "eq", "key": "t", "value": "a"}, {}, False),
+        ({"type": "in", "key": "t", "value": ["a", "b"]}, {"t": ["a", "b"]}, True),
+        ({"type": "in", "key": "t", "value": ["a", "b"]}, {"t": ["a", "c"]}, False),
+        ({"type": "ne", "key": "t", "value": "a"}, {"t": ["b", "c"]}, True),
+        ({"type": "ne", "key": "t", "value": "a"}, {"t": ["a", "c"]}, False),
+        ({"type": "ne", "key": "t", "value": "a"}, {}, True),
+    ],
+)
+def test_what_passes_by_every_single_value(raw: object, metadata: dict[str, object], singly: bool) -> None:
+    filter_ = parse_filter(raw)
+    assert matches_singly(filter_, metadata) is singly
+    other = parse_filter({"type": "eq", "key": "shared", "value": True})
+    both, either = Compound("and", (filter_, other)), Compound("or", (filter_, other))
+    assert matches_singly(both, {**metadata, "shared": [True]}) is singly
+    assert matches_singly(either, {**metadata, "shared": [True, False]}) is singly
+
+
+def test_long_lists_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Counter[str]()
+    passes = filters._passes
+
+    def counting(comparison: Comparison, kind: filters.Kind, scalar: filters.Scalar) -> bool:
+        looks[comparison.key] += 1
+        return passes(comparison, kind, scalar)
+
+    monkeypatch.setattr(filters, "_passes", counting)
+    parts = [{"type": "eq", "key": key, "value": key} for key in ("a", "b")]
+    filter_ = parse_filter({"type": "or", "filters": parts})
+    assert not matches_singly(filter_, {"a": ["a", *[1] * 1500], "b": [*[0] * 1500, "b"]})
+    assert looks == {"a": 1501, "b": 1501}
 
 
 def test_filters_that_only_python_takes_for_equal_differ() -> None:

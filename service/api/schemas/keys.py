@@ -1,5 +1,6 @@
 """Keys as they are asked for and told."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -17,6 +18,7 @@ from service.errors import InvalidRequestError
 
 _MAX_COLLECTIONS = 256
 _MOST = 1_000_000_000
+_MAX_FILTER_BYTES = 32 << 10
 _LIMIT = Annotated[int, Field(ge=1, le=_MOST), WHOLE]
 _NAME = Annotated[str, Field(pattern=f"^{COLLECTION_PATTERN}$")]
 _READER: dict[str, Any] = {
@@ -74,10 +76,16 @@ class KeyBody(StrictBody):
     @field_validator("filter")
     @classmethod
     def _is_filter(cls, raw: dict[str, Any] | None) -> dict[str, Any] | None:
+        if raw is None:
+            return None
         try:
-            return None if raw is None else to_json(parse_filter(raw))
+            filter_ = to_json(parse_filter(raw))
         except InvalidFilterError as error:
             raise ValueError(str(error)) from error
+        size = len(json.dumps(filter_))
+        if size > _MAX_FILTER_BYTES:  # every deletion by the key leaves it in the log
+            raise ValueError(f"takes {size} bytes as JSON; the limit is {_MAX_FILTER_BYTES}")
+        return filter_
 
     def wanted(self) -> NewKey:
         """The key to make.

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from service.api.schemas.base import NOT_BLANK, WHOLE, VendorBody, described, examples
 
@@ -26,7 +26,8 @@ class RerankBody(VendorBody):
     query: str = Field(
         json_schema_extra=described(settings={"maxLength": "limits.query_characters"}, pattern=NOT_BLANK)
     )
-    documents: list[str | RerankDocument] = Field(
+    # Without end, a list that is wrong all along would hold the interpreter for as long as it is.
+    documents: Annotated[list[str | RerankDocument], FailFast()] = Field(
         json_schema_extra=described(settings={"maxItems": "limits.rerank_documents"}, minItems=1)
     )
     top_n: Annotated[int, Field(ge=1), WHOLE] | None = Field(

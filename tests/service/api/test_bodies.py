@@ -7,6 +7,7 @@ import threading
 import pytest
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
 
 from service.api import bodies as module
 from service.api.bodies import Bodies, validated
@@ -68,10 +69,43 @@ def test_a_dense_body_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
         validated(b'{"x":[%s]}' % b",".join([b"[]"] * 200_000), RERANK)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be"])
+def test_json_is_utf_8_and_nothing_else(encoding: str) -> None:
+    body = '{"query": "\u0122", "documents": ["a"]}'
+    assert validated(body.encode("utf-8-sig"), RERANK).query == "\u0122"
+    with pytest.raises((HTTPException, RequestValidationError)):
+        validated(body.encode(encoding), RERANK)
+
+
+def test_a_list_that_is_wrong_all_along_is_given_up_at_its_beginning() -> None:
+    with pytest.raises(RequestValidationError) as wrong:
+        validated(b'{"query":"x","documents":[%s]}' % b",".join([b"0"] * 100_000), RERANK)
+    places = {error["loc"][:3] for error in wrong.value.errors()}
+    assert places == {("body", "documents", 0)}
+
+
+def test_no_body_waits_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    monkeypatch.setattr(module, "_MOST_WAIT_S", 0.01)
+    gate = threading.Event()
+
+    async def scenario() -> None:
+        bodies = Bodies()
+        first = asyncio.create_task(bodies.read(LONG, lambda _: gate.wait(PATIENCE_S)))
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match="not read within"):
+            await bodies.read(LONG, len)
+        gate.set()
+        assert await first
+        assert await bodies.read(LONG, len) == len(LONG), "the turn came back"
+
+    asyncio.run(scenario())
+
+
 def test_of_errors_by_the_thousand_only_the_number_is_told() -> None:
     with pytest.raises(RequestValidationError) as raised:
-        validated(b'{"query":"x","documents":[%s]}' % b",".join([b"1"] * 5000), RERANK)
-    assert [error["msg"] for error in raised.value.errors()] == ["breaks its schema in 10000 places"]
+        validated(b"[%s]" % b",".join([b'"x"'] * 5000), TypeAdapter(list[int]))
+    assert [error["msg"] for error in raised.value.errors()] == ["breaks its schema in 5000 places"]
     with pytest.raises(RequestValidationError) as raised:
         validated(b'{"query":"x","documents":[1]}', RERANK)
     assert {error["loc"][:3] for error in raised.value.errors()} == {("body", "documents", 0)}
