@@ -109,6 +109,19 @@ class Boost:
 
 
 @dataclass(frozen=True, slots=True)
+class Hybrid:
+    """Words that a search looks for beside its vector.
+
+    Attributes:
+        text: the query as its words are looked for.
+        weight: share of the vectors in the order of the hits, 0..1; 0 leaves the order to the words, 1 to the vectors.
+    """
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class SearchParams:
     """How to search.
 
@@ -120,6 +133,7 @@ class SearchParams:
         filter: what the metadata of a hit's document must match.
         required: what it must match besides, whoever asks for what: a document that fails it does not exist for the
             search.
+        hybrid: also look for words, and fuse what is found; None goes by vectors alone.
         explain: also say which candidates are no hits, and why.
         boosts: of those whose filter a document passes, the greatest weight counts.
     """
@@ -132,6 +146,7 @@ class SearchParams:
     explain: bool = False
     boosts: tuple[Boost, ...] = ()
     required: Filter | None = None
+    hybrid: Hybrid | None = None
 
     @property
     def admitted(self) -> Filter | None:

@@ -5,6 +5,7 @@ Beside the plain search each boost makes one of its own, among the rows that pas
 same. So the best of all their hits are the best of the collection, found as well as each search finds them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,16 @@ def boosted(view: View, version: int, query: Vectors, params: SearchParams, plai
     return _Boosted(view, version, query, params).of(plain)
 
 
+def boost_weights(view: View, boosts: Sequence[Boost], positions: Positions) -> Scores:
+    """``(n,)``: the greatest weight that applies to each row; 0 where none does."""
+    weights = np.zeros(len(positions), dtype=np.float32)
+    documents = view.rows.documents(view.rows.size)[positions]
+    for boost in boosts:
+        passing = view.attributes.mask(boost.filter, view.attributes.size)[documents]
+        weights = np.maximum(weights, np.where(passing, np.float32(boost.weight), np.float32(0)))
+    return weights
+
+
 @dataclass(frozen=True, slots=True)
 class _Boosted:
     view: View
@@ -39,7 +50,7 @@ class _Boosted:
 
     def of(self, plain: Found) -> Found:
         positions = np.unique(np.concatenate([self._positions(plain), *map(self._found, self.params.boosts)]))
-        weights = self._weights(positions)
+        weights = self._weights_at(positions)
         scores = self._plain_scores(positions) + weights * self._per_cosine(positions)
         kept = self._order(positions, scores)[: self.params.top_k]
         lost = np.setdiff1d(np.arange(len(positions)), kept)
@@ -77,18 +88,11 @@ class _Boosted:
         return positions if threshold is None else positions[self._cosines(positions) >= threshold]
 
     def _visible(self, filter: Filter | None) -> Mask:
-        size = self.view.rows.size  # before the attributes, which hold every document that these rows are of
-        kept = None if filter is None else self.view.attributes.mask(filter, self.view.attributes.size)
-        return self.view.rows.visible(size, self.version, kept).mask(0, size)
+        visible = self.view.visible(self.version, filter)
+        return visible.mask(0, visible.size)
 
-    def _weights(self, positions: Positions) -> Scores:
-        """``(n,)``: the greatest weight that applies to each row; 0 where none does."""
-        weights = np.zeros(len(positions), dtype=np.float32)
-        documents = self.view.rows.documents(self.view.rows.size)[positions]
-        for boost in self.params.boosts:
-            passing = self.view.attributes.mask(boost.filter, self.view.attributes.size)[documents]
-            weights = np.maximum(weights, np.where(passing, np.float32(boost.weight), np.float32(0)))
-        return weights
+    def _weights_at(self, positions: Positions) -> Scores:
+        return boost_weights(self.view, self.params.boosts, positions)
 
     def _omissions(self, plain: Found, lost: Positions, scores: Scores, kept: Positions) -> Omissions:
         """Those of the plain search, and what the boosts of others outranked; every score with its boost."""
@@ -99,7 +103,7 @@ class _Boosted:
         named = {*outranked, *self._ids(kept).tolist()}
         others = [each for each in plain.omissions.dropped if each.row not in named]
         positions = self.view.rows.found(np.array([each.row for each in others], dtype=np.int64))[0]
-        gained = (self._weights(positions) * self._per_cosine(positions)).tolist()
+        gained = (self._weights_at(positions) * self._per_cosine(positions)).tolist()
         dropped += [replace(each, score=each.score + more) for each, more in zip(others, gained, strict=True)]
         dropped.sort(key=lambda each: -each.score)
         return replace(plain.omissions, dropped=dropped[:SHOWN_DROPPED])

@@ -23,7 +23,10 @@ from indexes.errors import (
     DataDirectoryError,
     StoreUnavailableError,
     TooManyCollectionsError,
+    UnknownLanguageError,
 )
+from indexes.languages import check_language
+from indexes.lexical_thread import LexicalThread
 from indexes.names import check_collection_name
 from indexes.preferences import Preferences
 from indexes.reembeddings import Reembedding, Route, State
@@ -31,8 +34,8 @@ from indexes.spec import CollectionSpec
 from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
-# A store that is damaged, lost or newer than the program, and an identity that cannot be read.
-_COSTS_ONE = (StoreUnavailableError, DataDirectoryError, ValueError, TypeError)
+# A store that is damaged, lost or newer than the program, and an identity that cannot be read or has no language here.
+_COSTS_ONE = (StoreUnavailableError, DataDirectoryError, UnknownLanguageError, ValueError, TypeError)
 
 
 class Catalog:
@@ -73,7 +76,9 @@ class Catalog:
             opened.callback(self._close_collections)
             self._writer = GroupCommitWriter()
             opened.callback(self._writer.close)
-            self._folders = CollectionFolders(data_dir, self._database, self._writer, policy)
+            lexical = LexicalThread()
+            opened.callback(lexical.close)
+            self._folders = CollectionFolders(data_dir, self._database, self._writer, policy, lexical)
             self._aliases = Aliases(self._database, self._writer)
             self._preferences = Preferences(self._database, self._writer)
             self._open_all()
@@ -128,10 +133,12 @@ class Catalog:
 
         Raises:
             InvalidNameError: the name is not 1-64 letters, digits, ``_``, ``.``, ``-``, a letter or digit first.
+            UnknownLanguageError: no text can be read by the identity's language.
             CollectionConflictError: it exists with another identity.
             TooManyCollectionsError: it does not, and there are as many as there may be.
         """
         check_collection_name(name)
+        check_language(spec.language)
         with self._mutation:
             if name not in self:
                 if self._most is not None and len(self.names()) >= self._most:

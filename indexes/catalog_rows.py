@@ -10,7 +10,7 @@ from indexes import aliases, preferences, reembeddings
 from indexes.errors import DataDirectoryError
 from indexes.spec import CollectionSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _UID = re.compile("[0-9a-f]{32}")
 SCHEMA = f"""
 CREATE TABLE collections (
@@ -18,7 +18,11 @@ CREATE TABLE collections (
 {aliases.TABLE} {reembeddings.TABLE}
 """
 # By the version they lead to.
-MIGRATIONS = {2: f"{aliases.TABLE} {reembeddings.TABLE}"}
+MIGRATIONS = {
+    2: f"{aliases.TABLE} {reembeddings.TABLE}",
+    # One that cannot be read costs its own collection only, when that is opened.
+    3: "UPDATE collections SET spec = json_set(spec, '$.language', 'unicode') WHERE json_valid(spec);",
+}
 
 
 def is_folder_name(uid: object) -> bool:

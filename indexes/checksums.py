@@ -13,6 +13,7 @@ OF_DOCUMENT = (
 )
 OF_CHUNK = "checksum(row, document, ordinal, CAST(text AS BLOB), start, end, CAST(heading_path AS BLOB), page)"
 OF_VECTOR = "checksum(chunk, vector)"
+OF_SENTENCES = "checksum(chunk, count, spans, vectors)"
 
 
 def checksum(*values: object) -> int:

@@ -1,8 +1,7 @@
 """Collection: a store and what is derived from it. Upsert, delete, search."""
 
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,43 +10,39 @@ from typing import Any
 import numpy as np
 
 from indexes.base import Chunk, Document, Hit, SearchParams, Vectors
-from indexes.boosting import boosted
+from indexes.counted_words import CountedWords, counted_words
 from indexes.document_rows import Entry
 from indexes.erasure import Proof, needles_in
 from indexes.errors import (
     DocumentNotFoundError,
     InvalidVectorError,
-    SnapshotError,
     StoreUnavailableError,
-    UnknownRowError,
 )
 from indexes.filters import Filter
-from indexes.generation import read_store
+from indexes.finding import find
 from indexes.guard import guarded
+from indexes.lexical import LexicalIndex
 from indexes.live_view import LiveView
-from indexes.nearest import nearest
+from indexes.opening import opened_view
 from indexes.operations import check_storable
 from indexes.pinned import pinned
 from indexes.placement import IndexMemory
-from indexes.purge import dead_rows, needles_of_dead, purge
+from indexes.purge import Derived, dead_rows, needles_of_dead, purge
 from indexes.recheck import Recheck
-from indexes.saved_index import unpacked
 from indexes.searched import Searched
+from indexes.sentence_vectors import SentenceVectors, check_sentences
 from indexes.snapshot import Snapshots
 from indexes.spec import CollectionSpec
-from indexes.state import CollectionState, host_memory, state_of
+from indexes.state import CollectionState, StoredCounts, host_memory, state_of
 from indexes.store import Change, Store
 from indexes.store_snapshot import StoredChunk
+from indexes.surroundings import Surroundings, surroundings
 from indexes.upkeep import IndexPolicy, Upkeep
+from indexes.vector_check import checked
 from indexes.verification import Verification, verify
-from indexes.view import View
 from indexes.work import Work
 from indexes.writer import GroupCommitWriter
 
-# Vectors that are so near to unit vectors are kept as they came.
-_UNIT_TOLERANCE = 1e-6
-# Squared, it leaves room in a float32 for a distance of twice that and for rounding.
-_LONGEST = 1e18
 # Documents in one transaction: a commit of hundreds of megabytes would hold every other write up for many seconds.
 _DELETED_AT_ONCE = 1000
 
@@ -61,16 +56,24 @@ class Collection:
         writer: the thread that commits.
         folder: where snapshots of the index are kept.
         policy: when rows are sealed.
+        lexical: of the same store; closed with the collection.
     """
 
     def __init__(
-        self, spec: CollectionSpec, store: Store, writer: GroupCommitWriter, folder: Path, policy: IndexPolicy
+        self,
+        spec: CollectionSpec,
+        store: Store,
+        writer: GroupCommitWriter,
+        folder: Path,
+        policy: IndexPolicy,
+        lexical: LexicalIndex,
     ) -> None:
         self.spec = spec
         self._store = store
         self._writer = writer
+        self.lexical = lexical
         self._snapshots = snapshots = Snapshots(folder)
-        view, damage = _opened(spec, store, snapshots)
+        view, damage = opened_view(spec, store, snapshots)
         self._live = LiveView(view)
         self.upkeep = Upkeep(spec, store, self._live, snapshots, policy, damage)
         self._last_seq = store.last_seq()
@@ -99,7 +102,13 @@ class Collection:
             self._last_seq = max(self._last_seq, seq)
 
     def put(
-        self, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int, guard: Filter | None = None
+        self,
+        document: Document,
+        chunks: Sequence[Chunk],
+        vectors: Vectors,
+        seq: int,
+        guard: Filter | None = None,
+        sentences: Sequence[SentenceVectors] = (),
     ) -> Change:
         """Insert or replace a document; durable and visible to the next search when this returns.
 
@@ -107,17 +116,23 @@ class Collection:
             vectors: ``(len(chunks), dimension)``; of any length, for cosine they are stored as unit vectors.
             seq: from ``accept``.
             guard: what the document that is there must pass to be replaced; see ``guarded``.
+            sentences: of each chunk, or none at all.
 
         Raises:
-            InvalidVectorError: ``vectors`` has another shape, a component that is not finite, or a row of zeros.
+            InvalidVectorError: ``vectors`` or ``sentences`` have another shape, or a vector has a component that is not
+                finite, or zeros alone.
             StoreUnavailableError: nothing was promised.
         """
         expected = (len(chunks), self.spec.dimension)
         if vectors.shape != expected:
             raise InvalidVectorError(f"vectors have the shape {vectors.shape}, not {expected}")
-        vectors = self._checked(vectors, "vector")
-        work = partial(self._store.put, document=document, chunks=chunks, vectors=vectors, seq=seq)
-        return self._writer.write(self._store.database, guarded(work, document.id, guard), self._live.apply)
+        check_sentences(sentences, len(chunks), self.spec.dimension)
+        vectors = checked(vectors, self.spec.metric, "vector")
+        put = self._store.put
+        work = partial(put, document=document, chunks=chunks, vectors=vectors, seq=seq, sentences=sentences)
+        words = self.lexical.words_of(document.title, chunks)  # here, as the writer thread is everybody's
+        follow: Callable[[Change], None] = partial(self._follow, words=words)
+        return self._writer.write(self._store.database, guarded(work, document.id, guard), follow)
 
     def confirm(self, document_id: str, content_hash: bytes, seq: int, source_hash: bytes | None = None) -> bool:
         """True when the document already has this content; it then counts as written at ``seq``, from that source."""
@@ -146,7 +161,7 @@ class Collection:
         work = partial(self._store.delete, document_id=document_id, seq=seq, guard=guard)
         otherwise = partial(self._store.hold_back, document_id=document_id, seq=seq, guard=guard)
         checked = guarded(work, document_id, guard, otherwise)
-        return self._writer.write(self._store.database, checked, self._live.apply)
+        return self._writer.write(self._store.database, checked, self._follow)
 
     def delete_matching(self, filter: Filter, seq: int) -> tuple[int, int]:
         """Remove the documents that pass ``filter``; invisible to every search that starts after this returns.
@@ -165,9 +180,9 @@ class Collection:
         while len(rows) > _DELETED_AT_ONCE:
             step, rows = rows[:_DELETED_AT_ONCE], rows[_DELETED_AT_ONCE:]
             work = partial(self._store.delete_rows, documents=step, seq=seq)
-            deleted += self._writer.write(self._store.database, work, self._live.apply).deleted
+            deleted += self._writer.write(self._store.database, work, self._follow).deleted
         work = partial(self._store.delete_matching, filter=filter, seq=seq, rows=rows, after=version)
-        change = self._writer.write(self._store.database, work, self._live.apply)
+        change = self._writer.write(self._store.database, work, self._follow)
         return deleted + change.deleted, change.version
 
     def document(self, document_id: str) -> Document:
@@ -185,6 +200,15 @@ class Collection:
         """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after`` that pass, by id."""
         return self._store.documents(after, limit, filter)
 
+    def surroundings(self, rows: Sequence[int], reach: int) -> dict[int, Surroundings]:
+        """As ``surroundings``, of the chunk rows that hits have.
+
+        Raises:
+            StoreUnavailableError: the store cannot be read.
+        """
+        with self._store.snapshot() as snapshot:
+            return surroundings(snapshot, rows, reach)
+
     def search(self, query: Vectors, params: SearchParams) -> Sequence[Hit]:
         """The hits of ``searched``."""
         return self.searched(query, params).hits
@@ -198,20 +222,17 @@ class Collection:
         """
         if query.shape != (self.spec.dimension,):
             raise InvalidVectorError(f"the query has the shape {query.shape}, not ({self.spec.dimension},)")
-        query = self._checked(query[None], "query")[0]
+        query = checked(query[None], self.spec.metric, "query")[0]
         # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
         with pinned(self._store, self._live) as (snapshot, view):
-            plain = nearest(view, snapshot.version, query, params)
-            start = time.perf_counter()
-            found = boosted(view, snapshot.version, query, params, plain) if params.boosts else plain
-            boost_s = time.perf_counter() - start
+            finding = find(view, snapshot.version, query, params, self.lexical)
+            found = finding.found
             recheck = Recheck(params)
             wanted = [*found.rows.tolist(), *(dropped.row for dropped in found.omissions.dropped)]
             confirmed = recheck.confirmed(snapshot, wanted)
         confirmed = self._still_there(confirmed, recheck)
-        self.upkeep.shadow.offer(view, snapshot.version, query, params, plain.rows)
-        searched = Searched.of(found, confirmed, snapshot.version, params)
-        return replace(searched, boost_s=boost_s, failed=dict(+recheck.failed))
+        self.upkeep.shadow.offer(view, snapshot.version, query, finding.asked, finding.plain.rows)
+        return replace(Searched.of(finding, confirmed, snapshot.version, params), failed=dict(+recheck.failed))
 
     def living(self, rows: Sequence[int]) -> set[int]:
         """Those of the chunk rows, as hits have them, that no commit has removed; looks at memory while it may.
@@ -227,6 +248,10 @@ class Collection:
                 return snapshot.living(list(rows))
         return set(self._live.now.rows.living(np.array(rows, dtype=np.int64)).tolist())
 
+    def sentences_of(self, rows: Sequence[int]) -> dict[int, SentenceVectors]:
+        """As ``Store.sentences_of``."""
+        return self._store.sentences_of(rows, self.spec.dimension)
+
     @property
     def is_behind(self) -> bool:
         """Memory could not follow a commit: what is there only the store can tell, and reading that takes time."""
@@ -234,12 +259,14 @@ class Collection:
 
     def describe(self) -> CollectionState:
         """Counts and the state of the index, for the status page."""
-        return state_of(self._live.now, self.upkeep, self._store.counts(), self._snapshots.newest(), self.working_on)
+        counts = StoredCounts(*self._store.counts(), *self._store.sentence_counts())
+        state = state_of(self._live.now, self.upkeep, counts, self._snapshots.newest(), self.working_on)
+        return replace(state, lexical=self.lexical.state, trouble=[*state.trouble, *self.lexical.trouble])
 
     @property
     def memory(self) -> IndexMemory:
         """What it takes on the host now; asks no file."""
-        return host_memory(self._live.now)
+        return host_memory(self._live.now) + IndexMemory(words=self.lexical.view.memory_bytes)
 
     @property
     def working_on(self) -> Work | None:
@@ -247,15 +274,17 @@ class Collection:
         return self.upkeep.working_on or self._verifying
 
     def rebuild(self) -> None:
-        """Build the index anew from the store, and save it; a damaged snapshot of an older one goes.
+        """Build the indexes anew from the store, and save them; a damaged snapshot of an older one goes.
 
         Raises:
             InsufficientMemoryError, StoreUnavailableError: the index that is there stays.
             SnapshotError: the new one cannot be saved, or a damaged one not removed; it serves all the same.
+            LexicalError: the index of words cannot be written; the one that is there stays.
         """
         self.upkeep.rebuild()
         self.upkeep.save()
         self._snapshots.remove_damaged()
+        self.lexical.rebuild()
 
     def verify(self) -> Verification:
         """Compare the index with the store and check every file; reads and writes go on meanwhile.
@@ -269,7 +298,7 @@ class Collection:
 
         self._verifying = Work("verifying")
         try:
-            return verify(self._store, self._live, self._snapshots, progress)
+            return verify(self._store, self._live, self._snapshots, self.lexical, progress)
         finally:
             self._verifying = None
 
@@ -289,15 +318,27 @@ class Collection:
 
         Raises:
             ErasureError: it cannot be removed, or was found after that.
-            InsufficientMemoryError, SnapshotError, StoreUnavailableError: it can be tried again.
+            InsufficientMemoryError, LexicalError, SnapshotError, StoreUnavailableError: it can be tried again.
         """
         view = self._live.now
         wanted = list(dict.fromkeys([*needles, *needles_of_dead(view)]))
-        return purge(self._writer, self._store, self.upkeep, wanted, dead_rows(view))
+        derived = Derived(self.upkeep, self.lexical)
+        return purge(self._writer, self._store, derived, wanted, dead_rows(view))
 
     def close(self) -> None:
         """Close the store; later calls raise StoreUnavailableError. On the writer thread, or after it has ended."""
+        self.lexical.close()
         self._store.close()
+
+    def _follow(self, change: Change, words: CountedWords | None = None) -> None:
+        """Do in memory what was committed; on the writer thread.
+
+        Words first: a search at the version of this change would miss the new rows and no longer see the old ones.
+        """
+        if len(change.added):
+            self.lexical.add(change.added.tolist(), words or counted_words(()))
+        self._live.apply(change)
+        self.lexical.remove(change.removed)
 
     def _still_there(self, confirmed: dict[int, StoredChunk], recheck: Recheck) -> dict[int, StoredChunk]:
         """Without what was deleted while the search ran; the store is asked only where rows died meanwhile."""
@@ -306,35 +347,3 @@ class Collection:
             return confirmed
         with self._store.snapshot() as snapshot:
             return recheck.still_there(confirmed, living, snapshot)
-
-    def _checked(self, vectors: Vectors, noun: str) -> Vectors:
-        if not np.isfinite(vectors).all():
-            raise InvalidVectorError(f"a {noun} has components that are not finite")
-        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)  # squares overflow early in float32
-        if not norms.all():
-            raise InvalidVectorError(f"a {noun} is all zeros, which is near to nothing")
-        longest = float(norms.max(initial=0))
-        if self.spec.metric != "cosine" and longest > _LONGEST:
-            raise InvalidVectorError(f"a {noun} has the norm {longest:.3g}; scores are finite up to {_LONGEST:g}")
-        if self.spec.metric == "cosine" and np.abs(norms - 1).max(initial=0) > _UNIT_TOLERANCE:
-            vectors = vectors / norms
-        return np.ascontiguousarray(vectors, dtype=np.float32)
-
-
-def _opened(spec: CollectionSpec, store: Store, snapshots: Snapshots) -> tuple[View, list[str]]:
-    """The newest good snapshot with what was written since; else every row in the tail, and what was wrong."""
-    damage: list[str] = []
-    loaded = snapshots.load(damage.append)
-    version = store.version()
-    if loaded is not None:
-        try:
-            saved = unpacked(loaded, spec)
-            if saved.version > version:  # row ids that it knows may have been given to other chunks since
-                raise SnapshotError(f"snapshot {loaded.name} is of version {saved.version}, the store of {version}")
-            generation = read_store(store, spec, saved.ids)
-            return View(generation.rows, generation.attributes, saved.sealed, version), damage
-        except (SnapshotError, UnknownRowError) as error:
-            snapshots.distrust(loaded.name)
-            damage.append(str(error))
-    generation = read_store(store, spec)
-    return View(generation.rows, generation.attributes, None, version), damage

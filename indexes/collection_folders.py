@@ -9,10 +9,12 @@ from pathlib import Path
 
 from indexes import catalog_rows
 from indexes.collection import Collection
-from indexes.data_directory import COLLECTIONS, STORE
+from indexes.data_directory import COLLECTIONS, LEXICAL, SNAPSHOTS, STORE
 from indexes.database import SqliteDatabase
 from indexes.durable import make_folder
 from indexes.errors import StoreUnavailableError
+from indexes.lexical import LexicalIndex
+from indexes.lexical_thread import LexicalThread
 from indexes.spec import CollectionSpec
 from indexes.store import Store
 from indexes.upkeep import IndexPolicy
@@ -26,15 +28,22 @@ class CollectionFolders:
         data_dir: whose ``COLLECTIONS`` has the folders, named by the uid of each collection.
         database: of the catalogue, which ``writer`` writes to.
         policy: see ``Collection``.
+        lexical: what keeps the lexical index of each collection.
     """
 
     def __init__(
-        self, data_dir: Path, database: SqliteDatabase, writer: GroupCommitWriter, policy: IndexPolicy
+        self,
+        data_dir: Path,
+        database: SqliteDatabase,
+        writer: GroupCommitWriter,
+        policy: IndexPolicy,
+        lexical: LexicalThread,
     ) -> None:
         self._folder = data_dir / COLLECTIONS
         self._database = database
         self._writer = writer
         self._policy = policy
+        self._lexical = lexical
 
     def new(self, spec: CollectionSpec, adopt: Callable[[sqlite3.Connection, str], None]) -> Collection:
         """An empty collection with a row that has no name; a crash before ``adopt`` leaves something to delete.
@@ -80,10 +89,13 @@ class CollectionFolders:
             raise StoreUnavailableError(f"cannot create {folder}: {error.strerror}") from error
         store = Store(folder / STORE)
         try:
-            return Collection(spec, store, self._writer, folder / "snapshots", self._policy)
+            lexical = LexicalIndex(store, folder / LEXICAL, spec.language)
+            collection = Collection(spec, store, self._writer, folder / SNAPSHOTS, self._policy, lexical)
         except BaseException:
             store.close()
             raise
+        self._lexical.keep(lexical)
+        return collection
 
     def purge(self, uid: str) -> None:
         """Remove the files first, the row last: a crash in between leaves a row that says what is still to do.

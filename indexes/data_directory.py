@@ -11,6 +11,8 @@ from filelock import FileLock, Timeout
 from indexes.errors import DataDirectoryError, DataDirectoryInUseError
 
 CATALOG, COLLECTIONS, STORE, LOCK, BACKUPS = "catalog.db", "collections", "store.db", "lock", "backups"
+# Beside the store of a collection, derived from it and disposable.
+SNAPSHOTS, LEXICAL = "snapshots", "lexical"
 # Who may ask: hashes, in a form that is none of this room's, but that belongs to the data and goes into backups.
 KEYS = "keys.json"
 PRIVATE_MODE = 0o600  # of KEYS, wherever it lies

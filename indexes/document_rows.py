@@ -89,6 +89,7 @@ def _remove_rows(connection: sqlite3.Connection, documents: Sequence[int]) -> li
     listed = (_listed(documents),)
     chunks_of = f"SELECT row FROM chunks WHERE document IN {_LISTED}"  # noqa: S608
     rows = [row for (row,) in connection.execute(chunks_of, listed)]
+    connection.execute(f"DELETE FROM sentences WHERE chunk IN ({chunks_of})", listed)  # noqa: S608
     connection.execute(f"DELETE FROM vectors WHERE chunk IN ({chunks_of})", listed)  # noqa: S608
     connection.execute(f"DELETE FROM chunks WHERE document IN {_LISTED}", listed)  # noqa: S608
     connection.execute(f"DELETE FROM documents WHERE row IN {_LISTED}", listed)  # noqa: S608

@@ -124,9 +124,13 @@ def needles_in(database: SqliteDatabase, document_ids: Sequence[str], limit: int
             "JOIN chunks c ON c.document = d.row JOIN vectors v ON v.chunk = c.row",
             (ids,),
         ).fetchall()
+        sentences = connection.execute(
+            f"SELECT s.vectors {chosen} JOIN chunks c ON c.document = d.row JOIN sentences s ON s.chunk = c.row", (ids,)
+        ).fetchall()
     texts = [text for row in documents for text in row if text] + [text for *both, _ in chunks for text in both]
     vectors = np.frombuffer(b"".join(vector for *_, vector in chunks), dtype="<f4")
     needles = needles_of(texts, vectors.reshape(len(chunks), -1) if chunks else vectors.reshape(0, 0))
+    needles += [needle for (codes,) in sentences for needle in _windows(codes) if _is_distinct(needle)]
     step = max(1, -(-len(needles) // limit))
     return needles[::step]
 
@@ -202,7 +206,8 @@ def _is_distinct(needle: bytes) -> bool:
 
 def _is_live(database: SqliteDatabase, needle: bytes) -> bool:
     columns = {"documents": ("text", "title", "metadata", "url"), "chunks": ("text", "heading_path")}
-    columns |= {"vectors": ("vector",), "operations": ("document_id", "filter")}
+    columns |= {"vectors": ("vector",), "sentences": ("vectors",)}
+    columns |= {"operations": ("document_id", "filter")}
     tests = [
         f"EXISTS (SELECT 1 FROM {table} WHERE instr(CAST({column} AS BLOB), ?1))"  # noqa: S608
         for table, names in columns.items()

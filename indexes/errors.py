@@ -9,6 +9,7 @@ IndexesError
 │   └── TooManyCollectionsError  it would be one more than there may be
 ├── InvalidVectorError       wrong dimension, NaN or infinite components
 ├── InvalidNameError         a collection name or document id outside its alphabet or length
+│   └── UnknownLanguageError     no text can be read by that language
 ├── InsufficientMemoryError  an index would not fit beside the one it replaces
 ├── NothingSealedError       there is no compressed index that could be calibrated
 ├── DeviceError              an index cannot be searched on the device that was asked for
@@ -21,6 +22,7 @@ IndexesError
 │   ├── BackupConflictError  the place it should go to is taken
 │   └── NewerDataError       what should be copied was written by a newer program
 ├── ErasureError             what was deleted could not be removed from the files
+├── LexicalError             words cannot be looked for, or their index not be written
 ├── IndexFileError           the bytes of an index are damaged, or those of another index
 ├── SelfTestError            FAISS answers otherwise than NumPy
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
@@ -139,6 +141,13 @@ class InvalidFilterError(IndexesError):
         self.rule = rule
 
 
+class UnknownLanguageError(InvalidNameError):
+    """No text can be read by that language."""
+
+    def __init__(self, language: str, known: Sequence[str]) -> None:
+        super().__init__(f"{language!r} is no language of a collection; there are {', '.join(known)}")
+
+
 class DataDirectoryError(IndexesError):
     """The data directory cannot be used by this process."""
 
@@ -160,6 +169,14 @@ class MigrationError(StoreUnavailableError):
 
 class SnapshotError(IndexesError):
     """A snapshot of an index could not be written, verified or removed; the store is untouched by that."""
+
+
+class LexicalError(IndexesError):
+    """The lexical index failed; it is derived, and neither a write nor a search by vectors depends on it."""
+
+
+class LostWordsError(LexicalError):
+    """Files that the lexical index should go on from are not those that were written; it is built from the store."""
 
 
 class IndexFileError(IndexesError):

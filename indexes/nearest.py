@@ -15,7 +15,6 @@ from indexes.exact import cosines_at, per_cosine_at, range_top_k, scores_at
 from indexes.generation import NO_ROWS
 from indexes.plan import Plan, plan
 from indexes.ranking import best
-from indexes.rows import VisibleAt
 from indexes.view import Sealed, View
 
 NO_SCORES: Scores = np.empty(0, dtype=np.float32)
@@ -76,6 +75,7 @@ class Found:
         tail_rows: rows that were searched exactly.
         omissions: candidates that are no hits, if the search asked to be explained.
         weights: ``(n,)`` boost that each score has in it, as a cosine; empty without boosts.
+        lexical: ``(n,)`` BM25 of the words that were looked for; empty where none were.
     """
 
     rows: RowIds
@@ -87,6 +87,7 @@ class Found:
     tail_rows: int
     omissions: Omissions = NO_OMISSIONS
     weights: Scores = field(default_factory=NO_SCORES.copy)
+    lexical: Scores = field(default_factory=NO_SCORES.copy)
 
 
 def nearest(view: View, version: int, query: Vectors, params: SearchParams) -> Found:
@@ -109,11 +110,9 @@ class _Search:
         self._view = view
         self._query = query
         self._params = params
-        # In this order: the attributes hold every document that these rows are of.
-        self.size = view.rows.size
-        wanted = params.admitted
-        self._kept = None if wanted is None else view.attributes.mask(wanted, view.attributes.size)
-        self._visible: VisibleAt = view.rows.visible(self.size, version, self._kept)
+        self._visible = view.visible(version, params.admitted)
+        self._kept = self._visible.kept
+        self.size = self._visible.size
         self._rows = view.rows.exact(self.size)
 
     def found(self) -> Found:

@@ -40,19 +40,26 @@ class IndexMemory:
         vectors: exact vectors, and on the host the other columns of the rows.
         codes: of IVF-PQ: codes, ids and centroids.
         scratch: set aside for searches.
+        words: of the newest rows.
     """
 
     vectors: int = 0
     codes: int = 0
     scratch: int = 0
+    words: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.vectors + self.codes + self.scratch
+        return self.vectors + self.codes + self.scratch + self.words
 
     def __add__(self, other: "IndexMemory") -> "IndexMemory":
-        return IndexMemory(self.vectors + other.vectors, self.codes + other.codes, self.scratch + other.scratch)
+        return IndexMemory(
+            self.vectors + other.vectors,
+            self.codes + other.codes,
+            self.scratch + other.scratch,
+            self.words + other.words,
+        )
 
 
 ON_THE_HOST = Placement(

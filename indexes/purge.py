@@ -7,6 +7,7 @@ documents were deleted by, because a write that was accepted earlier must not br
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from indexes.base import Mask, RowIds, Vectors
 from indexes.erasure import Proof, erase, needles_of, prove_erased
 from indexes.errors import ErasureError
+from indexes.lexical import LexicalIndex
 from indexes.store import Store
 from indexes.upkeep import Upkeep
 from indexes.view import View
@@ -24,8 +26,27 @@ _HEAD_COMPONENTS = 2  # the eight bytes that a needle has at least
 _BLOCK_ROWS = 65_536
 
 
-def purge(writer: GroupCommitWriter, store: Store, upkeep: Upkeep, needles: Sequence[bytes], dead: RowIds) -> Proof:
-    """Remove everything that was deleted so far from the files, the index and its snapshots, and prove it.
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What is made of a store's rows, and has those that died."""
+
+    upkeep: Upkeep
+    lexical: LexicalIndex
+
+    def rebuild(self) -> None:
+        """Make it of the rows that are there.
+
+        Raises:
+            InsufficientMemoryError, LexicalError, SnapshotError, StoreUnavailableError: something cannot be replaced.
+        """
+        self.upkeep.purge()
+        self.lexical.rebuild()
+
+
+def purge(writer: GroupCommitWriter, store: Store, derived: Derived, needles: Sequence[bytes], dead: RowIds) -> Proof:
+    """Remove everything that was deleted so far from the files, the indexes and the snapshots, and prove it.
+
+    tantivy takes texts apart, so that no sample of one is found in its files: there rows are looked for.
 
     Args:
         needles: of what was deleted, taken while it was there.
@@ -33,13 +54,14 @@ def purge(writer: GroupCommitWriter, store: Store, upkeep: Upkeep, needles: Sequ
 
     Raises:
         ErasureError: the files cannot be rewritten or searched, or something was found in them or in the tables.
-        InsufficientMemoryError, SnapshotError, StoreUnavailableError: the index or its snapshots cannot be replaced.
+        InsufficientMemoryError, LexicalError, SnapshotError, StoreUnavailableError: an index cannot be replaced.
     """
     erase(writer, store.database)
-    upkeep.purge()
-    stored = store.holding(dead)
-    if stored:
-        raise ErasureError(f"{stored} of {len(dead)} deleted rows are still in {store.database.path.name}")
+    derived.rebuild()
+    stored, worded = store.holding(dead), len(derived.lexical.view.holding(dead))
+    if stored or worded:
+        place = store.database.path.name if stored else "the lexical index"
+        raise ErasureError(f"{stored or worded} of {len(dead)} deleted rows are still in {place}")
     proof = prove_erased(store.database, needles)
     if proof.found:
         first = proof.found[0]

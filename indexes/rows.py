@@ -39,6 +39,11 @@ class VisibleAt:
     version: int
     kept: Mask | None = None
 
+    @property
+    def size(self) -> int:
+        """Rows that are looked at, visible or not."""
+        return len(self.born)
+
     def mask(self, start: int, stop: int) -> Mask:
         """``(stop - start,)``: of a run of positions."""
         alive = (self.born[start:stop] <= self.version) & (self.died[start:stop] > self.version)

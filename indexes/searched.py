@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from indexes.base import Hit, SearchParams
+from indexes.finding import Finding
 from indexes.nearest import Found
 from indexes.plan import Plan
 from indexes.recheck import Cause
@@ -36,6 +37,9 @@ class Searched:
         filtered: candidates of documents that fail the filter, likewise.
         boost_s: seconds that the searches of boosts took, beside the plain one.
         failed: rows that the index gave and the store did not confirm, by cause; none of them is in here.
+        lexical_s: seconds that the search for words took, beside the one by vectors.
+        fusion_s: seconds that making one list of both took.
+        without_lexical: why words were not looked for although they were asked for; None where they were.
     """
 
     hits: Sequence[Hit]
@@ -48,10 +52,16 @@ class Searched:
     filtered: int | None = 0
     boost_s: float = 0.0
     failed: Mapping[Cause, int] = field(default_factory=dict)
+    lexical_s: float = 0.0
+    fusion_s: float = 0.0
+    without_lexical: str | None = None
 
     @classmethod
-    def of(cls, found: Found, confirmed: Mapping[int, StoredChunk], version: int, params: SearchParams) -> "Searched":
+    def of(
+        cls, finding: Finding, confirmed: Mapping[int, StoredChunk], version: int, params: SearchParams
+    ) -> "Searched":
         """Those of the found rows that are confirmed."""
+        found = finding.found
         hits = [_hit(found, place, confirmed[row]) for place, row in enumerate(found.rows.tolist()) if row in confirmed]
         omissions, tells = found.omissions, params.required is None
         return cls(
@@ -67,11 +77,17 @@ class Searched:
             ],
             deleted=omissions.deleted if tells else None,
             filtered=omissions.filtered if tells else None,
+            boost_s=finding.boost_s,
+            lexical_s=finding.lexical_s,
+            fusion_s=finding.fusion_s,
+            without_lexical=finding.without_lexical,
         )
 
 
 def _hit(found: Found, place: int, stored: StoredChunk) -> Hit:
     scores = {"vector": float(found.cosines[place])}
+    if len(found.lexical):
+        scores["lexical"] = float(found.lexical[place])
     if len(found.weights):
         scores["boost"] = float(found.weights[place])
     score, per_cosine = float(found.scores[place]), float(found.per_cosine[place])

@@ -3,9 +3,11 @@
 from dataclasses import asdict, dataclass
 
 from indexes.base import Metric
+from indexes.languages import UNICODE
 
 DEFAULT_METRIC: Metric = "cosine"
 DEFAULT_TARGET_RECALL = 0.99
+DEFAULT_LANGUAGE = UNICODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class CollectionSpec:
         chunk_overlap: tokens that neighbouring chunks share at most.
         metric: cosine and ip rank by inner product, the first of vectors made unit vectors; l2 by distance.
         target_recall: share of the exact ten nearest that a search should find, 0..1.
+        language: that the words of its texts are read by, one of ``LANGUAGES``.
     """
 
     embedding_model: str
@@ -29,6 +32,7 @@ class CollectionSpec:
     chunk_overlap: int
     metric: Metric = DEFAULT_METRIC
     target_recall: float = DEFAULT_TARGET_RECALL
+    language: str = DEFAULT_LANGUAGE
 
     def differences(self, other: "CollectionSpec") -> dict[str, tuple[object, object]]:
         """Field -> (mine, other's) where the two differ."""

@@ -15,11 +15,14 @@ import orjson
 
 from indexes.base import Chunk, Document, RowIds, Vectors
 from indexes.blocks import Block, VectorBlock, block_behind, vectors_behind
-from indexes.checksums import OF_CHUNK, OF_DOCUMENT
+from indexes.checksums import OF_CHUNK, OF_DOCUMENT, OF_SENTENCES
 from indexes.database import SqliteDatabase
 from indexes.document_rows import Entry, entries, ids_of, insert, passing, remove, remove_older
 from indexes.filters import Filter
+from indexes.lexical_text import texts_behind
 from indexes.operations import deleted_since, log, superseded, version_of
+from indexes.sentence_rows import insert_sentences, sentence_counts, sentences_of
+from indexes.sentence_vectors import SentenceVectors
 from indexes.sqlite_copy import fixed_view
 from indexes.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from indexes.store_snapshot import Snapshot
@@ -70,9 +73,19 @@ class Store:
         self.database.close()
 
     def put(
-        self, connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors, seq: int
+        self,
+        connection: sqlite3.Connection,
+        document: Document,
+        chunks: Sequence[Chunk],
+        vectors: Vectors,
+        seq: int,
+        sentences: Sequence[SentenceVectors] = (),
     ) -> Change:
-        """Insert or replace a document, unless an operation on it with a higher ``seq`` was applied before."""
+        """Insert or replace a document, unless an operation on it with a higher ``seq`` was applied before.
+
+        Args:
+            sentences: of each chunk, or none at all.
+        """
         if superseded(connection, document.id, seq):
             return Change("superseded", version_of(connection))
         removed = remove(connection, document.id)
@@ -81,6 +94,8 @@ class Store:
             # As if it had come in time, to replace the document before it and then be deleted.
             return Change("superseded", version, removed or ())
         added = insert(connection, version, document, chunks, vectors, seq)
+        if sentences:
+            insert_sentences(connection, added.tolist(), sentences)
         outcome: Outcome = "created" if removed is None else "updated"
         return Change(outcome, version, removed or (), added, vectors, document.metadata)
 
@@ -229,12 +244,13 @@ class Store:
         return problems + ([f"{bare} chunks have no vector"] if bare else [])
 
     def damaged_documents(self) -> list[str]:
-        """Ids of the documents that are not what was stored, their chunks included, by id."""
+        """Ids of the documents that are not what was stored, their chunks and sentences included, by id."""
         with self.database.reading_afresh() as connection:
             found = connection.execute(
                 f"SELECT CAST(id AS BLOB) FROM documents WHERE checksum IS NOT {OF_DOCUMENT} UNION "  # noqa: S608
                 "SELECT CAST(ifnull(d.id, 'unknown') AS BLOB) FROM "
-                f"(SELECT document FROM chunks WHERE checksum IS NOT {OF_CHUNK}) "
+                f"(SELECT document FROM chunks WHERE checksum IS NOT {OF_CHUNK} UNION SELECT c.document FROM sentences "
+                f"LEFT JOIN chunks c ON c.row = chunk WHERE sentences.checksum IS NOT {OF_SENTENCES}) "
                 "LEFT JOIN documents d ON d.row = document"
             ).fetchall()
         return sorted(id_.decode(errors="replace") for (id_,) in found)
@@ -250,11 +266,11 @@ class Store:
         return [id_ for (id_,) in found]
 
     def holding(self, rows: RowIds) -> int:
-        """How many of these chunk rows the file still has, of the chunk or of its vector."""
+        """How many of these chunk rows the file still has, of the chunk, its vector or its sentences."""
         with self.database.reading_afresh() as connection:
             found = connection.execute(
                 "SELECT count(*) FROM json_each(?) r WHERE r.value IN (SELECT row FROM chunks) "
-                "OR r.value IN (SELECT chunk FROM vectors)",
+                "OR r.value IN (SELECT chunk FROM vectors) OR r.value IN (SELECT chunk FROM sentences)",
                 (orjson.dumps(rows.tolist()).decode(),),
             ).fetchone()
         return int(found[0])
@@ -266,11 +282,32 @@ class Store:
             documents, chunks = row.fetchone()
         return int(documents), int(chunks)
 
+    def sentences_of(self, rows: Sequence[int], dimension: int) -> dict[int, SentenceVectors]:
+        """Sentences of those of the chunk rows that have some, by row; those that are damaged are left out."""
+        with self.database.reading() as connection:
+            return sentences_of(connection, rows, dimension)
+
+    def sentence_counts(self) -> tuple[int, int]:
+        """Sentences that are stored, and the chunks that they are of."""
+        with self.database.reading() as connection:
+            return sentence_counts(connection)
+
     def last_row(self) -> int:
         """The highest row id of a chunk; 0 where there is none."""
         with self.database.reading() as connection:
             (last,) = connection.execute("SELECT ifnull(max(row), 0) FROM chunks").fetchone()
         return int(last)
+
+    def texts(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """(row, lexical text) of up to ``limit`` chunks above ``after``, by row."""
+        with self.database.reading() as connection:
+            return texts_behind(connection, after, limit)
+
+    def rows_above(self, after: int) -> int:
+        """Chunks with a row above ``after``."""
+        with self.database.reading() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM chunks WHERE row > ?", (after,)).fetchone()
+        return int(count)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

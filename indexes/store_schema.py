@@ -2,10 +2,18 @@
 
 from indexes.checksums import OF_CHUNK, OF_DOCUMENT, OF_VECTOR
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+# The index is there to add them up without reading the vectors.
+_SENTENCES = """
+CREATE TABLE sentences (
+    chunk INTEGER PRIMARY KEY REFERENCES chunks(row), count INTEGER NOT NULL, spans BLOB NOT NULL,
+    vectors BLOB NOT NULL, checksum INTEGER NOT NULL);
+CREATE INDEX sentences_by_count ON sentences(count);
+"""
 # Chunk row ids are AUTOINCREMENT, so never reused: a stale id in memory can miss, but cannot name another chunk.
 # A document's row is the version of its put, never reused either: documents and their chunks ascend together.
-SCHEMA = """
+SCHEMA = (
+    """
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     metadata TEXT NOT NULL, url TEXT, format TEXT NOT NULL, content_hash BLOB NOT NULL,
@@ -24,6 +32,8 @@ CREATE TABLE operations (
 CREATE INDEX operations_by_document ON operations(document_id, seq);
 CREATE INDEX operations_with_filter ON operations(seq, filter) WHERE filter IS NOT NULL;
 """
+    + _SENTENCES
+)
 # By the version they lead to.
 MIGRATIONS = {
     2: """
@@ -41,4 +51,5 @@ UPDATE chunks SET checksum = {OF_CHUNK};
 UPDATE vectors SET checksum = {OF_VECTOR};
 """,  # noqa: S608
     4: "ALTER TABLE documents ADD COLUMN source_hash BLOB;",
+    5: _SENTENCES,
 }

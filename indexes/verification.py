@@ -9,6 +9,7 @@ from indexes.base import Mask, RowIds
 from indexes.blocks import VectorBlock
 from indexes.errors import StoreUnavailableError
 from indexes.generation import NO_ROWS
+from indexes.lexical import LexicalIndex
 from indexes.live_view import LiveView
 from indexes.pinned import pinned
 from indexes.snapshot import Snapshots
@@ -35,8 +36,12 @@ class Verification:
     problems: Sequence[str]
 
 
-def verify(store: Store, live: LiveView, snapshots: Snapshots, progress: Progress = lambda *_: None) -> Verification:
-    """Check the store's file, every byte of the snapshots, and that the index holds the store's rows and no others.
+def verify(
+    store: Store, live: LiveView, snapshots: Snapshots, lexical: LexicalIndex, progress: Progress = lambda *_: None
+) -> Verification:
+    """Check the store's file, every byte of what is derived from it, and that the indexes hold the store's rows.
+
+    The index of vectors holds no others; that of words may, as rows that died stay in it for a while.
 
     Reads go on meanwhile, and writes too: which rows there are is compared at one version, and the vector of a row
     never changes. A store that cannot be read is a problem too, and what cannot be compared for it is not.
@@ -58,6 +63,7 @@ def verify(store: Store, live: LiveView, snapshots: Snapshots, progress: Progres
         rows = len(stored)
         visible = view.rows.visible(view.rows.size, version).mask(0, view.rows.size)
         problems += _differences(stored, view.rows.ids(len(visible))[visible])
+        problems += lexical.verify(stored)
         vectors, unequal = _compared(store, view, rows, progress)
         problems += unequal
     except StoreUnavailableError as error:

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from indexes.attributes import Attributes
+from indexes.base import Mask, Positions, RowIds
 from indexes.curve import RecallCurve
+from indexes.filters import Filter
 from indexes.ivf_pq import IvfPqIndex
 from indexes.placement import DeviceIndex
-from indexes.rows import Rows
+from indexes.rows import Rows, VisibleAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,17 @@ class View:
     sealed: Sealed | None
     version: int
     since: int = 0
+
+    def visible(self, version: int, filter: Filter | None = None) -> VisibleAt:
+        """Which rows a search at ``version`` may return, of documents that the filter keeps."""
+        size = self.rows.size  # before the attributes, which hold every document that these rows are of
+        kept = None if filter is None else self.attributes.mask(filter, self.attributes.size)
+        return self.rows.visible(size, version, kept)
+
+    def placed(self, ids: RowIds, visible: VisibleAt) -> tuple[Positions, Mask]:
+        """``(len(ids),)`` each: positions, and which of them are visible; rows that came later are not."""
+        positions, held = self.rows.found(ids)
+        return positions, visible.at(np.where(held & (positions < visible.size), positions, -1))
 
     @property
     def sealed_rows(self) -> int:

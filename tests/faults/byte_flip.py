@@ -45,13 +45,16 @@ class Saved:
 
     @property
     def files(self) -> list[Path]:
-        """Every index file, relative to the data directory: the pointer to the current snapshot, and two of them."""
-        files = (path for path in self.data_dir.glob("collections/*/snapshots/**/*") if path.is_file())
+        """Every index file with a byte, relative to the data directory: those of words, and of snapshots.
+
+        The latter are the pointer to the current one, and two of them.
+        """
+        files = (path for path in self.data_dir.glob("collections/*/*/**/*") if path.is_file() and path.stat().st_size)
         return sorted(path.relative_to(self.data_dir) for path in files)
 
     def is_older(self, file: Path) -> bool:
         """Whether a start does not need the file."""
-        snapshots = sorted({path.parent for path in self.files if path.parent.name != "snapshots"})
+        snapshots = sorted({path.parent for path in self.files if path.parent.parent.name == "snapshots"})
         return file.parent == snapshots[0]
 
 

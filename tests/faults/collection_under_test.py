@@ -1,11 +1,14 @@
 """The one place where these harnesses touch the collection: when that changes, only this file does."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from faults.workload import DIMENSION, Content
-from indexes.base import Document, Hit, Metric, SearchParams, Vectors
+from indexes.base import Document, Hit, Hybrid, Metric, SearchParams, Vectors
 from indexes.catalog import Catalog
 from indexes.collection import CollectionSpec
 from indexes.errors import DocumentNotFoundError
@@ -61,6 +64,14 @@ class CollectionUnderTest:
         wanted = None if matching is None else parse_filter(matching)
         return self._collection.search(query, SearchParams(top_k, nprobe=_EVERY, refine=_EVERY, filter=wanted))
 
+    def worded(self, word: str, top_k: int) -> Sequence[Hit]:
+        """The chunks that have a word."""
+        searched = self._collection.searched(
+            np.ones(DIMENSION, dtype=np.float32), SearchParams(top_k, hybrid=Hybrid(word, 0.0))
+        )
+        assert searched.without_lexical is None
+        return [hit for hit in searched.hits if hit.scores["lexical"] > 0]
+
     def document(self, document_id: str) -> Document | None:
         """The document, or None."""
         try:
@@ -85,15 +96,25 @@ class CollectionUnderTest:
         work: dict[str, Callable[[], object]] = {
             "maintain": self.maintain,
             "rebuild": self._collection.upkeep.rebuild,
-            "snapshot": self._collection.upkeep.save,
+            "snapshot": self._save,
         }
         return work[step]()
+
+    def _save(self) -> None:
+        self._collection.upkeep.save()
+        self._collection.lexical.settle()
 
     def maintain(self) -> int:
         """Do all the background work that is due; how many steps it took."""
         taken = 0
         while self._collection.upkeep.step():
             taken += 1
+        lexical = self._collection.lexical
+        while lexical.due_at <= time.monotonic():
+            lexical.step()
+            taken += 1
+        if lexical.trouble:  # found at the start, and due a little later
+            lexical.settle()
         return taken
 
     def trouble(self) -> Sequence[str]:
@@ -101,8 +122,11 @@ class CollectionUnderTest:
         return list(self._collection.describe().trouble)
 
     def damage(self) -> Sequence[str]:
-        """What is wrong with the snapshots, every byte of them read."""
-        return [
+        """What is wrong with the files of the indexes, every byte of them read."""
+        lexical = self._collection.lexical
+        with self._collection._store.snapshot() as snapshot:
+            found = [*lexical.trouble, *lexical.verify(snapshot.row_ids())]  # a start leaves nothing damaged there
+        return found + [
             said for folder in self._data_dir.glob("collections/*/snapshots") for said in Snapshots(folder).verify()
         ]
 

@@ -193,6 +193,11 @@ class Disk:
         for folder in {id(source): source, id(target): target}.values():
             folder.changed()
 
+    def linked(self, call: Call, paths: Sequence[str]) -> None:
+        (source, old), (target, new) = map(self._parent, paths[-2:])
+        target.entries[new] = source.entries[old]  # one file from here on, whatever is written to it
+        target.changed()
+
     def made(self, call: Call, paths: Sequence[str]) -> None:
         folder, name = self._parent(paths[-1])
         folder.entries[name] = Folder()
@@ -234,6 +239,8 @@ _EFFECTS: dict[str, Callable[[Disk, Call, Sequence[str]], None]] = {
     "rename": Disk.renamed,
     "renameat": Disk.renamed,
     "renameat2": Disk.renamed,
+    "link": Disk.linked,
+    "linkat": Disk.linked,
     "mkdir": Disk.made,
     "mkdirat": Disk.made,
     "unlink": Disk.removed,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from faults.collection_under_test import CollectionUnderTest
-from faults.workload import DIMENSION, Content, Workload, unit
-from indexes.base import Document
+from faults.workload import DIMENSION, WORDS, Content, Workload, unit
+from indexes.base import Chunk, Document
 
 _TOLERANCE = 1e-5
 _OWN_VECTORS = 20  # chunks looked for by their own vector
@@ -116,5 +116,16 @@ def _check_search(subject: CollectionUnderTest, expected: dict[str, Content], ve
         chunk, vector = rows[i]
         if [hit.chunk for hit in subject.search(vector, top_k=1)] != [chunk]:
             verdict.lost.append(f"{chunk.id} is not found by its own vector")
+    _check_words(subject, list(chunks), verdict)
     if (counted := subject.counts()) != (len(expected), len(chunks)):
         verdict.lost.append(f"counts are {counted}, not {(len(expected), len(chunks))}")
+
+
+def _check_words(subject: CollectionUnderTest, chunks: list[Chunk], verdict: Verdict) -> None:
+    """Every chunk that has a word is found by it, once, and no other."""
+    for word in WORDS[:2]:
+        expected = {chunk.id for chunk in chunks if word in chunk.text.replace(".", " ").split()}
+        times = Counter(hit.chunk.id for hit in subject.worded(word, len(chunks) + _PHANTOMS))
+        verdict.duplicates += [f"{id_} is found {n} times by {word}" for id_, n in times.items() if n > 1]
+        verdict.lost += [f"{id_} is not found by {word}" for id_ in expected - times.keys()]
+        verdict.phantoms += [f"{id_} is found by {word}" for id_ in times.keys() - expected]

@@ -133,6 +133,15 @@ def test_a_rename_replaces_when_the_folder_is_synced(played: Played, tmp_path: P
     assert played.left(tmp_path) == {"a": b"new"}
 
 
+def test_a_link_is_another_name_of_the_same_file(played: Played, tmp_path: Path) -> None:
+    played.do("link", b"/data/a", b"/data/b")
+    played.write("/a", b"one")
+    played.sync("/a")
+    assert played.left(tmp_path) == {"a": b"one"}
+    played.sync_folder()
+    assert played.left(tmp_path) == {"a": b"one", "b": b"one"}
+
+
 def test_a_removed_file_is_back_until_the_folder_is_synced(played: Played, tmp_path: Path) -> None:
     played.do("unlinkat", Descriptor("9", "/data"), b"a", "0")
     assert played.left(tmp_path) == {"a": b""}

@@ -9,7 +9,7 @@ import numpy as np
 from indexes.base import Chunk, Document, Vectors
 
 DIMENSION = 8
-_WORDS = ("granite", "slate", "marble", "basalt", "chalk", "flint", "gneiss", "schist")
+WORDS = ("granite", "slate", "marble", "basalt", "chalk", "flint", "gneiss", "schist")
 _TENANTS = ("north", "south", "east")
 
 
@@ -72,7 +72,7 @@ def _operation(workload: Workload, serial: int) -> Operation:
 
 def made(rng: np.random.Generator, document_id: str, label: str, chunks: int) -> Content:
     """A document of ``chunks`` chunks whose texts name it, the label and their place."""
-    pieces = [f"{document_id} {label} {i} {' '.join(rng.choice(_WORDS, size=5))}. " for i in range(chunks)]
+    pieces = [f"{document_id} {label} {i} {' '.join(rng.choice(WORDS, size=5))}. " for i in range(chunks)]
     text, cut, start = "".join(pieces), [], 0
     for i, piece in enumerate(pieces):
         cut.append(Chunk(document_id, i, piece, start, start + len(piece), ("About", label)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexes import lexical as lexical_module
 from indexes.base import Chunk, Document, Vectors
 from indexes.catalog import Catalog
 from indexes.collection import Collection
@@ -107,6 +108,14 @@ def cannot_roll_back() -> Callable[[sqlite3.Connection], None]:
         connection.set_authorizer(allow)
 
     return make
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes thousands of rows takes a few."""
+    sizes = {"_FLUSH_ROWS": 8, "_MOST_NEWEST": 20, "_BLOCK_ROWS": 7, "_AT_ONCE": 5, "_FEW_DEAD": 6}
+    for name, size in sizes.items():
+        monkeypatch.setattr(lexical_module, name, size)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from indexes.base import SearchParams, Vectors
 from indexes.catalog import Catalog
+from indexes.catalog_rows import SCHEMA_VERSION
 from indexes.collection_folders import CollectionFolders
 from indexes.errors import (
     CollectionConflictError,
@@ -245,7 +246,7 @@ def test_data_of_a_newer_program_is_refused_and_lets_go_of_the_directory(open_ca
     edit(data_dir, "PRAGMA user_version=99")
     with pytest.raises(DataDirectoryError, match=r"catalog\.db has schema version 99"):
         Catalog(data_dir, IndexPolicy(256))
-    edit(data_dir, "PRAGMA user_version=2")
+    edit(data_dir, f"PRAGMA user_version={SCHEMA_VERSION}")
     open_catalog()
 
 

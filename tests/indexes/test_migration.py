@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes.base import SearchParams
+from indexes.base import Hybrid, SearchParams
 from indexes.catalog import Catalog
 from indexes.database import SqliteDatabase
 from indexes.errors import DataDirectoryError, MigrationError, StoreUnavailableError
@@ -183,6 +183,9 @@ def test_data_of_every_released_version_opens_and_holds_what_it_held(
         (hit,) = collection.search(np.eye(16, dtype=np.float32)[1 + at], SearchParams(top_k=1))
         assert (hit.chunk.id, hit.chunk.text, round(hit.score, 6)) == (f"a#{at}", text, 1)
         assert (hit.chunk.heading_path, hit.chunk.page) == (("Part", str(at)), 3 if at == 0 else None)
+        (hit,) = collection.search(np.ones(16, dtype=np.float32), SearchParams(1, hybrid=Hybrid(text, 0.0)))
+        assert hit.chunk.text == text, "what was there is found by its words"
+    assert collection.spec.language == "unicode"
     assert collection.accept() == 6
     assert collection.verify().problems == [], "what was there has the checksums of what was there"
     catalog.close()

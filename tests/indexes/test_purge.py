@@ -98,13 +98,13 @@ def test_a_row_that_the_store_still_has_is_an_error(collection: Collection, writ
     collection.delete("d0", collection.accept())
     dead = dead_rows(collection._live.now)
     assert dead.tolist() == list(range(1, 9))
-    store = collection._store
-    assert purging.purge(writer, store, collection.upkeep, [], dead).found == ()
+    store, derived = collection._store, purging.Derived(collection.upkeep, collection.lexical)
+    assert purging.purge(writer, store, derived, [], dead).found == ()
     store.database.write_connection.executescript(  # half a row is too much already
         "PRAGMA foreign_keys=OFF; DELETE FROM chunks WHERE row = 9; DELETE FROM vectors WHERE chunk = 10;"
     )
     with pytest.raises(ErasureError, match=r"2 of 10 deleted rows are still in store\.db"):
-        purging.purge(writer, store, collection.upkeep, [], np.array([*dead, 9, 10]))
+        purging.purge(writer, store, derived, [], np.array([*dead, 9, 10]))
 
 
 def test_vectors_of_one_component_are_purged_by_their_rows(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexes import collection as collection_module
+from indexes import finding
 from indexes.attributes import Attributes
 from indexes.base import Chunk, Document, Positions, SearchParams, Vectors
 from indexes.collection import Collection
@@ -115,7 +115,7 @@ def test_whatever_rows_an_index_names_the_store_has_the_last_word(
         return Found(ids, ones, ones, ones, None, 0, 0, Omissions(named))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collection_module, "nearest", claimed)
+        patch.setattr(finding, "nearest", claimed)
         searched = collection.searched(query, replace(EXPLAINED, required=held[0], filter=held[1]))
     filters = [filter for filter in held if filter is not None]
     expected = [row for row in rows if 1 <= row <= 8 * DOCUMENTS and passes(f"d{(row - 1) // 8}", *filters)]

@@ -74,7 +74,9 @@ def test_a_row_that_memory_lacks(collection: Collection, store_file: Path) -> No
     )
     insert = "INSERT INTO vectors SELECT ?1, vector, checksum(?1, vector) FROM vectors LIMIT 1"
     behind_its_back(store_file, insert, row)
-    assert collection.verify().problems == [f"1 stored rows are not in the index, as row {row}"]
+    assert collection.verify().problems == [
+        f"1 stored rows are not in the {index}, as row {row}" for index in ("index", "lexical index")
+    ]
 
 
 def test_a_row_that_only_memory_has(collection: Collection, store_file: Path) -> None:
@@ -233,6 +235,8 @@ def test_a_closed_collection_is_no_damage(collection: Collection) -> None:
 
 def test_progress_ends_with_every_vector(collection: Collection) -> None:
     told: list[tuple[int, int]] = []
-    verify(collection._store, collection._live, collection._snapshots, lambda *step: told.append(step))
+    verify(
+        collection._store, collection._live, collection._snapshots, collection.lexical, lambda *step: told.append(step)
+    )
     assert told[-1] == (8 * DOCUMENTS + 1, 8 * DOCUMENTS + 1)
     assert collection.upkeep.working_on is None
