@@ -107,7 +107,7 @@ class Comparison:
         if document is None:
             return  # deleted meanwhile, in the mirror too
         content = await self.documents.content(document, self._shadow.spec, _CALLER)
-        put = partial(self._shadow.put, document, content.chunks, content.vectors, seq)
+        put = partial(self._shadow.put, document, content.chunks, content.vectors, seq, sentences=content.sentences)
         await self._in_thread(put)
         self.on_write(self._shadow)
 

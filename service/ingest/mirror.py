@@ -311,7 +311,7 @@ def _put(
 ) -> Change:
     if isinstance(content, Exception):
         raise content
-    return collection.put(document, content.chunks, content.vectors, seq, guard)
+    return collection.put(document, content.chunks, content.vectors, seq, guard, content.sentences)
 
 
 def _copy(primary: Collection, document: Document, contents: Contents, mirror: Collection, seq: int) -> None:

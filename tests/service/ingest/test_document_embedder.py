@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from indexes.base import Document
+from indexes.sentence_vectors import SentenceVectors
 from indexes.spec import CollectionSpec
 from models.base import TextKind
 from models.hashing import HashingEmbedder
@@ -44,12 +45,12 @@ class Opened:
 
 
 @pytest.fixture
-def opened(scripted: Any, open_engine: OpenEngine) -> Callable[[], AbstractAsyncContextManager[Opened]]:  # noqa: ANN401
+def opened(scripted: Any, open_engine: OpenEngine) -> Callable[..., AbstractAsyncContextManager[Opened]]:  # noqa: ANN401
     @asynccontextmanager
-    async def open_() -> AsyncIterator[Opened]:
+    async def open_(*, with_sentences: bool = False) -> AsyncIterator[Opened]:
         device = scripted(is_open=False)
         async with open_engine(device) as engine:
-            with DocumentEmbedder(Embedders(engine.batchers)) as documents:
+            with DocumentEmbedder(Embedders(engine.batchers), with_sentences=with_sentences) as documents:
                 try:
                     yield Opened(device, engine, documents)
                 finally:
@@ -126,5 +127,44 @@ def test_who_leaves_takes_every_slice_along(opened: Any) -> None:  # noqa: ANN40
             assert asyncio.all_tasks() == tasks
             assert it.engine.queued() == 0
             it.device.gate.set()
+
+    run(scenario())
+
+
+def test_sentences_have_the_vectors_of_their_texts_behind_title_and_headings(opened: Any) -> None:  # noqa: ANN401
+    """More of them than a slice holds, and each text is embedded once."""
+    said = [f"Bee number {number} sleeps." for number in range(70)]
+    text = f"# Hives\n\n{' '.join([*said, said[0]])}"
+    spec = CollectionSpec(INFO.name, INFO.fingerprint, INFO.dimension, chunk_size=24, chunk_overlap=8)
+
+    async def scenario() -> None:
+        async with opened(with_sentences=True) as it:
+            it.device.gate.set()
+            content = await it.documents.content(Document("doc", "Bees", text, {}, None, "markdown", b""), spec)
+            tokenized = list(it.device.tokenized)
+        assert len(content.sentences) == len(content.chunks)
+        quoted = {text[start:end] for one in content.sentences for start, end in one.spans}
+        assert set(said) <= quoted
+        assert len(tokenized) == len(content.chunks) + len(quoted)
+        for chunk, sentences in zip(content.chunks, content.sentences, strict=True):
+            assert all(chunk.start <= start < end <= chunk.end for start, end in sentences.spans)
+            _compare(text, sentences)
+
+    run(scenario())
+
+
+def _compare(text: str, sentences: SentenceVectors) -> None:
+    embedder = HashingEmbedder()
+    texts = [f"Bees\nHives\n{text[start:end]}" for start, end in sentences.spans]
+    for place, vector in enumerate(embedder.embed(embedder.tokenize(texts, TextKind.DOCUMENT))):
+        assert sentences.vectors.cosines(vector)[place] == pytest.approx(1, abs=0.01)
+
+
+def test_nobody_wants_sentences_where_they_are_turned_off(opened: Any) -> None:  # noqa: ANN401
+    async def scenario() -> None:
+        async with opened() as it:
+            it.device.gate.set()
+            content = await it.asked(3)
+            assert (content.sentences, len(it.device.tokenized)) == ([], 3)
 
     run(scenario())

@@ -86,7 +86,7 @@ def run(
             embedders = Embedders(opened.batchers)
             library = Library(catalog, embedders.infos(), ChunkingSettings(size=16, overlap=0))
             limits = LimitSettings(document_characters=2000)
-            documents = stack.enter_context(DocumentEmbedder(embedders))
+            documents = stack.enter_context(DocumentEmbedder(embedders, with_sentences=False))
             mirror = Mirror(catalog)
             ingestor = stack.enter_context(Ingestor(library, documents, mirror, limits, opened.metrics, changes.append))
             return await asyncio.wait_for(scenario(ingestor), PATIENCE_S)
