@@ -7,7 +7,18 @@ import httpx
 import orjson
 import typer
 
-from service.cli.asking import BoostOption, FiltersOption, TopKOption, body_of, place_of
+from service.cli.asking import (
+    BoostOption,
+    FiltersOption,
+    HybridOption,
+    RerankOption,
+    TopKOption,
+    WeightOption,
+    body_of,
+    hybrid_of,
+    place_of,
+    rerank_of,
+)
 from service.cli.console import (
     DEFAULT_URL,
     CollectionOption,
@@ -21,7 +32,7 @@ from service.cli.console import (
     served,
 )
 
-_SHOWN_STAGES = ("queue", "embed", "search", "prompt", "llm_total", "total")
+_SHOWN_STAGES = ("queue", "embed", "search", "lexical", "fusion", "rerank", "prompt", "llm_total", "total")
 
 
 def ask(
@@ -33,11 +44,14 @@ def ask(
     llm: Annotated[str | None, typer.Option(help="Generator; `extractive` quotes without a language model.")] = None,
     filters: FiltersOption = None,
     boost: BoostOption = None,
+    hybrid: HybridOption = None,
+    weight: WeightOption = None,
+    rerank: RerankOption = None,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is whole.")] = False,
 ) -> None:
     """Ask a question of a collection; the answer is printed as it is written."""
-    body = body_of(question, collection, top_k, filters, boost)
+    body = body_of(question, collection, top_k, filters, boost) | hybrid_of(hybrid, weight) | rerank_of(rerank)
     if llm is not None:
         body["llm"] = llm
     with served(url, key) as http:

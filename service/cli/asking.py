@@ -1,5 +1,6 @@
 """What ``quarry ask`` and ``quarry search`` are told, as the body of a request; and where a chunk is, for people."""
 
+import math
 from typing import Annotated, Any
 
 import orjson
@@ -14,7 +15,35 @@ BoostOption = Annotated[
     list[str] | None,
     typer.Option(help='Documents to bring forward, as \'{"filter": {...}, "weight": 0.2}\'; may be repeated.'),
 ]
+HybridOption = Annotated[
+    bool | None,
+    typer.Option("--hybrid/--no-hybrid", help="Look for words beside the vector; by default as the server is set."),
+]
+WeightOption = Annotated[
+    float | None, typer.Option(help="Share of the vectors in the order, 0 to 1; it asks for words too.")
+]
+RerankOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--rerank/--no-rerank", help="Reorder what is found by the cross-encoder; by default as the server is set."
+    ),
+]
 TopKOption = Annotated[int, typer.Option(help="Chunks to retrieve.")]
+
+
+def hybrid_of(hybrid: bool | None, weight: float | None) -> dict[str, Any]:
+    """The field that says whether words are looked for; none where the server's default is to hold."""
+    if hybrid is None and weight is None:
+        return {}
+    if weight is not None and not math.isfinite(weight):
+        fail(f"--weight {weight} is no number that JSON has")
+    enabled = {"enabled": hybrid is not False}
+    return {"hybrid": enabled if weight is None else enabled | {"weight": weight}}
+
+
+def rerank_of(rerank: bool | None) -> dict[str, Any]:
+    """The field that says whether hits are reordered; none where the server's default is to hold."""
+    return {} if rerank is None else {"rerank": {"enabled": rerank}}
 
 
 def body_of(text: str, collection: str, top_k: int, filters: str | None, boost: list[str] | None) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def show(name: NameArgument, url: UrlOption = DEFAULT_URL, key: KeyOption = None
         return
     out.print(f"{reply['name']}: {extent(reply)}", markup=False)
     out.print(f"{reply['embedding_model']}, {reply['dimension']} dimensions, {reply['metric']}", markup=False)
+    out.print(f"words: {reply['language']}", markup=False)
     chunking = reply["chunking"]
     out.print(f"chunks of {chunking['size']} tokens, {chunking['overlap']} shared; version {reply['index_version']}")
 

@@ -37,10 +37,10 @@ _FIXES = {
 }
 
 
-def fail(message: str) -> NoReturn:
-    """Say what went wrong and end with exit code 1."""
+def fail(message: str, exit_code: int = 1) -> NoReturn:
+    """Say what went wrong and end."""
     err.print(f"quarry: {message}", style="red", markup=False)
-    raise typer.Exit(1)
+    raise typer.Exit(exit_code)
 
 
 def client(url: str, key: str | None) -> httpx.Client:

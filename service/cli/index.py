@@ -206,10 +206,16 @@ def _told_stats(reply: dict[str, Any]) -> list[str]:
         *lines,
         f"live recall: {measured}",
         f"memory: {index['bytes']} bytes, {index['dead_rows']} dead rows",
+        *(_told_words(words) for words in [index["lexical"]] if words),
         f"snapshot: {saved['name'].partition('-')[0]}, {saved['age_s']:.0f} s old" if saved else "snapshot: none",
         *(f"working on: {work['what']}, {work['done']} of {work['total']}" for work in [index["working_on"]] if work),
         *(f"trouble: {trouble}" for trouble in index["trouble"]),
     ]
+
+
+def _told_words(words: dict[str, Any]) -> str:
+    rows, newest = words["rows"], words["newest_rows"]
+    return f"words: {words['state']}, {rows} rows, {newest} of them in memory, {words['bytes']} bytes"
 
 
 def _told_verification(reply: dict[str, Any]) -> list[str]:

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
-from service.cli.common_metadata import CommonMetadata
 from service.cli.console import (
     DEFAULT_URL,
     CollectionOption,
@@ -28,6 +27,7 @@ from service.cli.console import (
     say_json,
     served,
 )
+from service.cli.given_metadata import GivenMetadata
 from service.cli.sources import BatchSource, FileSource, Found, SameIdError, find
 from service.cli.upload import Tally, Uploader
 
@@ -48,6 +48,9 @@ def ingest(
             help='JSON object that every document is given, as \'{"tenant": "acme"}\'; a line\'s own fields win.'
         ),
     ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Whose words the documents are made of, as `de`; of a new collection, for good.")
+    ] = None,
     wait_ready: Annotated[float, typer.Option(help="Seconds to wait for the server to be ready.")] = 0.0,
     json: Annotated[bool, typer.Option("--json", help="Print what became of them as one JSON object.")] = False,
 ) -> None:
@@ -58,11 +61,12 @@ def ingest(
         fail(f"{error}: no such file or folder")
     except SameIdError as error:
         fail(f"{error}; ingest them into two collections, or the folder above both")
-    common = CommonMetadata.parsed(metadata)
+    common = GivenMetadata.parsed(metadata)
     with served(url, key) as http:
         uploader = Uploader(http, collection, common)
         _wait_ready(http, wait_ready)
-        checked(http.put(f"/v1/collections/{quote(collection, safe='')}", json={}))
+        identity = {} if language is None else {"language": language}
+        checked(http.put(f"/v1/collections/{quote(collection, safe='')}", json=identity))
         with _progress(found.documents()) as advance:
             _send_all(uploader, found, advance)
     if json:

@@ -5,6 +5,7 @@ import typer
 from service.cli.ask import ask
 from service.cli.backup import backup, restore
 from service.cli.bench.command import bench
+from service.cli.calibrate.command import calibrate
 from service.cli.collections import app as collections
 from service.cli.content import app as content
 from service.cli.doctor import doctor
@@ -31,6 +32,7 @@ app.command()(ingest)
 app.command()(ask)
 app.command()(search)
 app.command("eval")(evaluate)
+app.command()(calibrate)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)

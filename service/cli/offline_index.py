@@ -19,7 +19,7 @@ from service.ingest.jobs.job_purge import OfflineJobPurge
 from service.ingest.jobs.store import FOLDER, open_or_set_aside
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
-from service.library import LLM_PREFERENCE
+from service.preferred import Preferred
 from service.reembedding import ReembeddingState
 from service.settings import IndexSettings
 
@@ -38,8 +38,8 @@ class OfflineIndex:
         link, target = route.reembedding, route.target
         spec = target.spec if target else None
         reembedding = ReembeddingState(link.state, spec, 0, 0, link.damage or None) if link else None
-        llm = self._catalog.preference(self._name, LLM_PREFERENCE)
-        return described(route, self._collection.describe(), reembedding, llm).model_dump()
+        preferred = Preferred.of(self._catalog, self._name)
+        return described(route, self._collection.describe(), reembedding, preferred).model_dump()
 
     def rebuild(self) -> dict[str, Any]:
         """As POST :rebuild."""

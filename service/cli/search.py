@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from service.cli.asking import BoostOption, FiltersOption, TopKOption, body_of, place_of
+from service.cli.asking import (
+    BoostOption,
+    FiltersOption,
+    HybridOption,
+    RerankOption,
+    TopKOption,
+    WeightOption,
+    body_of,
+    hybrid_of,
+    place_of,
+    rerank_of,
+)
 from service.cli.console import (
     DEFAULT_URL,
     CollectionOption,
@@ -29,13 +40,16 @@ def search(
     top_k: TopKOption = 10,
     filters: FiltersOption = None,
     boost: BoostOption = None,
+    hybrid: HybridOption = None,
+    weight: WeightOption = None,
+    rerank: RerankOption = None,
     explain: Annotated[bool, typer.Option("--explain", help="With --json: also how it was found.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Find the chunks nearest to a text, without an answer."""
-    body = body_of(query, collection, top_k, filters, boost) | {"explain": explain}
+    """Find the chunks nearest to a text, by meaning and by words, without an answer."""
+    body = body_of(query, collection, top_k, filters, boost) | hybrid_of(hybrid, weight) | rerank_of(rerank)
     with served(url, key) as http:
-        reply = checked(http.post("/v1/search", json=body)).json()
+        reply = checked(http.post("/v1/search", json=body | {"explain": explain})).json()
     if json:
         say_json(reply)
         return

@@ -1,6 +1,6 @@
 """What lies under the paths given to quarry ingest: files to upload, and lines of JSONL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Found:
     def __iter__(self) -> Iterator[FileSource | BatchSource]:
         yield from self.files
         for path in self.jsonl:
-            yield from _batches(path)
+            yield from in_batches(path, _lines(path))
 
 
 def find(paths: Sequence[Path]) -> Found:
@@ -119,11 +119,11 @@ def _lines(path: Path) -> Iterator[Line]:
                 yield Line(number, data.strip())
 
 
-def _batches(path: Path) -> Iterator[BatchSource]:
-    """Slices of the file, small enough for one request."""
+def in_batches(path: Path, found: Iterable[Line]) -> Iterator[BatchSource]:
+    """The lines of a file in slices that are small enough for one request."""
     lines: list[Line] = []
     size = 0
-    for line in _lines(path):
+    for line in found:
         if lines and (len(lines) == _BATCH_LINES or size + len(line.data) > _BATCH_BYTES):
             yield BatchSource(path, lines)
             lines, size = [], 0

@@ -12,8 +12,8 @@ import httpx
 import orjson
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
-from service.cli.common_metadata import NOTHING, CommonMetadata
 from service.cli.console import printable, problem_code, problem_detail
+from service.cli.given_metadata import NOTHING, GivenMetadata
 from service.cli.sources import BatchSource, FileSource, Line
 
 _GIVE_UP_S = 120.0
@@ -56,7 +56,7 @@ class Uploader:
         common: metadata that every document is given.
     """
 
-    def __init__(self, http: httpx.Client, collection: str, common: CommonMetadata = NOTHING) -> None:
+    def __init__(self, http: httpx.Client, collection: str, common: GivenMetadata = NOTHING) -> None:
         self._http = http
         self._common = common
         self._documents = f"/v1/collections/{quote(collection, safe='')}/documents"

@@ -31,10 +31,11 @@ def abstention_curve(answerable: Floats, unanswerable: Floats, foreign: Floats) 
     if not len(every):
         return []
     first, last = int(np.floor(every.min() / _STEP)), int(np.floor(every.max() / _STEP)) + 1
-    return [_point(round(place * _STEP, 2), answerable, unanswerable, foreign) for place in range(first, last + 1)]
+    return [point_at(round(place * _STEP, 2), answerable, unanswerable, foreign) for place in range(first, last + 1)]
 
 
-def _point(threshold: float, answerable: Floats, unanswerable: Floats, foreign: Floats) -> CurvePoint:
+def point_at(threshold: float, answerable: Floats, unanswerable: Floats, foreign: Floats) -> CurvePoint:
+    """The point of one threshold."""
     return CurvePoint(
         threshold,
         _share(answerable >= threshold),

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from service.cli.eval.asked import Answered, Kind
+from service.cli.eval.asked import Answered, Citation, Kind
 from service.cli.eval.containment import contains
 from service.cli.eval.samples import Floats, Samples
 
 SHARE_METRICS = (
-    "gold_in_answer", "gold_in_first", "citation_precision", "citations_valid", "answered", "abstained",
+    "gold_in_answer", "gold_in_best", "citation_precision", "citations_valid", "answered", "abstained",
     "abstained_foreign",
 )  # fmt: skip
 AUROC_METRICS = ("auroc", "auroc_foreign")
@@ -18,8 +18,9 @@ AUROC_METRICS = ("auroc", "auroc_foreign")
 def answer_samples(answered: Sequence[Answered]) -> list[Samples]:
     """Every share that the questions allow to be taken.
 
-    ``gold_in_answer`` and ``gold_in_first`` count questions with accepted answers that the documents hold: the whole
-    answer, and the first cited span, has one of them. A question that was not answered has none.
+    ``gold_in_answer`` and ``gold_in_best`` count questions with accepted answers that the documents hold: the whole
+    answer, and the cited span of the highest score, has one of them; without scores the first span stands for the best.
+    A question that was not answered has none.
     ``citation_precision`` is the share of the cited spans of such questions that hold an accepted answer, and
     ``citations_valid`` the share of all cited spans that the document has where it is said to.
     """
@@ -27,7 +28,7 @@ def answer_samples(answered: Sequence[Answered]) -> list[Samples]:
     cited = [each for each in answered if each.citations]
     return [
         _share("gold_in_answer", golden, lambda each: _holds(each, each.text)),
-        _share("gold_in_first", golden, lambda each: any(_holds(each, span.quote) for span in each.citations[:1])),
+        _share("gold_in_best", golden, lambda each: any(_holds(each, span.quote) for span in _best(each))),
         _of_spans("citation_precision", golden, lambda each: [_holds(each, span.quote) for span in each.citations]),
         _of_spans("citations_valid", cited, lambda each: [span.is_valid for span in each.citations]),
         _share("answered", _of(answered, "answerable"), lambda each: each.is_answer),
@@ -43,6 +44,11 @@ def confidences(answered: Sequence[Answered], kind: Kind) -> Floats:
 
 def _of(answered: Sequence[Answered], kind: Kind) -> list[Answered]:
     return [each for each in answered if each.question.kind == kind]
+
+
+def _best(answered: Answered) -> Sequence[Citation]:
+    """One, or none; of equal ones the first."""
+    return sorted(answered.citations, key=lambda span: -(span.score or 0.0))[:1]
 
 
 def _holds(answered: Answered, text: str) -> bool:

@@ -25,10 +25,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A cited span; ``is_valid`` says that the document has exactly the quote there."""
+    """A cited span.
+
+    Attributes:
+        is_valid: the document has exactly the quote there.
+        score: by which it was chosen; None of a language model's.
+    """
 
     quote: str
     is_valid: bool
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Interview:
     """Asks one collection, and looks up what it cites.
 
     Args:
+        way: one that answers.
         llm: name of the generator.
     """
 
@@ -92,8 +99,9 @@ class Interview:
         Raises:
             RefusedError: it is refused.
         """
+        (fields,) = self._way.requests
         body = {"query": text, "collection": self._collection, "llm": self._llm}
-        return self._asker.post("/v1/query", body | self._way.fields)
+        return self._asker.post("/v1/query", {**body, **fields})
 
     def _asked(self, question: Question) -> Answered | Failure:
         try:
@@ -115,7 +123,7 @@ class Interview:
     def _citation(self, citation: dict[str, Any]) -> Citation:
         text = self._text(citation["document_id"])
         span = text[citation["document_start"] : citation["document_end"]]
-        return Citation(citation["quote"], bool(span) and span == citation["quote"])
+        return Citation(citation["quote"], bool(span) and span == citation["quote"], citation.get("score"))
 
     def _text(self, document: str) -> str:
         """As the collection has it; read once."""

@@ -31,6 +31,9 @@ class Metric:
     high: float | None
     n: int
 
+    def __str__(self) -> str:
+        return "-" if self.value is None else f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:

@@ -1,25 +1,24 @@
 """quarry eval."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import httpx
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.cli.bench.server import ServerStartError
 from service.cli.console import KeyOption, err, fail, say_json
 from service.cli.eval.bootstrap import Bootstrap
 from service.cli.eval.errors import EvalError
+from service.cli.eval.extra import MATPLOTLIB, PYTREC_EVAL, require
+from service.cli.eval.progress import bars
 from service.cli.eval.request import Asking, Judging, Material, Request
 from service.cli.eval.serving import GivenServer, OwnServer, Serving
+from service.cli.eval.template import require_folder, write_page
 
 if TYPE_CHECKING:
     from service.cli.eval.report import Report
-
-_LIBRARIES = {"pytrec_eval", "matplotlib"}
 
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="In BEIR's layout, a collection each.")]
 NameOption = Annotated[str | None, typer.Option(help="Name of the collection; by default the folder's.")]
@@ -27,7 +26,7 @@ ServerOption = Annotated[str | None, typer.Option(help="A running server; by def
 ConfigOption = Annotated[Path | None, typer.Option(help="A TOML file of settings for the server that is started.")]
 WayOption = Annotated[
     list[str] | None,
-    typer.Option(help="default, dense, hybrid, hybrid:WEIGHT or lexical; may be repeated. [default: default]"),
+    typer.Option(help="default, dense, hybrid, hybrid:WEIGHT, lexical or rrf; may be repeated. [default: default]"),
 ]
 TopKOption = Annotated[int, typer.Option(help="Chunks of a search.", min=10, max=1000)]
 QueriesOption = Annotated[int | None, typer.Option(help="Most queries of a folder, drawn by the seed.", min=1)]
@@ -41,6 +40,13 @@ KeepOption = Annotated[bool, typer.Option("--keep", help="Allow other documents 
 CompareOption = Annotated[Path | None, typer.Option(help="What --json printed earlier, to compare with.")]
 TargetOption = Annotated[
     list[str] | None, typer.Option(help="[COLLECTION.][WAY.]METRIC=VALUE; exit code 1 if missed; may be repeated.")
+]
+BeatsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="[COLLECTION.]WAY that the first is significantly better than, in nDCG@10; as --target."),
+]
+NotBelowOption = Annotated[
+    list[str] | None, typer.Option(help="[COLLECTION.]WAY that the first is not significantly worse than; as --target.")
 ]
 ConcurrencyOption = Annotated[int, typer.Option(help="Requests at a time.", min=1, max=64)]
 SeedOption = Annotated[int, typer.Option(help="Of the resamples and of --queries.", min=0)]
@@ -65,6 +71,8 @@ def evaluate(
     keep: KeepOption = False,
     compare: CompareOption = None,
     target: TargetOption = None,
+    beats: BeatsOption = None,
+    not_below: NotBelowOption = None,
     concurrency: ConcurrencyOption = 1,
     seed: SeedOption = 0,
     resamples: ResamplesOption = 2000,
@@ -74,13 +82,12 @@ def evaluate(
     """Measure how good searches and answers are, over the HTTP API."""
     if url is not None and config is not None:
         fail("--config is of the server that is started; --url names one that has its settings")
-    if html is not None and not html.parent.is_dir():
-        fail(f"--html {html}: no such folder")
-    _require_libraries(html)
+    require_folder(html)
+    require(PYTREC_EVAL, *([] if html is None else [MATPLOTLIB]))
     request = Request(
         Material(folders, collection, foreign or [], queries),
         Asking(way or ["default"], top_k, concurrency, None if no_answers else llm, keep, not no_index),
-        Judging(compare, target or [], Bootstrap(seed, resamples)),
+        Judging(compare, target or [], beats or [], not_below or [], Bootstrap(seed, resamples)),
     )
     report = _measured(request, OwnServer.temporary(config) if url is None else nullcontext(GivenServer(url, key)))
     _tell(report, html, json=json)
@@ -91,36 +98,13 @@ def _measured(request: Request, opened: AbstractContextManager[Serving]) -> "Rep
 
     try:
         with opened as serving:
-            return run(request, serving, _watch())
-    except (EvalError, ServerStartError) as error:
+            return run(request, serving, bars())
+    except EvalError as error:
+        fail(str(error), error.exit_code)
+    except ServerStartError as error:
         fail(str(error))
     except httpx.TransportError as error:
         fail(f"the server cannot be reached: {error}")
-
-
-def _require_libraries(html: Path | None) -> None:
-    """They come with an extra, as a server needs none of them."""
-    try:
-        import pytrec_eval  # noqa: F401, PLC0415
-
-        if html is not None:
-            import matplotlib as mpl  # noqa: F401, PLC0415
-    except ModuleNotFoundError as error:
-        if error.name not in _LIBRARIES:
-            raise
-        fail(f"{error.name} is not installed; pip install '.[eval]' brings it")
-
-
-def _watch() -> Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
-    @contextmanager
-    def watched(what: str, total: int | None) -> Iterator[Callable[[], None]]:
-        with Progress(*columns, console=err) as progress:
-            bar = progress.add_task(what, total=total)
-            yield lambda: progress.advance(bar)
-
-    return watched
 
 
 def _tell(report: "Report", html: Path | None, *, json: bool) -> None:
@@ -131,17 +115,10 @@ def _tell(report: "Report", html: Path | None, *, json: bool) -> None:
     else:
         show(report)
     if html is not None:
-        _write_page(report, html)
+        from service.cli.eval.page import page  # noqa: PLC0415  brings matplotlib
+
+        write_page(html, page(report))
     if report.failures:
         err.print(f"{report.failures} questions failed", style="red")
     if report.failures or not report.met:
         raise typer.Exit(1)
-
-
-def _write_page(report: "Report", html: Path) -> None:
-    from service.cli.eval.page import page  # noqa: PLC0415  brings matplotlib
-
-    try:
-        html.write_text(page(report), encoding="utf-8")
-    except OSError as error:
-        fail(f"--html {html}: {error.strerror}")

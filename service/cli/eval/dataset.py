@@ -106,7 +106,15 @@ def read_queries(folder: Path) -> tuple[Query, ...]:
     Raises:
         DatasetError: there is none, or naming file, line and field.
     """
-    path = folder / "queries.jsonl"
+    return queries_in(folder / "queries.jsonl")
+
+
+def queries_in(path: Path) -> tuple[Query, ...]:
+    """As ``read_queries``, of one file.
+
+    Raises:
+        DatasetError: as there.
+    """
     queries: dict[str, Query] = {}
     for record in records(path):
         query = _query(record)

@@ -106,11 +106,12 @@ def _probe(asker: Asker, name: str, options: Options) -> None:
     """Ask once in every way, so that what the server does not know is said before anything is measured."""
     for way in options.ways:
         try:
-            asker.post("/v1/search", SearchTask(name, way, options.top_k).body("?"))
+            for body in SearchTask(name, way, options.top_k).bodies("?"):
+                asker.post("/v1/search", body)
         except RefusedError as error:
             raise NotServedError(f"--way {way.name}: {error}") from None
         try:
-            if options.llm is not None:
+            if options.llm is not None and way.answers:
                 Interview(asker, name, way, options.llm).ask("?")
         except RefusedError as error:
             raise NotServedError(f"--way {way.name} --llm {options.llm}: {error}") from None

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import orjson
 
 from service.cli.eval.asker import Asker, collection_path
 from service.cli.eval.dataset import Dataset, Source, sources
 from service.cli.eval.errors import EvalError
-from service.cli.sources import BatchSource, Line
+from service.cli.sources import Line, in_batches
 from service.cli.upload import Uploader
 
 _PAGE = 1000
-_BATCH_LINES = 64
-_BATCH_BYTES = 4 * 1024 * 1024
 _SHOWN = 3
 
 
@@ -53,7 +50,8 @@ def ingest(asker: Asker, dataset: Dataset, collection: str, *, keep: bool) -> In
             f"measured would not be of it; take another --collection, or --keep them"
         )
     uploader = Uploader(asker.http, collection)
-    asker.each(f"{collection}: batches of documents", uploader.send, _batches(dataset.folder))
+    batches = in_batches(dataset.folder / "corpus.jsonl", _lines(sources(dataset.folder)))
+    asker.each(f"{collection}: batches of documents", uploader.send, batches)
     tally = uploader.tally
     if tally.failures:
         said = "; ".join(tally.failures[:_SHOWN])
@@ -74,18 +72,6 @@ def _held(asker: Asker, collection: str) -> Iterator[str]:
         if page["next_cursor"] is None:
             return
         params["cursor"] = page["next_cursor"]
-
-
-def _batches(folder: Path) -> Iterator[BatchSource]:
-    path, lines, size = folder / "corpus.jsonl", list[Line](), 0
-    for line in _lines(sources(folder)):
-        if lines and (len(lines) == _BATCH_LINES or size + len(line.data) > _BATCH_BYTES):
-            yield BatchSource(path, lines)
-            lines, size = [], 0
-        lines.append(line)
-        size += len(line.data)
-    if lines:
-        yield BatchSource(path, lines)
 
 
 def _lines(found: Iterable[Source]) -> Iterator[Line]:

@@ -3,24 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from service.cli.eval import plots
 from service.cli.eval.evaluation import CollectionResult
 from service.cli.eval.report import Report
 from service.cli.eval.tables import by_lists, remarks, shown
+from service.cli.eval.template import drawing, rendered
 from service.cli.eval.way_result import WayResult
 
 
 def page(report: Report) -> str:
     """HTML with the plots inside it; no scripts."""
-    environment = Environment(
-        loader=PackageLoader("service.cli.eval", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["metric"] = shown
-    environment.filters["by_lists"] = by_lists
-    return environment.get_template("page.html.j2").render(
+    return rendered(
+        "eval/page.html.j2",
+        {"metric": shown, "by_lists": by_lists},
         report=report,
         told=report.as_json(),
         collections=[_collection(each) for each in report.evaluation.collections],
@@ -30,7 +25,7 @@ def page(report: Report) -> str:
 def _collection(result: CollectionResult) -> dict[str, Any]:
     salt = result.name
     curves = [
-        {"way": way.way, "plot": _drawing(plots.abstention(way, f"{salt} {way.way} abstention"))}
+        {"way": way.way, "plot": drawing(plots.abstention(way.curve, f"{salt} {way.way} abstention"))}
         for way in result.ways
         if way.curve
     ]
@@ -38,8 +33,8 @@ def _collection(result: CollectionResult) -> dict[str, Any]:
         "result": result,
         "remarks": remarks(result),
         "names": _measured_names(result.ways),
-        "intervals": _drawing(plots.intervals(result.ways, f"{salt} intervals")),
-        "latency": _drawing(plots.latency(result.ways, f"{salt} latency")),
+        "intervals": drawing(plots.intervals(result.ways, f"{salt} intervals")),
+        "latency": drawing(plots.latency(result.ways, f"{salt} latency")),
         "curves": curves,
     }
 
@@ -47,8 +42,3 @@ def _collection(result: CollectionResult) -> dict[str, Any]:
 def _measured_names(ways: Sequence[WayResult]) -> list[str]:
     names = dict.fromkeys(metric.name for way in ways for metric in way.metrics)
     return [name for name in names if any(way.metric(name) for way in ways)]
-
-
-def _drawing(svg: str) -> Markup:
-    """What the plots made; their texts were escaped when they were drawn."""
-    return Markup(svg)  # noqa: S704  as said

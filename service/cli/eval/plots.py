@@ -7,6 +7,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from service.cli.eval.abstention import CurvePoint
 from service.cli.eval.answer_metrics import AUROC_METRICS, SHARE_METRICS
 from service.cli.eval.latency import Latency
 from service.cli.eval.relevance import RELEVANCE_METRICS
@@ -41,14 +42,16 @@ def intervals(ways: Sequence[WayResult], salt: str) -> str:
     return _svg(figure, salt)
 
 
-def abstention(way: WayResult, salt: str) -> str:
-    """What each threshold of the confidence answers and leaves open."""
+def abstention(curve: Sequence[CurvePoint], salt: str, chosen: float | None = None) -> str:
+    """What each threshold of the confidence answers and leaves open, and which of them was chosen."""
     figure = Figure((_WIDTH, _HEIGHT), layout="constrained")
     axes = figure.subplots()
     for name, label in _CURVES.items():
-        points = [(point.threshold, share) for point in way.curve if (share := getattr(point, name)) is not None]
+        points = [(point.threshold, share) for point in curve if (share := getattr(point, name)) is not None]
         if points:
             axes.plot(*zip(*points, strict=True), label=label)
+    if chosen is not None:
+        axes.axvline(chosen, color="gray", linestyle="--", label=f"chosen: {chosen:g}")
     axes.set_xlabel("threshold of the confidence")
     axes.set_ylabel("share")
     axes.set_ylim(-0.02, 1.02)

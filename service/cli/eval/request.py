@@ -6,12 +6,12 @@ from pathlib import Path
 
 from service.cli.eval.bootstrap import Bootstrap
 from service.cli.eval.dataset import Dataset, read_queries
-from service.cli.eval.errors import EvalError
+from service.cli.eval.errors import UsageError
 from service.cli.eval.options import Foreign, Options
 from service.cli.eval.way import Way
 
 
-class AmbiguousCollectionError(EvalError):
+class AmbiguousCollectionError(UsageError):
     """Two folders would be one collection."""
 
 
@@ -68,10 +68,13 @@ class Judging:
     Attributes:
         compare: the report of another run.
         targets: as they were written.
+        beats, not_below: margins as they were written.
     """
 
     compare: Path | None
     targets: Sequence[str]
+    beats: Sequence[str]
+    not_below: Sequence[str]
     bootstrap: Bootstrap
 
 

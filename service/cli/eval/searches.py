@@ -1,12 +1,13 @@
 """Searches: every query put to POST /v1/search in one way, and what was found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from service.cli.eval.asker import Asker, RefusedError
 from service.cli.eval.dataset import Query
+from service.cli.eval.reciprocal_ranks import fused
 from service.cli.eval.way import Way
 
 
@@ -20,11 +21,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The reply to one search.
+    """The reply to one search, or what several came to.
 
     Attributes:
         chunks: ids, best first.
         documents: in the order of the best chunk of each.
+        seconds: of all its requests.
         is_exact: every row was scored; None where the server does not say.
         degraded: what the server had to leave out.
     """
@@ -59,10 +61,10 @@ class SearchTask:
     way: Way
     top_k: int
 
-    def body(self, text: str) -> dict[str, Any]:
-        """Of a request."""
+    def bodies(self, text: str) -> list[dict[str, Any]]:
+        """Of its requests."""
         asked = {"query": text, "collection": self.collection, "top_k": self.top_k, "explain": True}
-        return asked | self.way.fields
+        return [{**asked, **fields} for fields in self.way.requests]
 
 
 def search_all(asker: Asker, task: SearchTask, queries: Sequence[Query]) -> Searches:
@@ -81,18 +83,30 @@ def search_all(asker: Asker, task: SearchTask, queries: Sequence[Query]) -> Sear
 
 def _searched(asker: Asker, task: SearchTask, query: Query) -> Found | Failure:
     try:
-        reply = asker.post("/v1/search", task.body(query.text))
+        replies = [asker.post("/v1/search", body) for body in task.bodies(query.text)]
     except RefusedError as error:
         return Failure(query.id, str(error))
-    chunks = reply.body["chunks"]
+    documents = {chunk["id"]: chunk["document_id"] for reply in replies for chunk in reply.body["chunks"]}
+    chunks = tuple(documents) if len(replies) == 1 else tuple(fused(_ranking(reply.body) for reply in replies))
     return Found(
         query.id,
-        tuple(chunk["id"] for chunk in chunks),
-        tuple(dict.fromkeys(chunk["document_id"] for chunk in chunks)),
-        reply.seconds,
-        _is_exact(reply.body["explain"]),
-        tuple(str(rung) for rung in reply.body.get("degraded", ())),
+        chunks,
+        tuple(dict.fromkeys(documents[chunk] for chunk in chunks)),
+        sum(reply.seconds for reply in replies),
+        _is_exact(replies[0].body["explain"]),
+        tuple(dict.fromkeys(str(rung) for reply in replies for rung in reply.body.get("degraded", ()))),
     )
+
+
+def _ranking(reply: Mapping[str, Any]) -> list[str]:
+    """Chunks by the score of their retriever alone, as no other list had a part in it.
+
+    What only vectors found is in no list of words.
+    """
+    chunks = reply["chunks"]
+    own = "lexical" if any("lexical" in chunk["scores"] for chunk in chunks) else "vector"
+    listed = [chunk for chunk in chunks if own == "vector" or chunk["scores"][own] > 0]
+    return [chunk["id"] for chunk in sorted(listed, key=lambda chunk: -chunk["scores"][own])]
 
 
 def _is_exact(explain: dict[str, Any]) -> bool | None:

@@ -27,9 +27,8 @@ def show(report: Report) -> None:
     if report.verdicts:
         table = Table("target", "measured", "", "", box=box.SIMPLE)
         for verdict in report.verdicts:
-            sign = "at most" if verdict.is_most else "at least"
             value = "not measured" if verdict.value is None else f"{verdict.value:.4g}"
-            table.add_row(verdict.name, value, f"{sign} {verdict.limit:g}", "met" if verdict.met else "missed")
+            table.add_row(verdict.name, value, f"{verdict.bound} {verdict.limit:g}", "met" if verdict.met else "missed")
         out.print(table, soft_wrap=False)
 
 
@@ -96,9 +95,7 @@ def difference_table(title: str, differences: Sequence[Difference]) -> Table:
 
 def shown(metric: Metric | None) -> str:
     """Value and interval."""
-    if metric is None or metric.value is None:
-        return "-"
-    return f"{metric.value:.4f} ({metric.low:.4f} to {metric.high:.4f})"
+    return "-" if metric is None else str(metric)
 
 
 def by_lists(index: IndexResult, name: str) -> str:

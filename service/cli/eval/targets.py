@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.cli.eval.answer_metrics import AUROC_METRICS, SHARE_METRICS
-from service.cli.eval.errors import EvalError
+from service.cli.eval.errors import UsageError
 from service.cli.eval.evaluation import CollectionResult, Evaluation
 from service.cli.eval.fidelity import OVERLAP, depth_metric
 from service.cli.eval.relevance import RELEVANCE_METRICS
@@ -14,7 +14,7 @@ _MILLISECONDS = "_ms"
 _TIMES = {f"{what}_{part}{_MILLISECONDS}": (what, part) for what in ("search", "query") for part in ("p50", "p95")}
 
 
-class TargetError(EvalError):
+class TargetError(UsageError):
     """A target names no figure, or has no value; the message says what there is."""
 
 
@@ -71,17 +71,27 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A figure beside its target; without a value nothing was measured."""
+    """A figure beside its target; without a value nothing was measured.
+
+    Attributes:
+        is_strict: the limit itself is not enough.
+    """
 
     name: str
     value: float | None
     limit: float
     is_most: bool
+    is_strict: bool = False
+
+    @property
+    def bound(self) -> str:
+        """What the limit is, in words."""
+        return "at most" if self.is_most else "more than" if self.is_strict else "at least"
 
     @property
     def met(self) -> bool:
         """On the right side of the limit."""
-        if self.value is None:
+        if self.value is None or (self.is_strict and self.value == self.limit):
             return False
         return self.value <= self.limit if self.is_most else self.value >= self.limit
 

@@ -52,7 +52,7 @@ def measure_way(asker: Asker, dataset: Dataset, collection: str, way: Way, optio
     """
     searches = search_all(asker, SearchTask(collection, way, options.top_k), options.judged(dataset))
     asked = Asked((), ())
-    if options.llm is not None:
+    if options.llm is not None and way.answers:
         asked = Interview(asker, collection, way, options.llm).ask_all(options.questions(dataset))
     return result_of(way.name, dataset, searches, asked, options.bootstrap)
 

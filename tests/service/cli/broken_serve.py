@@ -9,8 +9,8 @@ from typing import Any
 from service.access.keys import Keys
 from service.cli.main import main
 from service.ingest.chunking import Chunker
+from service.passage_sentences import PassageSentences
 from service.planner import Planner
-from service.retriever import Retriever
 
 WORD = "BREAK"
 
@@ -56,6 +56,6 @@ def refuse(text: str) -> None:
 
 Keys.shown = forgets(Keys.shown)  # type: ignore[method-assign]
 breaks(Planner, "plan")
-breaks(Retriever, "embed_passages")
+breaks(PassageSentences, "of")
 breaks(Chunker, "chunks")
 main()

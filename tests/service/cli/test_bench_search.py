@@ -18,6 +18,7 @@ KEYS = {
     "bench", "vectors", "synthetic", "rows", "dimension", "documents", "queries", "samples", "index", "nprobe",
     "refine", "put_s", "put_rows_per_s", "build_s", "index_bytes_per_vector", "memory_bytes", "recall_at_10",
     "exact_recall_at_10", "short", "latency_ms", "searches_per_s", "overhead_p50_ms", "search_overhead_p50_ms",
+    "hybrid_overhead_p50_ms", "hybrid_p50_ratio",
     "filtered", "beside_ingest", "beside_rebuild", "cold_start", "targets", "processor", "cores", "versions",
 }  # fmt: skip
 
@@ -68,12 +69,15 @@ def test_an_exact_scan_finds_all_and_an_index_most(report: dict[str, Any]) -> No
 def test_each_way_of_searching_is_timed_at_each_concurrency(report: dict[str, Any]) -> None:
     assert list(report["latency_ms"]) == ["1", "8", "32"]
     for ways in report["latency_ms"].values():
-        assert set(ways) == {"vector", "search", "raw"}
+        assert set(ways) == {"vector", "search", "hybrid", "raw"}
         assert all(0 < ms["p50"] <= ms["p99"] for ms in ways.values())
     assert all(rate > 0 for ways in report["searches_per_s"].values() for rate in ways.values())
     one = report["latency_ms"]["1"]
     assert report["overhead_p50_ms"] == pytest.approx(one["vector"]["p50"] - one["raw"]["p50"], abs=0.002)
     assert report["search_overhead_p50_ms"] == pytest.approx(one["search"]["p50"] - one["raw"]["p50"], abs=0.002)
+    difference = one["hybrid"]["p50"] - one["search"]["p50"]
+    assert report["hybrid_overhead_p50_ms"] == pytest.approx(difference, abs=0.002)
+    assert report["hybrid_p50_ratio"] == pytest.approx(one["hybrid"]["p50"] / one["search"]["p50"], rel=0.01)
 
 
 def test_filters_keep_their_share_and_lose_nothing(report: dict[str, Any]) -> None:
@@ -126,5 +130,6 @@ def test_the_hunt_for_leaks_reports_and_passes() -> None:
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert (report["bench"], report["filters"], report["updates"], report["met"]) == ("search-leaks", 300, 15, True)
+    assert 100 < report["hybrid"] < 200
     assert (report["leaked"], report["short"], report["examples"]) == (0, 0, [])
     assert report["hits"] > 1000

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexes.base import Hit, Vectors
-from indexes.filters import Filter, matches
+from indexes.base import Hit, SearchParams, Vectors
+from indexes.filters import matches
 from models.base import TextKind
 from service.cli.bench.search import cached_vectors
 from service.cli.bench.search.cached_vectors import CachedVectors
@@ -216,10 +216,11 @@ class Scan:
     def metadata(self, document_id: str) -> Mapping[str, Any]:
         return self.pieces[document_id].document.metadata
 
-    def search(self, query: Vectors, top_k: int, filter: Filter) -> list[Hit]:
+    def searched(self, query: Vectors, params: SearchParams) -> list[Hit]:
+        (filter,) = [each for each in (params.filter, params.required) if each is not None]
         of = self._stale if self._wrong == "stale" else {name: self.metadata(name) for name in self.pieces}
         kept = [name for name in self.pieces if self._wrong == "unfiltered" or matches(filter, of[name])]
-        hits = [Hit(chunk, "", None, 0.0) for name in kept for chunk in self.pieces[name].chunks][:top_k]
+        hits = [Hit(chunk, "", None, 0.0) for name in kept for chunk in self.pieces[name].chunks][: params.top_k]
         return hits[1:] if self._wrong == "short" else hits
 
 

@@ -57,6 +57,15 @@ def test_ingest_then_ask(listening: Callable[..., str], folder: Path) -> None:
     assert " total " in f" {lines[-1]}"
 
 
+def test_documents_are_of_a_language(listening: Callable[..., str], folder: Path) -> None:
+    url = listening()
+    for asked, code in (("xx", 1), ("de", 0), ("de", 0), ("en", 1)):
+        done = quarry("ingest", folder, "--url", url, "--language", asked)
+        assert done.exit_code == code, done.output
+    assert done.stderr.startswith("quarry: 409: collection 'default' exists with another identity: language is 'de'")
+    assert "words: de" in quarry("collections", "show", "default", "--url", url).stdout.splitlines()
+
+
 def test_ask_prints_json_on_request(listening: Callable[..., str], folder: Path) -> None:
     url = listening()
     quarry("ingest", folder, "--url", url)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from service.cli.asking import hybrid_of, rerank_of
 from service.cli.main import app
 
 QUESTION = "When do the honey bees sleep?"
@@ -91,6 +92,50 @@ def test_filters_and_boosts_are_sent(url: str) -> None:
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert refused.stderr.startswith("quarry: 422: boost.0.filter")
         assert "--filters is not JSON" in quarry(command, QUESTION, "--url", url, "--filters", "{").stderr
+
+
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_words_are_asked_for_or_not(url: str, command: str) -> None:
+    def has_words(*options: str) -> bool:
+        return "lexical" in told(command, QUESTION, "--url", url, *options)["timings_ms"]
+
+    assert has_words()
+    assert has_words("--hybrid", "--weight", "0.2")
+    assert has_words("--weight", "0")
+    assert not has_words("--no-hybrid")
+    for options, said in (
+        (("--weight", "2"), "hybrid.weight"),
+        (("--no-hybrid", "--weight", "0.2"), "leave weight out"),
+    ):
+        refused = quarry(command, QUESTION, "--url", url, *options)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("quarry: 422: hybrid")
+        assert said in refused.stderr
+
+
+@pytest.mark.parametrize("weight", ["nan", "inf"])
+def test_a_weight_that_json_does_not_have(weight: str) -> None:
+    refused = quarry("search", QUESTION, "--weight", weight)
+    assert (refused.exit_code, refused.stderr) == (1, f"quarry: --weight {weight} is no number that JSON has\n")
+
+
+def test_the_options_as_the_api_has_them() -> None:
+    assert hybrid_of(None, None) == {}
+    assert hybrid_of(True, None) == {"hybrid": {"enabled": True}}
+    assert hybrid_of(None, 0.0) == {"hybrid": {"enabled": True, "weight": 0.0}}
+    assert hybrid_of(False, None) == {"hybrid": {"enabled": False}}
+    assert rerank_of(None) == {}
+    assert rerank_of(True) == {"rerank": {"enabled": True}}
+    assert rerank_of(False) == {"rerank": {"enabled": False}}
+
+
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_reranking_is_asked_for_or_not(url: str, command: str) -> None:
+    """Of a server that has no cross-encoder."""
+    assert told(command, QUESTION, "--url", url, "--no-rerank")["chunks"]
+    refused = quarry(command, QUESTION, "--url", url, "--rerank")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("quarry: 422: rerank.enabled is true, and a reranker is not configured")
 
 
 def test_search_shows_chunks(url: str) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from service.cli import upload
-from service.cli.common_metadata import CommonMetadata
+from service.cli.given_metadata import GivenMetadata
 from service.cli.sources import BatchSource, FileSource, Line
 from service.cli.upload import Uploader
 
@@ -30,7 +30,7 @@ def gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def uploader(handler: Handler, **common: object) -> Uploader:
     http = httpx.Client(transport=httpx.MockTransport(handler), base_url="http://quarry")
-    return Uploader(http, "my docs", CommonMetadata(common))
+    return Uploader(http, "my docs", GivenMetadata(common))
 
 
 def problem(status: int, code: str, detail: str) -> httpx.Response:
@@ -235,11 +235,11 @@ def test_metadata_of_all_goes_with_a_file(file: FileSource) -> None:
     ],
 )
 def test_a_lines_own_metadata_wins(line: bytes, sent: dict[str, object] | None) -> None:
-    common = CommonMetadata({"tenant": "acme", "n": 1})
+    common = GivenMetadata({"tenant": "acme", "n": 1})
     expected = sent or {"metadata": {"tenant": "acme", **json.loads(line)["metadata"]}}
     assert json.loads(common.of_line(line)) == expected
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b"7", b'{"metadata": null}', b'{"metadata": "x"}', b"\xff", b"[" * 9999])
 def test_a_line_that_is_no_document_is_the_servers_to_refuse(line: bytes) -> None:
-    assert CommonMetadata({"tenant": "acme"}).of_line(line) == line
+    assert GivenMetadata({"tenant": "acme"}).of_line(line) == line

@@ -59,11 +59,14 @@ class Unguarded:
 
     async def _search(self, request: Request) -> Response:
         asked, timings = orjson.loads(await request.body()), timings_of(request)
+        retrieval = self.services.settings.retrieval
         question = Question(
             text=asked["query"],
             collection=asked["collection"],
             params=SearchParams(top_k=asked["top_k"]),
             deadline=Deadline.after(self.services.settings.budgets.total_ms),
+            dense_weight=retrieval.dense_weight if retrieval.hybrid else None,
+            candidates=self.services.settings.rerank.default_candidates,
             request_id=request.state.request_id,
             timings=timings,
         )
@@ -71,7 +74,7 @@ class Unguarded:
         reply = SearchReply(
             id=uuid.uuid4().hex,
             chunks=[ChunkReply.of(hit) for hit in found.hits],
-            warnings=WarningReply.all_of(found.query),
+            warnings=WarningReply.all_of(found),
             timings_ms=timings.milliseconds(),
             index_version=found.index_version,
             explain=None,

@@ -10,9 +10,9 @@ from indexes.base import Chunk, Hit
 from service.cli.bench.answer.kept_connection import Event, FailedReplyError, KeptConnection
 from service.cli.bench.answer.llm import Llm
 from service.cli.bench.server import RunningServer
-from service.generation.base import Passage
 from service.generation.prompt import build_messages
 from service.generation.tokens import Messages
+from service.passages import chosen
 from service.settings import AnswerSettings
 
 COLLECTION = "bench"
@@ -54,8 +54,7 @@ class Interview:
     def prompt(self, question: str) -> Messages | None:
         """What the model's server will be sent for the question; None where no chunk is near enough to it."""
         found = orjson.loads(self._quarry.post("/v1/search", {"query": question, "collection": COLLECTION}).body)
-        near = [chunk for chunk in found["chunks"] if chunk["scores"]["vector"] >= self._policy.min_score]
-        passages = [_passage(number, chunk) for number, chunk in enumerate(near[: self._policy.passages], start=1)]
+        passages = chosen([_hit(chunk) for chunk in found["chunks"]], self._policy, wants_llm=True).passages
         return build_messages(question, passages) if passages else None
 
     def streamed(self, question: str) -> Answered:
@@ -115,6 +114,6 @@ def _first_text_s(events: Sequence[Event]) -> float:
     raise FailedReplyError("the model's server wrote nothing")
 
 
-def _passage(number: int, chunk: Mapping[str, Any]) -> Passage:
+def _hit(chunk: Mapping[str, Any]) -> Hit:
     found = Chunk(chunk["document_id"], 0, chunk["text"], chunk["start"], chunk["end"], tuple(chunk["heading_path"]))
-    return Passage(number, Hit(found, chunk["title"], chunk["url"], chunk["score"]))
+    return Hit(found, chunk["title"], chunk["url"], chunk["score"], chunk["scores"])

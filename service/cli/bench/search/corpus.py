@@ -14,6 +14,7 @@ from service.cli.bench.search.vectors import SearchVectors
 
 ROWS_PER_DOCUMENT = 8
 _SEED = 3
+_ASKED = 60  # characters of a row, as the words of a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,11 @@ class Corpus:
         content_hash = hashlib.sha256(f"{name} {metadata}".encode()).digest()
         document_ = Document(name, name, "\n".join(texts), metadata, None, "text", content_hash)
         return Piece(document_, chunks, self.vectors.rows[first : first + ROWS_PER_DOCUMENT])
+
+    def question(self, number: int) -> str:
+        """Words to look for, of some row."""
+        texts = self.vectors.texts
+        return texts[number % len(texts)][:_ASKED]
 
     def kept(self, share: Share, value: int) -> Mask:
         """``(rows,)``: rows of the documents that ``share.filter(value)`` keeps."""

@@ -1,11 +1,14 @@
-"""Random filters over documents that change: no hit may fail its filter, and none may be missing."""
+"""Random filters over documents that change: no hit may fail its filter, and none may be missing.
+
+Half of the searches look for words too, and half of the filters are required, as that of a key is.
+"""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from indexes.base import Hit
+from indexes.base import Hit, Hybrid, SearchParams
 from indexes.filters import Filter, matches, parse_filter
 from service.cli.bench.search.corpus import ROWS_PER_DOCUMENT, Corpus, metadata_of, name_of
 from service.cli.bench.search.latency import searchers
@@ -14,6 +17,7 @@ from service.cli.bench.search.subject import Subject
 _TOP_K = 10
 _UPDATE_EVERY = 20
 _NESTED = 0.3  # of the filters hold others
+_REQUIRED = 0.5  # of the filters are those of a key
 _SHOWN = 5
 _SAID_EVERY = 10_000
 
@@ -24,6 +28,7 @@ class Leaks:
 
     Attributes:
         filters: searched with.
+        hybrid: of these, with words.
         hits: returned by all of them.
         leaked: hits whose stored metadata fail the filter by its exact twin.
         short: searches with fewer hits than there are rows to find.
@@ -32,6 +37,7 @@ class Leaks:
     """
 
     filters: int = 0
+    hybrid: int = 0
     hits: int = 0
     leaked: int = 0
     short: int = 0
@@ -73,11 +79,20 @@ class LeakHunt:
                 raw = random_filter(self._rng, self._corpus.documents)
                 query = queries[self._rng.randrange(len(queries))]
                 wanted = parse_filter(raw)
-                hits = thread.submit(self._subject.search, query, _TOP_K, wanted).result()
+                params = self._params(wanted)
+                leaks.hybrid += params.hybrid is not None
+                hits = thread.submit(self._subject.searched, query, params).result()
                 self._judge(leaks, raw, wanted, hits)
                 if leaks.filters % _SAID_EVERY == 0:
                     say(f"{leaks.filters:,} filters, {leaks.leaked} leaks, {leaks.short} with hits missing")
         return leaks
+
+    def _params(self, wanted: Filter) -> SearchParams:
+        words = Hybrid(self._corpus.question(self._rng.randrange(self._corpus.rows)), self._rng.random())
+        hybrid = self._rng.choice([None, words])
+        if self._rng.random() < _REQUIRED:
+            return SearchParams(_TOP_K, required=wanted, hybrid=hybrid)
+        return SearchParams(_TOP_K, filter=wanted, hybrid=hybrid)
 
     def _update(self) -> None:
         """The same rows with the metadata of another number."""

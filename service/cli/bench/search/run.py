@@ -106,10 +106,12 @@ class _Run:
 
     def _latencies(self, subject: Subject) -> dict[str, Any]:
         """Ways of searching beside each other; without an index there is nothing to compare with."""
-        alone, queries = subject.faiss_alone(), self._queries
+        alone, queries, question = subject.faiss_alone(), self._queries, self._corpus.question
+        subject.save_words()
         ways: dict[str, Way] = {
             "vector": lambda query: subject.nearest(queries[query], _TOP_K),
             "search": lambda query: subject.search(queries[query], _TOP_K),
+            "hybrid": lambda query: subject.hybrid(queries[query], _TOP_K, question(query)),
         }
         if alone is not None:
             ways["raw"] = lambda query: alone.search(queries[query], _TOP_K)
@@ -126,6 +128,8 @@ class _Run:
             "searches_per_s": {each: {way: it.per_s for way, it in ways.items()} for each, ways in times.items()},
             "overhead_p50_ms": round(one["vector"] - one["raw"], 3) if alone else None,
             "search_overhead_p50_ms": round(one["search"] - one["raw"], 3) if alone else None,
+            "hybrid_overhead_p50_ms": round(one["hybrid"] - one["search"], 3),
+            "hybrid_p50_ratio": round(one["hybrid"] / one["search"], 3),
             "filtered": [asdict(each) for each in self._filtered(subject)],
         }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from indexes.base import Hit, SearchParams, Vectors
+from indexes.base import Hit, Hybrid, SearchParams, Vectors
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.filters import Filter
@@ -18,6 +18,7 @@ from service.cli.bench.search.corpus import Piece
 from service.cli.bench.search.faiss_alone import FaissAlone
 
 _NAME = "bench"
+_DENSE_SHARE = 0.65
 _CALLERS = 32  # put at the same time, so that they share commits
 
 
@@ -69,6 +70,10 @@ class Subject:
         while self.collection.upkeep.step():
             pass
 
+    def save_words(self) -> None:
+        """Bring the index of words to the disk."""
+        self.collection.lexical.settle()
+
     def rebuild(self) -> None:
         """Build everything again from the store."""
         self.collection.upkeep.rebuild()
@@ -86,6 +91,14 @@ class Subject:
     def search(self, query: Vectors, top_k: int, filter: Filter | None = None) -> Sequence[Hit]:
         """Hits with their texts, with default settings."""
         return self.collection.search(query, SearchParams(top_k, filter=filter))
+
+    def searched(self, query: Vectors, params: SearchParams) -> Sequence[Hit]:
+        """The same, as it is asked for."""
+        return self.collection.search(query, params)
+
+    def hybrid(self, query: Vectors, top_k: int, text: str) -> Sequence[Hit]:
+        """The same, with the words of a text."""
+        return self.collection.search(query, SearchParams(top_k, hybrid=Hybrid(text, _DENSE_SHARE)))
 
     def nearest(self, query: Vectors, top_k: int) -> int:
         """The search without the store: results found, their texts not read."""

@@ -6,7 +6,12 @@ from rich.table import Table
 
 from service.cli.console import out
 
-_NAMES = {"vector": "collection, without texts", "search": "collection", "raw": "FAISS and refine alone"}
+_NAMES = {
+    "vector": "collection, without texts",
+    "search": "collection",
+    "hybrid": "collection, words too",
+    "raw": "FAISS and refine alone",
+}
 
 
 def show(report: dict[str, Any]) -> None:

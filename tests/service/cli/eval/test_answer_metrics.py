@@ -24,7 +24,12 @@ def answered(
 
 ANSWERS = [
     answered(
-        1, "answerable", "In 1702. By Alma.", Citation("By Alma.", True), Citation("In 1702.", True), answers=("1702",)
+        1,
+        "answerable",
+        "In 1702. By Alma.",
+        Citation("In 1702.", True, 1.2),
+        Citation("By Alma.", True, 1.4),
+        answers=("1702",),
     ),
     answered(2, "answerable", "At noon.", Citation("At noon.", True), answers=("noon", "twelve"), confidence=0.9),
     answered(3, "answerable", "", answers=("four",), confidence=0.2),
@@ -40,7 +45,7 @@ def test_every_share_is_what_it_says() -> None:
     assert tuple(found) == SHARE_METRICS
     assert {name: each.whole for name, each in found.items()} == {
         "gold_in_answer": pytest.approx(2 / 3),  # one was not answered
-        "gold_in_first": pytest.approx(1 / 3),  # and one has it in its second span
+        "gold_in_best": pytest.approx(1 / 3),  # and one has it in the span of a lower score
         "citation_precision": pytest.approx(2 / 3),
         "citations_valid": pytest.approx(4 / 5),
         "answered": pytest.approx(3 / 4),

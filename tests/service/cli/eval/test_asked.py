@@ -33,6 +33,11 @@ def asker(handle: Callable[[httpx.Request], httpx.Response], concurrency: int = 
     return Asker(httpx.Client(transport=httpx.MockTransport(handle), base_url="http://test"), concurrency, unwatched)
 
 
+def listed(chunk: str, vector: float, lexical: float | None = None) -> dict[str, Any]:
+    words = {} if lexical is None else {"lexical": lexical}
+    return {"id": chunk, "document_id": chunk[0], "scores": {"vector": vector} | words}
+
+
 def explain(**plan: object) -> dict[str, Any]:
     return {"sealed_rows": 0, "plan": None} | plan
 
@@ -123,6 +128,24 @@ def test_a_way_is_what_a_request_says(name: str, fields: dict[str, Any]) -> None
     assert bodies == [{"query": "Which?", "collection": "docs", "top_k": 30, "explain": True} | fields]
 
 
+def test_reciprocal_ranks_are_of_both_single_searches() -> None:
+    lists = {
+        # In the server's order b#0 stands behind, as a repeated document does.
+        "dense": [listed("a#0", 0.9), listed("c#0", 0.7), listed("b#0", 0.8)],
+        # What only vectors found stands behind what has the words, and is not of their list.
+        "lexical": [listed("c#0", 0.7, 5.0), listed("a#1", 0.1, 2.0), listed("b#0", 0.8, 0.0)],
+    }
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        way = "lexical" if json.loads(request.content)["hybrid"]["enabled"] else "dense"
+        return httpx.Response(200, json={"chunks": lists[way], "explain": explain(), "degraded": [way]})
+
+    way = Way.named("rrf")
+    (found,) = search_all(asker(handle), SearchTask("docs", way, 30), [Query("q", "Which?")]).found
+    assert found.chunks == ("c#0", "a#0", "b#0", "a#1")  # 1/63 + 1/61, 1/61, 1/62 and 1/62
+    assert (found.documents, found.degraded, way.answers) == (("c", "a", "b"), ("dense", "lexical"), False)
+
+
 @pytest.mark.parametrize("name", ["", "sparse", "hybrid:", "hybrid:2", "hybrid:nan", "0.5", "dense:0.5"])
 def test_a_way_that_is_none(name: str) -> None:
     with pytest.raises(UnknownWayError, match=f"--way {name!r} is not one of default, dense"):
@@ -152,7 +175,7 @@ def test_the_best_chunk_of_a_document_gives_its_place() -> None:
 
 
 def test_an_answer_is_read_without_its_markers_and_its_spans_are_looked_up() -> None:
-    cited = [citation(8, 25, "It grinds barley.", 18), citation(0, 7, "A mill.", 30)]
+    cited = [citation(8, 25, "It grinds barley.", 18) | {"score": 1.5}, citation(0, 7, "A mill.", 30)]
     body = {
         "status": "ok",
         "answer": "It grinds barley. [1] A mill. [2]",
@@ -173,7 +196,7 @@ def test_an_answer_is_read_without_its_markers_and_its_spans_are_looked_up() -> 
         question,
         is_answer=True,
         text="It grinds barley.  A mill. ",
-        citations=(Citation("It grinds barley.", True), Citation("A mill.", False)),
+        citations=(Citation("It grinds barley.", True, 1.5), Citation("A mill.", False)),
         confidence=0.6,
         seconds=answered.seconds,
         degraded=(),

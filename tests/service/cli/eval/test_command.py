@@ -83,6 +83,21 @@ def test_a_target_makes_the_exit_code(listening: Callable[..., str], village: Pa
     assert [(each["name"], each["met"]) for each in report["targets"]] == [("village.default.abstained", False)]
 
 
+def test_ways_are_held_to_each_other(listening: Callable[..., str], village: Path) -> None:
+    ways = ("--way", "default", "--way", "dense", "--way", "rrf")
+    margins = ("--not-below", "dense", "--beats", "village.rrf")
+    report = measured(village, "--url", listening(), *ways, *margins, exit_code=1)
+    told = [(each["name"].rpartition(", ")[0], each["value"], each["met"]) for each in report["targets"]]
+    assert told == [
+        ("village.default.ndcg@10 less rrf", 0.0, False),  # each finds all
+        ("village.default.ndcg@10 less dense", 0.0, True),
+    ]
+    default, _, rrf = report["collections"][0]["ways"]
+    assert default["metrics"]["gold_in_best"]["value"] == 1.0
+    assert rrf["metrics"]["gold_in_best"]["value"] is None  # nobody answers by it
+    assert rrf["metrics"]["ndcg@10"]["value"] == 1.0
+
+
 def test_searches_alone(listening: Callable[..., str], village: Path) -> None:
     (collection,) = measured(village, "--url", listening(), "--no-answers")["collections"]
     (way,) = collection["ways"]
@@ -181,6 +196,7 @@ def test_what_the_server_does_not_know_is_said_before_anything_is_sent(
     [
         (["--way", "sparse"], "--way 'sparse' is not one of default"),
         (["--target", "ndcg@10"], "--target ndcg@10: must be NAME=VALUE"),
+        (["--beats", "dense"], "--beats dense: is not [COLLECTION.]WAY with a way beside the first"),
         (["--compare", "none.json"], "none.json: No such file"),
         (["--foreign", "none"], "none/queries.jsonl: No such file"),
         (["--html", "none/page.html"], "--html none/page.html: no such folder"),
@@ -194,7 +210,8 @@ def test_what_is_wrong_with_the_command_line(
     monkeypatch.chdir(village)
     url = listening() if "--collection" in arguments else NO_SERVER
     done = quarry(village, "--url", url, *arguments)
-    assert (done.exit_code, done.stdout) == (1, "")
+    names_what_there_is_not = {"--way", "--target", "--beats"} & set(arguments)
+    assert (done.exit_code, done.stdout) == (2 if names_what_there_is_not else 1, "")
     assert said in done.stderr
 
 
@@ -202,7 +219,7 @@ def test_folders_that_would_be_one_collection(village: Path, write_dataset: Call
     other = write_dataset("city")
     assert "two folders would be one collection" in quarry(village, village, "--url", NO_SERVER).stderr
     done = quarry(village, other, "--collection", "one", "--url", NO_SERVER)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "--collection names one collection of 2 folders" in done.stderr
 
 

@@ -35,9 +35,11 @@ def test_the_names_inside_two_drawings_differ_and_one_is_the_same_again() -> Non
 def test_what_was_measured_is_drawn() -> None:
     assert {"ndcg@10", "dense", "hybrid"} <= texts(plots.intervals(WAYS, "a"))
     assert "mrr@10" not in texts(plots.intervals(WAYS, "a"))
-    drawn = texts(plots.abstention(WAYS[0], "a"))
+    drawn = texts(plots.abstention(WAYS[0].curve, "a"))
     assert {"answerable questions answered", "unanswerable questions left open"} <= drawn
     assert "foreign questions left open" not in drawn
+    assert "chosen: 0.45" not in drawn
+    assert "chosen: 0.45" in texts(plots.abstention(WAYS[0].curve, "a", 0.45))
 
 
 def test_quality_is_drawn_over_time_where_there_are_both() -> None:

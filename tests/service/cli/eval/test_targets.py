@@ -15,6 +15,7 @@ from service.cli.eval.evaluation import CollectionResult, Evaluation
 from service.cli.eval.index_comparison import IndexResult
 from service.cli.eval.ingestion import Ingested
 from service.cli.eval.latency import Latency
+from service.cli.eval.margins import Margin, MarginError
 from service.cli.eval.options import Options
 from service.cli.eval.report import Report
 from service.cli.eval.samples import Samples
@@ -63,6 +64,40 @@ def test_a_target_is_held_against_every_figure_of_its_name(
     assert [(each.name, each.value, each.met) for each in found] == verdicts
 
 
+def margin(text: str, *, is_better: bool) -> Margin:
+    return Margin.parsed(text, ["docs"], ["default", "dense", "rrf"], is_better=is_better)
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "beats", "is_not_below"),
+    [
+        ([0.9, 0.8, 0.9, 0.7] * 2, [0.5, 0.6, 0.5, 0.6] * 2, True, True),
+        ([0.5] * 8, [0.5] * 8, False, True),  # all the same is no better
+        ([0.9, 0.1] * 4, [0.1, 0.8] * 4, False, True),  # by chance
+        ([0.5, 0.6, 0.5, 0.6] * 2, [0.9, 0.8, 0.9, 0.7] * 2, False, False),
+    ],
+)
+def test_a_margin_is_what_the_paired_interval_says(
+    first: Sequence[float], other: Sequence[float], beats: bool, is_not_below: bool
+) -> None:
+    measured = Evaluation([collection(way("default", first), way("dense", other), way("rrf", [0.0] * 8))], {})
+    (better,) = margin("docs.dense", is_better=True).verdicts(measured, Bootstrap(0, 500))
+    (no_worse,) = margin("dense", is_better=False).verdicts(measured, Bootstrap(0, 500))
+    assert (better.met, no_worse.met) == (beats, is_not_below)
+    assert (better.name, better.bound) == ("docs.default.ndcg@10 less dense, lower end", "more than")
+    assert (no_worse.name, no_worse.bound) == ("docs.default.ndcg@10 less dense, upper end", "at least")
+
+
+@pytest.mark.parametrize("text", ["default", "other.dense", "docs.default", "lexical", ""])
+def test_a_margin_over_what_is_not_beside_the_first_way(text: str) -> None:
+    with pytest.raises(
+        MarginError, match=r"--beats .*: is not \[COLLECTION.\]WAY with a way beside the first: dense, rrf"
+    ):
+        margin(text, is_better=True)
+    with pytest.raises(MarginError, match=r"--not-below dense: is .* the first: none"):
+        Margin.parsed("dense", ["docs"], ["default"], is_better=False)
+
+
 @pytest.mark.parametrize("text", ["ndcg@10", "=1", "ndcg@10=", "ndcg@10=high", "ndcg@10=nan", "ndcg@10=inf"])
 def test_a_target_without_a_number(text: str) -> None:
     with pytest.raises(TargetError, match="must be NAME=VALUE, with a number"):
@@ -79,7 +114,8 @@ def test_a_missed_target_is_the_report_s(options: Callable[..., Options]) -> Non
     report = Report(EVALUATION, options(), [], [Verdict("a", 1.0, 0.5, False), Verdict("b", 1.0, 0.5, True)])
     assert report.met is False
     told = report.as_json()
-    assert told["targets"][1] == {"name": "b", "value": 1.0, "limit": 0.5, "is_most": True, "met": False}
+    missed = {"name": "b", "value": 1.0, "limit": 0.5, "is_most": True, "is_strict": False, "met": False}
+    assert told["targets"][1] == missed
 
 
 def test_a_report_is_compared_with_itself_and_with_a_better_one(

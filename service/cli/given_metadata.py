@@ -1,4 +1,4 @@
-"""CommonMetadata: what every document of an ingest is given, under what it says itself."""
+"""GivenMetadata: what every document of an ingest is given, under what it says itself."""
 
 import json
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from service.cli.console import fail
 
 
 @dataclass(frozen=True, slots=True)
-class CommonMetadata:
+class GivenMetadata:
     """Fields by name."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parsed(cls, text: str | None) -> "CommonMetadata":
+    def parsed(cls, text: str | None) -> "GivenMetadata":
         """Those of ``--metadata``; what is no JSON object ends the command."""
         if text is None:
             return cls()
@@ -45,4 +45,4 @@ class CommonMetadata:
         return json.dumps({**document, "metadata": {**self.fields, **own}}).encode()
 
 
-NOTHING = CommonMetadata()
+NOTHING = GivenMetadata()
