@@ -18,6 +18,7 @@ class Citation:
     Attributes:
         page: of a document that has pages, counted from 1.
         heading_path: headings above the place, the outermost first.
+        score: as ``Cited.score``.
     """
 
     marker: int
@@ -30,6 +31,7 @@ class Citation:
     quote: str
     page: int | None
     heading_path: Sequence[str]
+    score: float | None = None
 
     @classmethod
     def of(cls, cited: Cited, hit: Hit) -> "Citation":
@@ -46,6 +48,7 @@ class Citation:
             quote=chunk.text[cited.document_start - chunk.start : cited.document_end - chunk.start],
             page=chunk.page,
             heading_path=chunk.heading_path,
+            score=cited.score,
         )
 
 
@@ -57,6 +60,7 @@ class Answer:
         usage: tokens, where the model counts them.
         llm_timings_ms: as the model's server has them, where it says.
         degraded: the rungs that were lost, from the top of the ladder.
+        confidence: as ``Finished.confidence``.
     """
 
     text: str
@@ -68,14 +72,15 @@ class Answer:
     llm_timings_ms: Mapping[str, float]
     degraded: Sequence[str]
     invalid_markers: int = 0
+    confidence: float | None = None
 
     @classmethod
     def of(cls, text: str, citations: Sequence[Citation], finished: Finished, degraded: Sequence[str]) -> "Answer":
         """What a content rule ended is blocked; else a lost rung makes an answer partial.
 
-        Only a generator that worked can say that there is none.
+        Only a generator that worked, on what a whole retrieval brought, can say that there is none.
         """
-        has_refused = finished.abstained and not {"llm", "extractive"} & set(degraded)
+        has_refused = finished.abstained and not {"rerank", "lexical", "llm", "extractive"} & set(degraded)
         status: Status = "partial" if degraded else "no_answer" if finished.abstained else "ok"
         if finished.is_blocked:
             has_refused, status = False, "blocked"
@@ -89,4 +94,5 @@ class Answer:
             llm_timings_ms=finished.timings,
             degraded=degraded,
             invalid_markers=finished.invalid_markers,
+            confidence=finished.confidence,
         )

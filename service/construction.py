@@ -32,7 +32,7 @@ from service.content.configured import configured_screen
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
-from service.file_shares import collections_by_files
+from service.file_shares import collections_by_files, collections_by_mappings
 from service.generation.base import Generator
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
@@ -68,8 +68,10 @@ from service.query_cache import QueryCache
 from service.rag import Rag
 from service.rechecks import Rechecks
 from service.reembedding import Reembedder
+from service.reordering import Reorderer
 from service.reranking import RerankBatcher
 from service.retriever import Retriever
+from service.searcher import Searcher
 from service.settings import EXTRACTIVE, Settings
 from service.spending import Spent
 from service.supervised import Supervised
@@ -158,6 +160,8 @@ class Construction:
         base = await self._base(managed)
         writing = await self._writing(base, parsers)
         generators = await self._generators(supervisions, base.limits.spent)
+        pace = Pace()
+        reranker = RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None
         readers = self.stack.enter_context(
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
         )
@@ -169,9 +173,9 @@ class Construction:
             engine=base.engine,
             library=base.library,
             embedders=base.embedders,
-            reranker=RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None,
+            reranker=reranker,
             generators=generators,
-            rag=self._rag(base, readers, generators, screen),
+            rag=self._rag(base, self._retriever(base, readers, reranker, pace), pace, generators, screen),
             readers=readers,
             screen=screen,
             ingestor=writing.ingestor,
@@ -189,7 +193,7 @@ class Construction:
     async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
         settings, metrics, hold = self.settings, self.metrics, BulkHold()
         policy = await run_sync(index_policy, settings.index)
-        most = settings.limits.collections or collections_by_files()
+        most = settings.limits.collections or min(collections_by_files(), collections_by_mappings())
         catalog = await run_sync(Catalog, settings.data_dir, policy, most)
         self.stack.callback(catalog.close)
         keys = await run_sync(opened_keys, settings)  # under the catalogue's lock: nobody changes them beside it
@@ -198,7 +202,8 @@ class Construction:
         supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
         embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
-        library = Library(catalog, embedders.infos(), settings.chunking, settings.index.target_recall)
+        recall, language = settings.index.target_recall, settings.retrieval.language
+        library = Library(catalog, embedders.infos(), settings.chunking, recall, language)
         maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
@@ -207,7 +212,9 @@ class Construction:
         )
 
     async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
-        documents, mirror = self.stack.enter_context(DocumentEmbedder(base.embedders)), Mirror(base.catalog)
+        documents = DocumentEmbedder(base.embedders, with_sentences=self.settings.answer.sentence_vectors)
+        mirror = Mirror(base.catalog)
+        self.stack.enter_context(documents)
         notify = base.maintenance.notify
         ingestor = Ingestor(base.library, documents, mirror, self.settings.limits, self.metrics, notify)
         self.stack.enter_context(ingestor)
@@ -268,7 +275,7 @@ class Construction:
 
     async def _generators(self, supervisions: Mapping[str, Supervision], spent: Spent) -> dict[str, Generator]:
         """By name, watching their servers."""
-        generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator(self.settings.answer.min_score)}
+        generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator()}
         for name, llm in self.settings.llm.items():
             meters, tokens = self.metrics.llm.of(name), await self._tokens(llm)
             url, supervision = self.settings.llm_url(name), supervisions[name]
@@ -288,10 +295,17 @@ class Construction:
         threads = self.stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="quarry-prompt"))
         return LocalTokens(tokenizer.count, threads)
 
-    def _rag(self, base: _Base, readers: Executor, generators: Mapping[str, Generator], screen: Screen) -> Rag:
-        pace, named = Pace(), Generators(generators, self.settings.default_llm)
+    def _retriever(self, base: _Base, readers: Executor, reranker: RerankBatcher | None, pace: Pace) -> Retriever:
         rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
-        retriever = Retriever(base.library, base.embedders, readers, self.settings, pace, rechecks)
+        searcher = Searcher(readers, self.settings, pace, rechecks)
+        budget_ms = self.settings.budgets.rerank_ms
+        reorderer = Reorderer(reranker, readers, budget_ms, self.metrics) if reranker else None
+        return Retriever(base.library, base.embedders, readers, self.settings, searcher, reorderer)
+
+    def _rag(
+        self, base: _Base, retriever: Retriever, pace: Pace, generators: Mapping[str, Generator], screen: Screen
+    ) -> Rag:
+        named = Generators(generators, self.settings.default_llm)
         return Rag(
             Planner(base.library, named, retriever, pace, self.settings.answer),
             Conversation(named, self.settings),

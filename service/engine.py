@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -19,11 +18,11 @@ import numpy as np
 from models.base import DeviceLostError
 from service.admission import EngineLimits, admit
 from service.call import Call, Computed, Told, Work, call_of
-from service.device import DeviceThread, Forward, Landed, Listener
+from service.device import DeviceThread, Landed, Listener
 from service.errors import EmbedderUnavailableError
-from service.scheduling.capacity import Capacity
 from service.scheduling.job import Batch, Job, Lane, Piece
 from service.scheduling.scheduler import Policy, Scheduler
+from service.served_model import ServedModel
 from service.telemetry.device import DeviceMetrics
 
 # Below this many characters a call is tokenized on the event loop: the hop to a thread would cost more.
@@ -36,32 +35,6 @@ _STOP_S = 10.0
 _STOPPING = "the server is stopping"
 
 _log = logging.getLogger("quarry.engine")
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model with the width of its rows and its token budget.
-
-    Attributes:
-        memory_bytes: most device memory that its forwards took when it was loaded; 0 on a CPU.
-        knee_tokens: where its calibration saw throughput level off.
-    """
-
-    forward: Forward
-    width: int
-    capacity: Capacity
-    memory_bytes: int = 0
-    knee_tokens: int | None = None
-
-    def describe(self) -> dict[str, object]:
-        """For operators."""
-        cost = self.capacity.cost
-        return {
-            "batch_tokens": {"query": self.capacity.tokens, "bulk": self.capacity.bulk_tokens},
-            "knee_tokens": self.knee_tokens,
-            "cost": {"fixed_ms": cost.fixed_s * 1000, "per_token_us": cost.per_token_s * 1e6, "error": cost.error},
-            "memory_bytes": self.memory_bytes,
-        }
 
 
 class Engine:
@@ -139,6 +112,11 @@ class Engine:
         """Tokens that wait in a lane."""
         with self._changed:
             return self._scheduler.waiting_tokens(lane)
+
+    def expected_wait_s(self, model: str, lane: Lane) -> float:
+        """Seconds until a call of a model that comes now would be launched, by the fitted costs."""
+        with self._changed:
+            return self._scheduler.expected_wait_s(model, lane, time.monotonic())
 
     def describe(self) -> dict[str, object]:
         """What waits, and the budget and the fitted cost of each model."""

@@ -27,6 +27,9 @@ QuarryError
 ├── OverloadedError            this server's queue is full
 │   └── ShuttingDownError      this server ends
 ├── EmbedderUnavailableError   the model's forward failed
+├── RerankerMissingError       hits are to be reranked, and no reranker is configured
+├── RerankerUnavailableError   hits cannot be reranked, and the request takes no less
+├── LexicalUnavailableError    words cannot be looked for, and the request takes no less
 ├── DeadlineExceededError      the request's time ran out, in the stage it names
 │   └── DeadlineTooShortError  no server, however idle, could have kept it
 └── GenerationError            the language model
@@ -195,6 +198,35 @@ class ShuttingDownError(OverloadedError):
 
 class EmbedderUnavailableError(QuarryError):
     """The model's forward failed, or none can be expected to end well; the request may be tried again."""
+
+
+class RerankerMissingError(QuarryError):
+    """A request asks for hits to be reranked, and no reranker is configured."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "rerank.enabled is true, and a reranker is not configured: set rerank.model (QUARRY_RERANK__MODEL) to the "
+            "folder of a cross-encoder, or leave rerank out"
+        )
+        self.param = "rerank.enabled"
+
+
+class RerankerUnavailableError(QuarryError):
+    """The cross-encoder fails, and the request wants no hits in the order of the search alone."""
+
+    stage = "rerank"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the hits cannot be reranked: {reason}")
+
+
+class LexicalUnavailableError(QuarryError):
+    """Words cannot be looked for now, and the request wants no hits without them."""
+
+    stage = "lexical"
+
+    def __init__(self, collection: str, reason: str) -> None:
+        super().__init__(f"the words of collection {collection!r} cannot be looked for: their index is {reason!r}")
 
 
 class DeadlineExceededError(QuarryError):

@@ -50,12 +50,6 @@ class Ladder:
         self._settings = settings
         self._screen = screen
 
-    def passages(self, retrieval: Retrieval) -> list[Passage]:
-        """The hits an answer may rest on: near enough to the question, numbered from 1."""
-        policy = self._settings.answer
-        near = [hit for hit in retrieval.hits if hit.scores["vector"] >= policy.min_score]
-        return [Passage(number, hit) for number, hit in enumerate(near[: policy.passages], start=1)]
-
     async def events(
         self, question: Question, retrieval: Retrieval, passages: Sequence[Passage], *, held: bool
     ) -> AsyncGenerator[Event | Lost, None]:
@@ -68,7 +62,7 @@ class Ladder:
             QuarryError: with ``on_failure="fail"``, or after text was already handed on.
         """
         for rung in retrieval.plan.lost if passages else ():
-            if rung != "rewrite":
+            if rung not in {"rerank", "rewrite"}:
                 yield Lost(rung)
         planned = retrieval.plan.generator
         for name in dict.fromkeys((planned, EXTRACTIVE)) if planned else ():
@@ -154,16 +148,16 @@ class Ladder:
         plan = retrieval.plan
         return GenerationRequest(
             question=question.text,
-            question_vector=retrieval.vector,
             passages=passages,
             max_tokens=plan.max_tokens,
             temperature=question.temperature,
             call=LlmCall(
                 question.deadline.earlier(fallback_s), question.request_id, plan.tenant, caller=question.caller
             ),
-            embed=partial(self._retriever.embed_passages, question, retrieval.collection),
+            sentences=self._retriever.sentences(question, retrieval),
             turns=question.turns,
             present=partial(self._retriever.present, retrieval.collection),
+            min_confidence=plan.min_confidence,
         )
 
 

@@ -11,16 +11,16 @@ from indexes.base import Metric
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import CollectionConflictError, StoreUnavailableError
+from indexes.languages import Language
 from indexes.reembeddings import Route
-from indexes.spec import DEFAULT_METRIC, DEFAULT_TARGET_RECALL, CollectionSpec
+from indexes.spec import DEFAULT_LANGUAGE, DEFAULT_METRIC, DEFAULT_TARGET_RECALL, CollectionSpec
 from models.base import EmbedderInfo
 from service.errors import InvalidRequestError
 from service.ingest.chunking import largest_chunk
+from service.preferred import LLM, MIN_CONFIDENCE, Preferred
 from service.settings import ChunkingSettings
 
 T = TypeVar("T")
-
-LLM_PREFERENCE = "llm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class CollectionOptions:
     chunk_overlap: int | None = None
     metric: Metric | None = None
     target_recall: float | None = None
+    language: Language | None = None
 
 
 class Library:
@@ -40,6 +41,7 @@ class Library:
     Args:
         embedders: the first one makes the vectors of collections that name none.
         target_recall: of new collections that name none.
+        language: likewise.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Library:
         embedders: Sequence[EmbedderInfo],
         chunking: ChunkingSettings,
         target_recall: float = DEFAULT_TARGET_RECALL,
+        language: str = DEFAULT_LANGUAGE,
     ) -> None:
         self._catalog = catalog
         self._embedders = {embedder.name: embedder for embedder in embedders}
         self._default = embedders[0]
         self._chunking = chunking
         self._target_recall = target_recall
+        self._language = language
 
     def names(self) -> list[str]:
         """Every name, sorted."""
@@ -137,17 +141,25 @@ class Library:
         _check_same(name, collection.spec, options)
         return collection, False
 
-    def llm_of(self, name: str) -> str | None:
-        """The generator that answers questions to the collection which name none; None where it has no preference."""
-        return self._catalog.preference(name, LLM_PREFERENCE)
+    def preferred(self, name: str) -> Preferred:
+        """What the collection's users prefer."""
+        return Preferred.of(self._catalog, name)
 
     def prefer_llm(self, name: str, llm: str | None) -> None:
-        """Change that, durably.
+        """Change it, durably; None takes it back.
 
         Raises:
             CollectionNotFoundError: there is none of that name.
         """
-        self._catalog.prefer(name, LLM_PREFERENCE, llm)
+        self._catalog.prefer(name, LLM, llm)
+
+    def prefer_min_confidence(self, name: str, value: float | None) -> None:
+        """As ``prefer_llm``.
+
+        Raises:
+            CollectionNotFoundError: there is none of that name.
+        """
+        self._catalog.prefer(name, MIN_CONFIDENCE, None if value is None else repr(value))
 
     def drop(self, name: str) -> None:
         """Delete a collection and its files.
@@ -208,6 +220,7 @@ class Library:
             chunk_overlap=overlap,
             metric=options.metric or DEFAULT_METRIC,
             target_recall=self._target_recall if options.target_recall is None else options.target_recall,
+            language=options.language or self._language,
         )
 
 
@@ -218,6 +231,7 @@ def _check_same(name: str, spec: CollectionSpec, asked: CollectionOptions) -> No
         "chunking.overlap": (spec.chunk_overlap, asked.chunk_overlap),
         "metric": (spec.metric, asked.metric),
         "target_recall": (spec.target_recall, asked.target_recall),
+        "language": (spec.language, asked.language),
     }
     differing = [f"{field} is {is_!r}, not {want!r}" for field, (is_, want) in pairs.items() if want not in {None, is_}]
     if differing:

@@ -118,6 +118,7 @@ def _of_index(device: str, memory: IndexMemory, source: str, of: str = "") -> It
         (Component.INDEX_VECTORS, memory.vectors),
         (Component.INDEX_CODES, memory.codes),
         (Component.INDEX_SCRATCH, memory.scratch),
+        (Component.INDEX_WORDS, memory.words),
     )
     for component, size in parts:
         if size or component is Component.INDEX_VECTORS:

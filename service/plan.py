@@ -7,7 +7,7 @@ from typing import Literal
 from service.generation.base import Expectation
 from service.settings import EXTRACTIVE
 
-Rung = Literal["rewrite", "chunks", "max_tokens", "llm", "extractive"]
+Rung = Literal["rerank", "rewrite", "lexical", "chunks", "max_tokens", "llm", "extractive"]
 
 # An answer that is cut after fewer tokens says less than a quoted sentence.
 _LEAST_TOKENS = 32
@@ -26,9 +26,12 @@ class Plan:
         generator: writes the answer; None answers with the chunks alone.
         passages: that the generator is given at most.
         max_tokens: longest answer.
+        candidates: hits that a cross-encoder reorders at most; 0 leaves them as they are found.
+        rerank_kept_s: of the deadline, not to be spent on that: for what comes after it.
         kept_s: of the deadline, not to be spent on the rewrite: for the search and what comes after it.
         fallback_s: of the deadline, not to be spent by a language model: for what takes its place when it is late.
         tenant: whose cached prefixes a model server may share for it.
+        min_confidence: quotes of a lower one are no answer.
     """
 
     rewriter: str | None
@@ -36,14 +39,26 @@ class Plan:
     passages: int
     max_tokens: int
     lost: Sequence[Rung] = ()
+    candidates: int = 0
+    rerank_kept_s: float = 0.0
     kept_s: float = 0.0
     fallback_s: float = 0.0
     tenant: str = ""
+    min_confidence: float = 0.0
 
     @property
     def has_llm(self) -> bool:
         """A language model is to answer."""
         return self.generator not in {None, EXTRACTIVE}
+
+    @property
+    def wants_llm(self) -> bool:
+        """A language model is to answer, or would have been if it could."""
+        return self.has_llm or "llm" in self.lost
+
+    def without_rerank(self) -> "Plan":
+        """The hits stay in the order of the search."""
+        return replace(self, candidates=0, lost=(*self.lost, "rerank"))
 
     def without_rewrite(self) -> "Plan":
         """The question is searched for as it is."""
@@ -65,6 +80,7 @@ class Outlook:
     Attributes:
         remaining_s: to the deadline.
         retrieval_s: of embedding and search, the queue's wait included.
+        rerank_s: of the scoring of a single hit, likewise; None where none is to be scored.
         extractive_s: of an extractive answer when nothing is in its way; one that is late costs no more than none.
         extractive_most_s: of one that takes long.
         llm: of the generator that the question asks for.
@@ -76,6 +92,7 @@ class Outlook:
 
     remaining_s: float
     retrieval_s: float
+    rerank_s: float | None
     extractive_s: float | None
     extractive_most_s: float | None
     llm: Expectation | None
@@ -102,11 +119,19 @@ class Outlook:
         read = self.prompt_tokens + passages * self.passage_tokens
         return self.llm.first_token_s + self.llm.prompt_token_s * read + self.llm.token_s * tokens
 
+    def usual_answer_s(self, wish: Plan) -> float:
+        """Of the answer of ``wish``, as long as one usually is, and what is kept back for what may take its place."""
+        if not wish.generator:
+            return 0.0
+        if wish.generator == EXTRACTIVE or self.trouble is not None:
+            return self.extractive_most_s or 0.0
+        return self.answer_s(wish.passages, min(wish.max_tokens, self.answer_tokens)) + wish.fallback_s
+
 
 def planned(wish: Plan, outlook: Outlook) -> Plan:
     """As much of ``wish`` as there is time for, one rung of the ladder after the other."""
     wish = replace(wish, fallback_s=outlook.reserve_s if wish.has_llm else 0.0)
-    plan = rewrite_planned(wish, outlook)
+    plan = rewrite_planned(rerank_planned(wish, outlook), outlook)
     if plan.has_llm:
         plan = _with_llm(plan, outlook)
     if plan.generator == EXTRACTIVE and outlook.left_s < (outlook.extractive_s or 0.0):
@@ -114,8 +139,19 @@ def planned(wish: Plan, outlook: Outlook) -> Plan:
     return plan
 
 
+def rerank_planned(wish: Plan, outlook: Outlook) -> Plan:
+    """The first rung: all of ``wish``, its hits reordered only in time that nothing else needs."""
+    if outlook.rerank_s is None:
+        return wish
+    kept_s = max(outlook.usual_answer_s(wish), _LEAST_RESERVE_S)
+    rewrite_s = outlook.answer_s(0, _REWRITE_TOKENS) if wish.rewriter else 0.0
+    if outlook.left_s - rewrite_s - kept_s <= outlook.rerank_s:
+        return wish.without_rerank()
+    return replace(wish, rerank_kept_s=kept_s)
+
+
 def rewrite_planned(wish: Plan, outlook: Outlook) -> Plan:
-    """The first rung alone: all of ``wish``, but for a rewrite that there is no time for."""
+    """The second rung alone: all of ``wish``, but for a rewrite that there is no time for."""
     if wish.rewriter is None:
         return wish
     usual = min(wish.max_tokens, outlook.answer_tokens)

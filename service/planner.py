@@ -42,10 +42,10 @@ class Planner:
             LlmUnavailableError: the generator is in trouble, and nothing may take its place.
         """
         collection = self._library.get(question.collection)
-        preferred = self._library.llm_of(question.collection)
-        name = self._generators.chosen(question.llm, question.collection, preferred)
+        preferred = self._library.preferred(question.collection)
+        name = self._generators.chosen(question.llm, question.collection, preferred.llm)
         self._refuse_hopeless(question, collection)
-        wish = self._wish(question, name)
+        wish = self._wish(question, name, preferred.min_confidence)
         trouble = self._generators[name].trouble
         if question.on_failure == "degrade":
             return planned(wish, self._outlook(question, collection, name))
@@ -66,7 +66,7 @@ class Planner:
         if remaining_s < idle_s:
             raise DeadlineTooShortError("search", remaining_s, idle_s)
 
-    def _wish(self, question: Question, name: str) -> Plan:
+    def _wish(self, question: Question, name: str, min_confidence: float | None) -> Plan:
         """What is run where time does not matter."""
         wants_rewrite = self._answer.rewrite if question.rewrite is None else question.rewrite
         return Plan(
@@ -74,20 +74,28 @@ class Planner:
             generator=name if question.generate else None,
             passages=min(self._answer.passages, question.params.top_k),
             max_tokens=question.max_tokens or self._answer.max_tokens,
+            candidates=question.candidates,
             tenant=tenant_of(self._library.route(question.collection).name, question.realm),
+            min_confidence=self._answer.min_confidence if min_confidence is None else min_confidence,
         )
 
     def _outlook(self, question: Question, collection: Collection, name: str) -> Outlook:
         generator = self._generators[name]
+        took = self._retriever.expect(collection, question)
         characters = len(question.text) + sum(len(turn.text) for turn in question.turns)
         return Outlook(
             remaining_s=question.deadline.remaining(),
-            retrieval_s=self._retriever.expect(collection, question).expected_s,
+            retrieval_s=took.expected_s,
+            rerank_s=took.rerank_s,
             extractive_s=self._pace.extractive.least,
             extractive_most_s=self._pace.extractive.most,
             llm=generator.expect(),
             trouble=generator.trouble,
             prompt_tokens=_INSTRUCTION_TOKENS + int(characters * _TOKENS_PER_CHARACTER),
-            passage_tokens=_HEADING_TOKENS + int(collection.spec.chunk_size * _TOKENS_PER_CHUNK_TOKEN),
+            passage_tokens=_HEADING_TOKENS + int(self._passage_tokens(collection) * _TOKENS_PER_CHUNK_TOKEN),
             answer_tokens=int(self._pace.answer_tokens.most or _USUAL_TOKENS),
         )
+
+    def _passage_tokens(self, collection: Collection) -> int:
+        """Of the embedder's, in a chunk and its neighbours."""
+        return (1 + 2 * self._answer.neighbours) * collection.spec.chunk_size

@@ -9,8 +9,10 @@ from indexes.collection import Collection
 from indexes.searched import Searched
 from service.budget import Deadline
 from service.generation.base import Turn
+from service.passages import Chosen
 from service.plan import Plan
 from service.preprocessing import Prepared
+from service.reordered import Reordered
 from service.telemetry.timings import Timings
 
 OnFailure = Literal["degrade", "fail"]
@@ -23,6 +25,9 @@ class Question:
     Attributes:
         text: as it was asked last.
         turns: of the conversation before it, oldest first.
+        candidates: best hits, at most, that a cross-encoder reorders; 0 reorders none.
+        dense_weight: share of the vectors in the order of the hits, 0..1, the rest being that of the words; None
+            goes by vectors alone.
         rewrite: make it stand alone before the search; None takes the configured default.
         generate: an answer is wanted, and not the chunks alone.
         llm: name of a generator; None takes the collection's, else the configured default.
@@ -35,6 +40,8 @@ class Question:
     collection: str
     params: SearchParams
     deadline: Deadline
+    dense_weight: float | None = None
+    candidates: int = 0
     turns: Sequence[Turn] = ()
     rewrite: bool | None = None
     generate: bool = False
@@ -77,6 +84,8 @@ class Retrieval:
         query: that was searched for: the question, or the one it was rewritten to.
         vector: ``(dimension,)``, of its text.
         fetched: hits that were asked of the index, to choose from.
+        chosen: of the hits, for an answer; nothing where none is wanted.
+        reordered: how the hits were reordered; None where they were not to be.
     """
 
     plan: Plan
@@ -85,6 +94,8 @@ class Retrieval:
     query: ReadQuery
     vector: Vectors
     fetched: int
+    chosen: Chosen
+    reordered: Reordered | None = None
 
     @property
     def text(self) -> str:
@@ -104,4 +115,9 @@ class Retrieval:
     @property
     def degraded(self) -> list[str]:
         """Rungs that the retrieval lost."""
-        return [rung for rung in self.plan.lost if rung == "rewrite"]
+        lost = {
+            "rerank": self.reordered is not None and self.reordered.is_lost,
+            "rewrite": "rewrite" in self.plan.lost,
+            "lexical": self.searched.without_lexical is not None,
+        }
+        return [rung for rung, is_lost in lost.items() if is_lost]

@@ -73,9 +73,8 @@ class Rag:
         citations: list[Citation] = []
         degraded = list(retrieval.degraded)
         finished = Finished("stop", abstained=True)
-        with question.timings.stage("prompt"):
-            passages = self._ladder.passages(retrieval)
-            hits = {passage.number: passage.hit for passage in passages}
+        passages = retrieval.chosen.passages
+        hits = {passage.number: passage.hit for passage in passages}
         with question.timings.stage("llm_total"):
             async with aclosing(self._ladder.events(question, retrieval, passages, held=held)) as events:
                 async for event in events:

@@ -24,12 +24,15 @@ class Rechecks:
 
     def __init__(self, metrics: Metrics, readers: Executor, on_search: Callable[[Collection], None]) -> None:
         self._failed = metrics.rechecks_failed
+        self._without_lexical = metrics.searches_without_lexical
         self._readers = readers
         self._on_search = on_search
 
     def searched(self, collection: Collection, searched: Searched) -> None:
         """Note what a search left out. That an index claimed it is a fault; that it was just deleted is none."""
         self._note(collection, searched.failed)
+        if searched.without_lexical is not None:
+            self._without_lexical.labels(searched.without_lexical).inc()
         self._on_search(collection)
 
     async def present(self, collection: Collection, passages: Sequence[Passage]) -> list[Passage]:

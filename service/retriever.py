@@ -1,28 +1,24 @@
-"""Retriever: the embedding of a question and the search of its collection, each within its budget."""
+"""Retriever: the embedding of a question, the search of its collection, the order of its hits, each in its budget."""
 
 import asyncio
 import time
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import partial
 
-from indexes.base import SearchParams, Vectors
+from indexes.base import Vectors
 from indexes.collection import Collection
 from indexes.errors import StoreUnavailableError
-from indexes.searched import Searched
 from models.base import TextKind
 from service.batching import Asker, Embedded, EmbeddingBatcher
-from service.diversity import OVERFETCH, diversified, left_out
 from service.embedders import Embedders
 from service.errors import QuarryError
 from service.library import Library
-from service.pace import Pace
+from service.passage_sentences import PassageSentences
 from service.plan import Plan
 from service.preprocessing import Prepared, prepared
 from service.question import Question, ReadQuery, Retrieval
-from service.rechecks import Rechecks
-from service.scheduling.job import Lane
+from service.reordering import Reorderer
+from service.searcher import Searcher
 from service.settings import Settings
 
 
@@ -35,16 +31,18 @@ class RetrievalTime:
         embed_s: of the forward.
         search_s: as searches usually take; None where none was timed.
         least_search_s: as they take when nothing is in their way.
+        rerank_s: that the scoring of a single hit would take, waiting included; None where none is to be scored.
     """
 
     queue_s: float
     embed_s: float
     search_s: float | None
     least_search_s: float | None
+    rerank_s: float | None = None
 
     @property
     def expected_s(self) -> float:
-        """All of it, as far as it is known."""
+        """All of it but the scoring, as far as it is known."""
         return self.queue_s + self.embed_s + (self.search_s or 0.0)
 
 
@@ -55,8 +53,8 @@ class Retriever:
         present: as ``Rechecks.present``.
 
     Args:
-        readers: threads for index searches and reads of text.
-        rechecks: hears of every search, and looks again at what is to be told.
+        readers: threads for what takes long of a text.
+        reorderer: None where no reranker is configured.
     """
 
     def __init__(
@@ -65,48 +63,60 @@ class Retriever:
         embedders: Embedders,
         readers: Executor,
         settings: Settings,
-        pace: Pace,
-        rechecks: Rechecks,
+        searcher: Searcher,
+        reorderer: Reorderer | None,
     ) -> None:
         self._library = library
         self._embedders = embedders
         self._readers = readers
         self._settings = settings
-        self._pace = pace
-        self._rechecks = rechecks
-        self.present = rechecks.present
+        self._searcher = searcher
+        self._reorderer = reorderer
+        self.present = searcher.present
 
     def expect(self, collection: Collection, question: Question) -> RetrievalTime:
         """By the fitted costs of forwards and the searches so far."""
         embedder = self._embedders.that_made(collection.spec.fingerprint)
         queue_s, embed_s = embedder.expect_query(self._prepared(question.text).text, question.realm)
-        search = self._pace.search(collection)
-        return RetrievalTime(queue_s, embed_s, search.usual, search.least)
+        search, rerank_s = self._searcher.pace(collection), None
+        if self._reorderer and question.candidates:
+            rerank_s = self._reorderer.least_s(collection.spec.chunk_size)
+        return RetrievalTime(queue_s, embed_s, search.usual, search.least, rerank_s)
 
     async def retrieve(self, question: Question, text: str, plan: Plan) -> Retrieval:
-        """Prepare the text, embed it, search the question's collection for it.
+        """Prepare the text, embed it, search the question's collection for it, bring what it has into order.
 
         Raises:
             CollectionNotFoundError, CollectionConflictError, OverloadedError, EmbedderUnavailableError,
             DeadlineExceededError: naming the stage.
+            LexicalUnavailableError, RerankerUnavailableError: with ``on_failure="fail"``.
         """
         query = self._prepared(text)
         while True:
             collection = self._library.get(question.collection)
             try:
-                vector, read = await self._embedded(question, query, collection)
-                searched = await self._searched(question, vector, collection)
+                return await self._retrieved(question, query, collection, plan)
             except StoreUnavailableError:
                 if self._library.find(question.collection) is collection:
                     raise  # else the name moved, and what it led to is gone
-            else:
-                return Retrieval(plan, collection, searched, read, vector, self._fetched(question.params.top_k))
 
-    async def embed_passages(self, question: Question, collection: Collection, texts: Sequence[str]) -> Vectors:
-        """In the query lane: somebody waits for the answer."""
-        embedder = self._embedders.that_made(collection.spec.fingerprint)
-        asker = Asker(question.caller, question.deadline)
-        return (await embedder.embed(texts, TextKind.DOCUMENT, Lane.QUERY, asker)).vectors
+    def sentences(self, question: Question, retrieval: Retrieval) -> PassageSentences:
+        """What may be quoted of what was found."""
+        embedder = self._embedders.that_made(retrieval.collection.spec.fingerprint)
+        return PassageSentences(question, retrieval, embedder, self._readers)
+
+    async def _retrieved(self, question: Question, query: Prepared, collection: Collection, plan: Plan) -> Retrieval:
+        vector, read = await self._embedded(question, query, collection)
+        found = await self._searcher.found(question, query.text, vector, collection, plan)
+        retrieval = Retrieval(plan, collection, found.searched, read, vector, found.fetched, found.chosen)
+        if self._reorderer is None or not question.candidates:
+            return retrieval
+        reordered = await self._reorderer.reordered(question, query.text, retrieval.hits, plan)
+        retrieval = replace(retrieval, searched=reordered.kept(found.searched, question.params), reordered=reordered)
+        if not plan.candidates or not question.generate:
+            return retrieval
+        choice = await self._searcher.chosen(question, collection, retrieval.hits, found.searched.hits, plan)
+        return replace(retrieval, chosen=choice)
 
     def _prepared(self, text: str) -> Prepared:
         return prepared(text, self._settings.retrieval.unicode_form)
@@ -136,26 +146,3 @@ class Retriever:
             loop = asyncio.get_running_loop()
             tokens = await loop.run_in_executor(self._readers, embedder.query_tokens, query.text)
         return ReadQuery(query, info.prompts[TextKind.QUERY], tokens, info.max_tokens)
-
-    async def _searched(self, question: Question, vector: Vectors, collection: Collection) -> Searched:
-        deadline = question.deadline.within(self._settings.budgets.search_ms, "budgets.search_ms")
-        search = partial(self._search, collection, vector, question.params)
-        with question.timings.stage("search"):
-            async with deadline.enforced("search"):
-                searched, seconds = await asyncio.get_running_loop().run_in_executor(self._readers, search)
-        if question.params.boosts:
-            question.timings.move(searched.boost_s, "search", "boost")
-        self._pace.search(collection).observe(seconds - searched.boost_s)
-        self._rechecks.searched(collection, searched)
-        return searched
-
-    def _search(self, collection: Collection, vector: Vectors, params: SearchParams) -> tuple[Searched, float]:
-        """On a reader thread, with the seconds it took there."""
-        start = time.perf_counter()
-        wide = collection.searched(vector, replace(params, top_k=self._fetched(params.top_k)))
-        hits = diversified(wide.hits, params.top_k, self._settings.retrieval.repeat_penalty)
-        dropped = [*left_out(wide.hits, hits), *wide.dropped] if params.explain else ()
-        return replace(wide, hits=hits, dropped=dropped), time.perf_counter() - start
-
-    def _fetched(self, top_k: int) -> int:
-        return OVERFETCH * top_k if self._settings.retrieval.repeat_penalty else top_k

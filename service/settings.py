@@ -19,12 +19,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from indexes.languages import Language
 from service.access_settings import AccessSettings
 from service.content_settings import ContentSettings
 from service.job_settings import JobSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
+from service.rerank_settings import RerankSettings
 from service.server_settings import ServerSettings
 from service.settings_group import Group
 
@@ -72,12 +74,6 @@ class EmbeddingSettings(Group):
     cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
 
 
-class RerankSettings(Group):
-    """The cross-encoder behind /v1/rerank; None serves none. It runs on the embedding model's device."""
-
-    model: str | None = None
-
-
 class IndexSettings(Group):
     """When rows become IVF-PQ, and how they are searched.
 
@@ -121,10 +117,16 @@ class RetrievalSettings(Group):
             into plain ones, which helps only where the documents have plain ones.
         repeat_penalty: cosine that every chunk of a document but its best loses in the order of the hits, by whatever
             metric they are ordered; 0 turns it off.
+        hybrid: words are looked for too, for requests that do not say.
+        dense_weight: share of the vectors in the order of the hits then, 0..1; the rest is the words'.
+        language: of new collections that name none: how their words are told apart and brought to their stems.
     """
 
     unicode_form: UnicodeForm = "NFC"
     repeat_penalty: float = Field(0.1, ge=0, le=2, allow_inf_nan=False)
+    hybrid: bool = True
+    dense_weight: float = Field(0.65, ge=0, le=1, allow_inf_nan=False)
+    language: Language = "en"
 
 
 class AnswerSettings(Group):
@@ -133,15 +135,21 @@ class AnswerSettings(Group):
     Attributes:
         llm: name of the generator used when a request names none; None takes the only configured one, or
             ``extractive`` where there is none or several.
-        min_score: a question whose best chunk has a lower cosine is not answered.
+        min_score: a language model is not asked a question whose best chunk has a lower cosine.
+        min_confidence: quotes of a lower confidence are no answer, in collections that do not say otherwise.
+        sentence_vectors: sentences are embedded with their documents; without, when they may be quoted.
         passages: chunks that a generator is given at most.
+        neighbours: chunks on either side of each whose text it is given too.
         max_tokens: longest answer of a language model.
         rewrite: the last question of a conversation is made to stand alone before the search.
     """
 
     llm: str | None = None
     min_score: float = Field(0.3, ge=-1, le=1, allow_inf_nan=False)
+    min_confidence: float = Field(0.3, ge=0, le=1, allow_inf_nan=False)
+    sentence_vectors: bool = True
     passages: int = Field(8, ge=1, le=100)
+    neighbours: int = Field(0, ge=0, le=10)
     max_tokens: int = Field(512, ge=1, le=32_768)
     rewrite: bool = True
 
@@ -153,6 +161,7 @@ class BudgetSettings(Group):
         total_ms: of a request that names no deadline_ms itself.
         embed_ms: of the query's vector, waiting for the device included.
         search_ms: of the index.
+        rerank_ms: of the cross-encoder that reorders hits; as many as fit into it are reordered, and none is an error.
         rewrite_ms: of making a question of several messages stand alone.
         llm_ttft_ms: from the prompt to the first text of the answer.
         llm_itl_ms: between two pieces of the answer.
@@ -161,6 +170,7 @@ class BudgetSettings(Group):
     total_ms: int = Field(60_000, ge=1, le=600_000)
     embed_ms: int | None = Field(None, ge=1, le=600_000)
     search_ms: int | None = Field(None, ge=1, le=600_000)
+    rerank_ms: int | None = Field(500, ge=1, le=600_000)
     rewrite_ms: int | None = Field(5_000, ge=1, le=600_000)
     llm_ttft_ms: int | None = Field(None, ge=1, le=600_000)
     llm_itl_ms: int | None = Field(None, ge=1, le=600_000)

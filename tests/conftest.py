@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from models.transformer import TransformerEmbedder
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("quarry", deadline=None)
+settings.load_profile("quarry")
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _WIDTH = 32

@@ -14,15 +14,17 @@ from service.api.access import permitted
 from service.api.caller import caller_of
 from service.api.context import timings_of
 from service.api.schemas.conversation import MessageBody
-from service.api.schemas.question import QueryBody, RetrievalBody, SearchBody
+from service.api.schemas.question import QueryBody, SearchBody
+from service.api.schemas.retrieval import HybridBody, RerankingBody, RetrievalBody
 from service.api.screening import screened
 from service.api.services import Services
 from service.budget import Deadline
-from service.errors import InvalidRequestError
+from service.errors import InvalidRequestError, RerankerMissingError
 from service.generation.base import Turn
 from service.preprocessing import prepared
 from service.question import Question
-from service.settings import LimitSettings, Settings
+from service.rerank_settings import RerankSettings
+from service.settings import LimitSettings, RetrievalSettings, Settings
 
 
 async def search_of(body: SearchBody, request: Request, services: Services) -> Question:
@@ -30,6 +32,7 @@ async def search_of(body: SearchBody, request: Request, services: Services) -> Q
 
     Raises:
         InvalidRequestError: the query is blank or too long.
+        RerankerMissingError: its hits are to be reranked, and there is nobody who could.
         ForbiddenError: the caller may not use the collection.
         ContentBlockedError: a content rule refuses it.
     """
@@ -41,6 +44,7 @@ async def question_of(body: QueryBody, request: Request, services: Services) -> 
 
     Raises:
         InvalidRequestError: the question is blank or too long, or the conversation is.
+        RerankerMissingError: its hits are to be reranked, and there is nobody who could.
         ForbiddenError: the caller may not use the collection.
         ContentBlockedError: a content rule refuses what is said in one of them.
     """
@@ -58,7 +62,6 @@ async def question_of(body: QueryBody, request: Request, services: Services) -> 
         llm=body.llm,
         max_tokens=body.max_tokens,
         temperature=body.temperature,
-        on_failure=body.on_failure,
     )
 
 
@@ -82,11 +85,32 @@ def _question(body: RetrievalBody, request: Request, settings: Settings, text: s
         collection=permitted(request, body.collection),
         params=params,
         deadline=deadline.earlier(timings.elapsed()),  # it began with the request
+        dense_weight=_dense_weight(body.hybrid, settings.retrieval),
+        candidates=_candidates(body.rerank, settings.rerank),
+        on_failure=body.on_failure,
         caller=caller.name,
         realm=caller.realm,
         request_id=request.state.request_id,
         timings=timings,
     )
+
+
+def _dense_weight(asked: HybridBody | None, settings: RetrievalSettings) -> float | None:
+    """The share of the vectors; None where no words are to be looked for."""
+    if not (settings.hybrid if asked is None else asked.enabled):
+        return None
+    return settings.dense_weight if asked is None or asked.weight is None else asked.weight
+
+
+def _candidates(asked: RerankingBody | None, settings: RerankSettings) -> int:
+    """Hits to reorder; 0 where none are."""
+    if asked is None:
+        return settings.default_candidates
+    if not asked.enabled:
+        return 0
+    if settings.model is None:
+        raise RerankerMissingError
+    return asked.candidates or settings.candidates
 
 
 async def _screened(texts: Sequence[str], param: str, request: Request, services: Services) -> list[str]:

@@ -36,6 +36,7 @@ from service.api.services import Services, ServicesOf
 from service.errors import ForbiddenError, InvalidRequestError
 from service.generators import checked_name
 from service.library import CollectionOptions
+from service.preferred import Preferred
 from service.reembedding import ReembeddingState
 from service.visibility import Visible
 
@@ -72,16 +73,22 @@ async def put_collection(
 ) -> CollectionReply:
     """Create a collection, or confirm that it is as asked.
 
-    Another identity than it has is a 409. A key with a filter cannot say which `llm` answers: others ask it too.
+    Another identity than it has is a 409. A key with a filter cannot say which `llm` answers, nor from which
+    `min_confidence` on: others ask it too.
     """
     asked, rights = body or CollectionBody(), rights_of(request)
-    if asked.llm is not None and rights.filter is not None:
-        raise ForbiddenError("llm is of the whole collection, and this key has a filter: leave llm out")
+    for preference in ("llm", "min_confidence") if rights.filter is not None else ():
+        if getattr(asked, preference) is not None:
+            said = f"{preference} is of the whole collection, and this key has a filter: leave {preference} out"
+            raise ForbiddenError(said)
     if asked.llm:
         checked_name(asked.llm, services.generators)
     _, created = await asyncio.to_thread(services.library.ensure, collection, _options(asked))
     if asked.llm is not None:
         await asyncio.to_thread(services.library.prefer_llm, collection, asked.llm or None)
+    if asked.min_confidence is not None:
+        lowest = None if asked.min_confidence == "" else asked.min_confidence
+        await asyncio.to_thread(services.library.prefer_min_confidence, collection, lowest)
     response.status_code = 201 if created else 200
     return await reply_of(collection, services, rights)
 
@@ -140,7 +147,7 @@ async def reembed(
 def _options(body: CollectionBody | ReembedBody) -> CollectionOptions:
     options = CollectionOptions(body.embedding_model, body.chunking.size, body.chunking.overlap)
     if isinstance(body, CollectionBody):
-        return replace(options, metric=body.metric, target_recall=body.target_recall)
+        return replace(options, metric=body.metric, target_recall=body.target_recall, language=body.language)
     return options
 
 
@@ -150,7 +157,8 @@ async def reply_of(name: str, services: Services, rights: Rights = ALL) -> Colle
     Whoever has a filter hears how many documents exist for it, and nothing else that tells of the others.
     """
     route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
-    reply = described(route, state, services.reembedder.describe(route), services.library.llm_of(route.name))
+    preferred = services.library.preferred(route.name)
+    reply = described(route, state, services.reembedder.describe(route), preferred)
     if not rights.covers(route.name, {}):
         reply = reply.model_copy(update={"name": name})
     if rights.filter is None:
@@ -161,7 +169,7 @@ async def reply_of(name: str, services: Services, rights: Rights = ALL) -> Colle
 
 
 def described(
-    route: Route, state: CollectionState, reembedding: ReembeddingState | None, llm: str | None
+    route: Route, state: CollectionState, reembedding: ReembeddingState | None, preferred: Preferred
 ) -> CollectionReply:
     """The wire form of a collection."""
     spec = route.primary.spec
@@ -171,8 +179,10 @@ def described(
         dimension=spec.dimension,
         metric=spec.metric,
         target_recall=spec.target_recall,
+        language=spec.language,
         chunking=_chunking(spec),
-        llm=llm,
+        llm=preferred.llm,
+        min_confidence=preferred.min_confidence,
         documents=state.documents,
         chunks=state.chunks,
         index_version=state.index_version,

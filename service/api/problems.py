@@ -87,6 +87,9 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.OverloadedError, Kind("overloaded", 503, retryable=True)),
     (service.EmbedderUnavailableError, Kind("embedder_unavailable", 503, retryable=True)),
     (ModelError, Kind("embedder_unavailable", 503, retryable=True)),
+    (service.RerankerMissingError, INVALID_SCHEMA),
+    (service.RerankerUnavailableError, Kind("reranker_unavailable", 503, retryable=True)),
+    (service.LexicalUnavailableError, Kind("lexical_unavailable", 503, retryable=True)),
     (service.DeadlineExceededError, Kind("deadline_exceeded", 504)),
     (service.LlmTimeoutError, Kind("llm_timeout", 504)),
     (service.LlmBadResponseError, Kind("llm_bad_response", 502)),
@@ -204,7 +207,7 @@ def install(app: FastAPI, metrics: Metrics) -> None:
 
 def validation_detail(errors: Sequence[Any]) -> str:
     """Each wrong field with its rule and the value it had."""
-    said = [f"{_location(item)}: {item['msg']}{_shown(item)}" for item in errors[:_SHOWN_ERRORS]]
+    said = [f"{_location(item)}: {_rule(item)}{_shown(item)}" for item in errors[:_SHOWN_ERRORS]]
     more = [f"and {len(errors) - _SHOWN_ERRORS} more"] if len(errors) > _SHOWN_ERRORS else []
     return "; ".join(said + more)
 
@@ -231,6 +234,13 @@ def _location(item: Mapping[str, Any]) -> str:
     """A field's path without the word ``body``, which stands for the whole alone."""
     path = [str(part) for part in item["loc"]] or ["body"]
     return ".".join(path[1:] if path[0] in {"body", "query"} and len(path) > 1 else path)
+
+
+def _rule(item: Mapping[str, Any]) -> str:
+    """Pydantic's words without those of its own world."""
+    if item["type"] in {"model_type", "model_attributes_type", "dict_type"}:
+        return "Input should be an object"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def _shown(item: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ async def search(body: SearchBody, request: Request, services: ServicesOf) -> Se
     return SearchReply(
         id=_id(),
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
-        warnings=WarningReply.all_of(retrieval.query),
+        warnings=WarningReply.all_of(retrieval),
         timings_ms=timings_of(request).milliseconds(),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
@@ -79,6 +79,7 @@ def reply_of(question: Question, retrieval: Retrieval, answer: Answer | None) ->
         answer=answer.text if answer else None,
         status=answer.status if answer else "partial" if degraded else "ok",
         no_answer_reason=answer.no_answer_reason if answer else None,
+        confidence=answer.confidence if answer else None,
         finish_reason=answer.finish_reason if answer else None,
         citations=[CitationReply.of(citation) for citation in answer.citations] if answer else [],
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
@@ -87,7 +88,7 @@ def reply_of(question: Question, retrieval: Retrieval, answer: Answer | None) ->
         llm_timings_ms=dict(answer.llm_timings_ms) if answer else {},
         timings_ms=question.timings.milliseconds(),
         degraded=list(degraded),
-        warnings=WarningReply.all_of(retrieval.query),
+        warnings=WarningReply.all_of(retrieval),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
     )
@@ -123,7 +124,7 @@ def opening_of(question: Question, retrieval: Retrieval) -> RetrievalEvent:
         id=_id(),
         chunks=[ChunkReply.of(hit) for hit in retrieval.hits],
         searched=retrieval.text,
-        warnings=WarningReply.all_of(retrieval.query),
+        warnings=WarningReply.all_of(retrieval),
         timings_ms=question.timings.milliseconds(),
         index_version=retrieval.index_version,
         explain=_explained(question, retrieval),
@@ -135,6 +136,7 @@ def closing_of(answer: Answer, question: Question) -> DoneEvent:
     return DoneEvent(
         status=answer.status,
         no_answer_reason=answer.no_answer_reason,
+        confidence=answer.confidence,
         answer=answer.text,
         finish_reason=answer.finish_reason,
         usage=dict(answer.usage),

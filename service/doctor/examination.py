@@ -17,12 +17,13 @@ from service.doctor.disk import look_at_disk
 from service.doctor.embedding import look_at_device, look_at_models
 from service.doctor.keys import look_at_keys
 from service.doctor.language_model import look_at_llm
-from service.doctor.limits import look_at_files, look_at_memory
+from service.doctor.limits import look_at_files, look_at_mappings, look_at_memory
 from service.doctor.managed_server import VERSION_S, look_at_managed
 from service.doctor.parsing import look_at_parsing
 from service.doctor.processor import look_at_processor
 from service.doctor.running_server import RunningServer
 from service.doctor.sockets import look_at_socket
+from service.file_shares import most_mappings
 from service.settings import Settings
 from service.telemetry.gpu import GpuState
 from service.telemetry.nvml import open_gpus
@@ -67,6 +68,7 @@ def _checks(settings: Settings, server: RunningServer) -> Iterator[Check]:
     yield Check("processor", look_at_processor)
     yield Check("memory", look_at_memory)
     yield Check("open files", lambda: look_at_files(settings, _collections(settings.data_dir)))
+    yield Check("mapped files", lambda: look_at_mappings(_collections(settings.data_dir), most_mappings()))
     yield Check("disk", partial(look_at_disk, settings.data_dir), 30.0)
     if settings.content.rules is not None:
         yield Check("content.rules", partial(look_at_content, settings.content.rules))

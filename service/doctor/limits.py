@@ -8,12 +8,14 @@ import psutil
 
 from indexes.memory import available_bytes
 from service.doctor.check import Finding, failure, ok, warning
-from service.file_shares import FILES_PER_COLLECTION
+from service.file_shares import FILES_PER_COLLECTION, MAPPINGS_PER_COLLECTION
 from service.settings import Settings
 
 _GIB = 1 << 30
 # Open beside connections and collections: libraries, logs, the event loop, pipes.
 _BASE_FILES = 128
+# Mapped beside collections: libraries, threads, models.
+_BASE_MAPPINGS = 8192
 # Clients that are connected at once, where no setting says how many may be.
 _CONNECTIONS = 512
 # For the embedding model, its libraries and a small index.
@@ -39,6 +41,20 @@ def needed_files(settings: Settings, collections: int) -> int:
     streams = sum(llm.max_streams for llm in settings.llm.values())
     connections = settings.server.max_connections or _CONNECTIONS
     return _BASE_FILES + FILES_PER_COLLECTION * collections + connections + streams
+
+
+def look_at_mappings(collections: int, granted: int | None) -> Iterator[Finding]:
+    """vm.max_map_count against what a server maps: past it neither memory nor a thread can be had.
+
+    Args:
+        granted: that; None where the system does not say.
+    """
+    needed = _BASE_MAPPINGS + MAPPINGS_PER_COLLECTION * collections
+    if granted is None or granted >= needed:
+        yield ok("mapped files", f"{'unknown' if granted is None else granted}, of which about {needed} may be needed")
+    else:
+        advice = f"sysctl -w vm.max_map_count={needed}"
+        yield warning("mapped files", f"the limit is {granted}, and about {needed} may be needed", advice)
 
 
 def look_at_memory(cgroup: Path = _CGROUP) -> Iterator[Finding]:

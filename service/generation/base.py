@@ -10,16 +10,81 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal, Protocol
 
-from indexes.base import Hit, Vectors
+from indexes.base import Hit
+from indexes.surroundings import ChunkSpan
 from service.budget import Deadline
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A hit with the number the answer cites it by, from 1."""
+    """A hit with the number the answer cites it by, from 1.
+
+    Attributes:
+        hit: its chunk may be longer than what was found: all the text that the generator is given.
+        joined: the chunks that this text is made of; none where it is that of the hit alone.
+    """
 
     number: int
     hit: Hit
+    joined: tuple[ChunkSpan, ...] = ()
+
+    @property
+    def chunks(self) -> tuple[ChunkSpan, ...]:
+        """That its text is made of, as they are stored."""
+        chunk = self.hit.chunk
+        return self.joined or (ChunkSpan(self.hit.row, chunk.start, chunk.end),)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a passage, as it may be quoted: ``text == document.text[start:end]``.
+
+    Attributes:
+        cosine: of its vector, made with title and headings before it, with that of the question; None while nobody
+            knows it.
+    """
+
+    passage: Passage
+    start: int
+    end: int
+    cosine: float | None = None
+
+    @property
+    def text(self) -> str:
+        """As the document has it."""
+        chunk = self.passage.hit.chunk
+        return chunk.text[self.start - chunk.start : self.end - chunk.start]
+
+    @property
+    def document_id(self) -> str:
+        """Of the document it is in."""
+        return self.passage.hit.chunk.document_id
+
+
+class Sentences(Protocol):
+    """Those of one question's passages."""
+
+    @property
+    def query(self) -> str:
+        """What the passages were searched for: the question, standing alone."""
+
+    @property
+    def language(self) -> str:
+        """That the collection's words are read by, one of ``indexes.languages.LANGUAGES``."""
+
+    async def of(self, passages: Sequence[Passage]) -> Sequence[Sentence]:
+        """Every sentence of the passages, with its cosine where its vector is stored.
+
+        Raises:
+            StoreUnavailableError: they cannot be read.
+        """
+
+    async def compared(self, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+        """The same with cosines, which are computed now.
+
+        Raises:
+            OverloadedError, EmbedderUnavailableError, DeadlineExceededError: they cannot be.
+        """
 
 
 async def all_of(passages: Sequence[Passage]) -> Sequence[Passage]:
@@ -67,23 +132,23 @@ class GenerationRequest:
 
     Attributes:
         question: as it was asked last.
-        question_vector: ``(dimension,)``, by the collection's embedder.
-        embed: ``(texts, dimension)`` vectors of texts, comparable with the question's.
         passages: best first.
+        sentences: of the passages, for a generator that quotes.
+        min_confidence: quotes of a lower one are no answer.
         present: those of some passages that are there still; a generator that has waited asks before it uses them.
         temperature: 0 to 2; None leaves it to the model.
         turns: of the conversation before the question, oldest first.
     """
 
     question: str
-    question_vector: Vectors
     passages: Sequence[Passage]
     max_tokens: int
     temperature: float | None
     call: LlmCall
-    embed: Callable[[Sequence[str]], Awaitable[Vectors]]
+    sentences: Sentences
     turns: Sequence[Turn] = ()
     present: Callable[[Sequence[Passage]], Awaitable[Sequence[Passage]]] = all_of
+    min_confidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +181,7 @@ class Cited:
         number: of the passage.
         document_start: offsets of the quoted text in the document.
         answer_start: offsets of the marker in the answer.
+        score: by which the quoted sentence was chosen, the higher the better; None where a language model cites.
     """
 
     number: int
@@ -123,6 +189,7 @@ class Cited:
     document_end: int
     answer_start: int
     answer_end: int
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +206,7 @@ class Finished:
         max_tokens: longest answer that was asked for, where that is less than the request's; None where it is not.
         timings: milliseconds as the model's server has them, where it says.
         prompt_s: that building and fitting the prompt took here.
+        confidence: that the answer is in what was quoted, or would have been, 0..1; None where nobody can tell.
     """
 
     reason: str
@@ -150,6 +218,7 @@ class Finished:
     timings: Mapping[str, float] = field(default_factory=dict)
     prompt_s: float = 0.0
     is_blocked: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

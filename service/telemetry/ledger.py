@@ -31,6 +31,7 @@ class Component(StrEnum):
     INDEX_VECTORS = "index_vectors"
     INDEX_CODES = "index_codes"
     INDEX_SCRATCH = "index_scratch"
+    INDEX_WORDS = "index_words"
     QUERY_CACHE = "query_cache"
     LLM_KV_CACHE = "llm_kv_cache"
     UNATTRIBUTED = "unattributed"

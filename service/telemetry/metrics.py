@@ -31,6 +31,15 @@ class Metrics:
         self.rechecks_failed = self._counter(
             "quarry_rechecks_failed", "Rows of an index that their store did not confirm.", "cause"
         )
+        self.searches_without_lexical = self._counter(
+            "quarry_searches_without_lexical", "Searches that were to look for words and could not.", "reason"
+        )
+        self.reranks_skipped = self._counter(
+            "quarry_reranks_skipped", "Searches whose hits were to be reranked, and none was.", "reason"
+        )
+        self.reranks_cut = self._counter(
+            "quarry_reranks_cut", "Searches of whose hits fewer were reranked than were to be.", "reason"
+        )
         self.content_matches = self._counter(
             "quarry_content_matches", "What content rules found.", "rule", "action", "where"
         )

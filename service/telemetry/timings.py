@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# total = rewrite + queue + embed + search + boost + prompt + llm_total + other; llm_ttft lies inside llm_total.
+# total = rewrite + queue + embed + search + lexical + fusion + boost + rerank + prompt + llm_total + other: words are
+# looked for after the vectors, on the same thread. llm_ttft lies inside llm_total.
 _INSIDE_ANOTHER = {"llm_ttft"}
 
 

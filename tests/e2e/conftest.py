@@ -109,6 +109,7 @@ def shared_server(
             QUARRY_SERVER__MAX_BODY_BYTES=str(MAX_BODY_BYTES),
             QUARRY_EMBEDDING__ALSO=json.dumps([str(tiny_embedder)]),
             QUARRY_RERANK__MODEL=str(tiny_reranker),
+            QUARRY_RERANK__SEARCHES="false",  # its weights are random
         )
 
 

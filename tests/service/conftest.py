@@ -33,12 +33,13 @@ from service.app import Outside, create_app
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.bulk_hold import BulkHold
 from service.call import Told
-from service.engine import Engine, ServedModel
+from service.engine import Engine
 from service.ingest.parser import Parser
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
 from service.scheduling.scheduler import Policy
+from service.served_model import ServedModel
 from service.settings import Settings
 from service.spending import Spent, uncounted
 from service.telemetry.gpu import AbsentGpus, GpuReader

@@ -119,6 +119,16 @@ def test_a_model_that_is_not_served_names_those_that_are(two: Library) -> None:
         two.ensure("docs", CollectionOptions(embedding_model="bert"))
 
 
+def test_a_language_is_that_of_the_server_or_the_caller_s(catalog: Catalog) -> None:
+    library = Library(catalog, [HashingEmbedder().info], ChunkingSettings(), language="en")
+    assert library.ensure("plain", CollectionOptions())[0].spec.language == "en"
+    made, _ = library.ensure("docs", CollectionOptions(language="de"))
+    assert made.spec.language == library.reembedded("docs", CollectionOptions(chunk_size=32)).language == "de"
+    assert library.ensure("docs", CollectionOptions()) == (made, False)
+    with pytest.raises(CollectionConflictError, match="language is 'de', not 'en'"):
+        library.ensure("docs", CollectionOptions(language="en"))
+
+
 def test_another_chunking_keeps_metric_and_recall(catalog: Catalog) -> None:
     library = Library(catalog, [HashingEmbedder().info], ChunkingSettings(size=60, overlap=10), target_recall=0.9)
     assert library.ensure("plain", CollectionOptions())[0].spec.target_recall == 0.9

@@ -13,7 +13,8 @@ from models.cross_encoder import CrossEncoderReranker
 from models.hashing import HashingEmbedder
 from models.transformer import TransformerEmbedder
 from service.loaded_models import LoadedModels
-from service.settings import EmbeddingSettings, RerankSettings
+from service.rerank_settings import RerankSettings
+from service.settings import EmbeddingSettings
 
 
 class Noting(HashingEmbedder):

@@ -14,6 +14,7 @@ LLM = Expectation(first_token_s=0.2, prompt_token_s=0.001, token_s=0.01)
 OUTLOOK = Outlook(
     remaining_s=60,
     retrieval_s=0.1,
+    rerank_s=None,
     extractive_s=0.1,
     extractive_most_s=0.1,
     llm=LLM,
@@ -96,3 +97,37 @@ def test_without_an_answer_the_rewrite_needs_only_its_own_time() -> None:
     search = replace(WISH, generator=None)
     assert plan(search, remaining_s=1.0).rewriter == "main"
     assert plan(search, remaining_s=0.5).lost == ("rewrite",)
+
+
+RERANKING = replace(WISH, candidates=50)
+
+
+def test_reranking_goes_first_and_comes_back_when_there_is_time() -> None:
+    seen: list[Any] = []
+    for hundredths in range(600, 0, -1):
+        made = plan(RERANKING, remaining_s=hundredths / 100, rerank_s=0.05)
+        if not seen or seen[-1] != made.lost:
+            seen.append(made.lost)
+    assert seen == [(), ("rerank",), *(("rerank", *lost) for lost in (
+        ("rewrite",), ("rewrite", "llm"), ("rewrite", "llm", "extractive")))]  # fmt: skip
+
+
+def test_reranking_takes_no_time_that_something_else_needs() -> None:
+    usual_s = 0.2 + 1.0 + 1.0 + 0.1
+    made = plan(RERANKING, rerank_s=0.05)
+    assert (made.candidates, made.rerank_kept_s) == (50, pytest.approx(usual_s))
+    needed_s = 0.1 + OUTLOOK.answer_s(0, 40) + usual_s
+    for spare_s, candidates in ((0.06, 50), (0.04, 0)):
+        assert plan(RERANKING, remaining_s=needed_s + spare_s, rerank_s=0.05).candidates == candidates
+    quoting = replace(RERANKING, rewriter=None, generator="extractive")
+    assert plan(quoting, rerank_s=0.05).rerank_kept_s == 0.1
+    assert plan(RERANKING, rerank_s=0.05, trouble="gone").rerank_kept_s == 0.1
+    assert plan(quoting, remaining_s=0.24, rerank_s=0.05).lost == ("rerank",)
+    alone = replace(quoting, generator=None)
+    assert plan(alone, rerank_s=0.05).rerank_kept_s == 0.05
+
+
+def test_where_nothing_may_be_left_out_reranking_is_tried() -> None:
+    outlook = replace(OUTLOOK, remaining_s=0.3, rerank_s=9.0)
+    assert rewrite_planned(RERANKING, outlook).candidates == 50
+    assert plan(RERANKING, rerank_s=None).candidates == 50

@@ -232,7 +232,7 @@ def test_the_last_rung_is_the_chunks(
         raise OverloadedError("too much to do", 2.5)
 
     api = with_model(NOBODY)
-    monkeypatch.setattr("service.generation.extractive.ExtractiveGenerator._chosen", busy)
+    monkeypatch.setattr("service.generation.extractive.ExtractiveGenerator._ranked", busy)
     reply = api.post("/v1/query", json=QUESTION).json()
     assert (reply["status"], reply["degraded"], reply["answer"]) == ("partial", ["llm", "extractive"], "")
     assert len(reply["chunks"]) == 1
@@ -302,9 +302,21 @@ def test_passages_are_the_nearest_and_no_more_than_set(
                 f"/v1/collections/docs/documents/{number}", json={"text": f"Honey bees sleep here. {'x ' * number}"}
             )
         api.put("/v1/collections/docs/documents/far", json={"text": "Nothing of the kind."})
-        reply = api.post("/v1/query", json=QUESTION).json()
+        reply = api.post("/v1/query", json=QUESTION | {"hybrid": {"enabled": False}}).json()
         prompt = llm_requests[0]["messages"][1]["content"]
         assert [chunk["document_id"] for chunk in reply["chunks"][:2]] == ["0", "1"]
         assert len(reply["chunks"]) == 5
         assert prompt.count("\n> ") == 2
         assert "Honey bees sleep here." in prompt
+
+
+def test_a_language_model_is_not_asked_what_no_chunk_is_near_and_quotes_judge_for_themselves(
+    open_api: OpenApi, language_model: LanguageModel, llm_requests: list[dict[str, Any]]
+) -> None:
+    url = language_model([*said("Yes [1]."), STOP, DONE])
+    with open_api(llm={"main": {"url": url, "model": "tiny"}}, answer={"min_score": 1.0}) as api:
+        api.put("/v1/collections/docs/documents/bees", json={"text": TEXT})
+        reply = api.post("/v1/query", json=QUESTION).json()
+        assert (reply["status"], reply["confidence"], len(reply["chunks"])) == ("no_answer", None, 1)
+        assert llm_requests == []
+        assert api.post("/v1/query", json=QUESTION | {"llm": "extractive"}).json()["status"] == "ok"

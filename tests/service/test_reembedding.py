@@ -154,7 +154,7 @@ def live(
             opened = await stack.enter_async_context(open_engine(wide, narrow))
             embedders = Embedders(opened.batchers)
             library = Library(catalog, embedders.infos(), ChunkingSettings(size=16, overlap=0))
-            documents, mirror = stack.enter_context(DocumentEmbedder(embedders)), Mirror(catalog)
+            documents, mirror = stack.enter_context(DocumentEmbedder(embedders, with_sentences=False)), Mirror(catalog)
             stack.callback(lambda: [gate.set() for half in (wide, narrow) for gate in half.gates.values()])
             limits, metrics, changed = LimitSettings(), opened.metrics, set[Collection]()
             ingestor = stack.enter_context(Ingestor(library, documents, mirror, limits, metrics, changed.add))

@@ -98,6 +98,8 @@ class Intruder:
         }
         if self._dice.random() < 0.3:
             body["boost"] = [{"filter": self._filter() or BLUE, "weight": 1.0}]
+        if self._dice.random() < 0.3:
+            body["rerank"] = self._dice.choice([{"enabled": False}, {"enabled": True, "candidates": 3}])
         return body
 
     def _search(self) -> Try:
@@ -109,7 +111,7 @@ class Intruder:
 
     def _chat(self) -> Try:
         asked = self._question()
-        rag = {name: asked[name] for name in ("top_k", "filters", "explain", "boost") if name in asked}
+        rag = {name: asked[name] for name in ("top_k", "filters", "explain", "boost", "rerank") if name in asked}
         body = {
             "model": asked["collection"],
             "messages": [{"role": "user", "content": asked["query"]}],

@@ -11,11 +11,14 @@ from service.errors import (
     DeadlineExceededError,
     EmbedderUnavailableError,
     InvalidRequestError,
+    LexicalUnavailableError,
     LlmBadResponseError,
     LlmTimeoutError,
     LlmUnavailableError,
     OverloadedError,
     QuestionTooLongError,
+    RerankerMissingError,
+    RerankerUnavailableError,
 )
 
 # Under this key an operation holds its codes by status until the document is put together.
@@ -34,6 +37,9 @@ SEARCHING: Errors = (
     ContentBlockedError,
     OverloadedError,
     EmbedderUnavailableError,
+    LexicalUnavailableError,
+    RerankerMissingError,
+    RerankerUnavailableError,
     DeadlineExceededError,
 )
 """What whoever searches a collection may meet."""
@@ -54,6 +60,8 @@ _DETAILS = {
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
     "unsupported_media_type": "content type 'text/plain' is not read here; application/json is",
     "empty_document": "document 'memo-1' has no text",
+    "lexical_unavailable": "the words of collection 'docs' cannot be looked for: their index is 'building'",
+    "reranker_unavailable": "the hits cannot be reranked: the forward failed: RuntimeError: ...",
     "deadline_exceeded": "the deadline of 50 ms passed in stage 'embed'",
     "internal_error": "the server failed in a way it did not foresee; its log has the request id",
 }

@@ -16,8 +16,8 @@ _EXAMPLE = """event: token
 data: {"text":"The audit is on Friday."}
 
 event: done
-data: {"status":"ok","no_answer_reason":null,"answer":"The audit is on Friday.","finish_reason":"stop","usage":{},\
-"llm_timings_ms":{},"timings_ms":{"total":13.4},"degraded":[]}
+data: {"status":"ok","no_answer_reason":null,"confidence":0.62,"answer":"The audit is on Friday.",\
+"finish_reason":"stop","usage":{},"llm_timings_ms":{},"timings_ms":{"total":13.4},"degraded":[]}
 
 """
 

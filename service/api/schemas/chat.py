@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from service.api.schemas.base import WHOLE, Finite, VendorBody, described, examples
-from service.api.schemas.question import CHUNK, CITATION, AnswerOptions, AnswerReply, RetrievalOptions
+from service.api.schemas.question import CHUNK, CITATION, AnswerOptions, AnswerReply
+from service.api.schemas.retrieval import RetrievalOptions
 
 # What the schema says of fields that are refused unless they say what is so anyway.
 _NOTHING = described(maxItems=0)
@@ -180,6 +181,7 @@ class ChatReply(BaseModel):
             "rag": {
                 "status": "ok",
                 "no_answer_reason": None,
+                "confidence": 0.62,
                 "citations": [CITATION],
                 "chunks": [CHUNK],
                 "searched": "When is the audit?",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.api.schemas.explanation import Explanation
 from service.api.schemas.problem import Problem
@@ -41,6 +41,7 @@ class Ended(BaseModel):
 
     status: Literal["ok", "partial", "no_answer", "blocked"]
     no_answer_reason: str | None
+    confidence: float | None = Field(description="As in a `QueryReply`.")
     llm_timings_ms: dict[str, float]
     timings_ms: dict[str, float]
     degraded: list[str]

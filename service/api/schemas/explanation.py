@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from indexes.searched import Searched
 from service.question import ReadQuery, Retrieval
+from service.reordered import Left, Reordered
 
 # What it tells of a collection depends on what a mandatory filter hides in it.
 _HIDDEN = "None for a key with a filter of its own."
@@ -15,11 +16,50 @@ class DroppedReply(BaseModel):
     """A candidate that might have been a hit."""
 
     chunk_id: str
-    score: float = Field(description="By the collection's metric, computed exactly, with its boost.")
+    score: float = Field(description="What it would have been ordered by; see `score` of a chunk.")
     reason: str = Field(
         description="threshold: its cosine is below score_threshold; outranked; repeated: it would be a hit, but for a "
-        "better chunk of the same document."
+        "better chunk of the same document; reranked: it would be one, but for the cross-encoder."
     )
+
+
+class DuplicateReply(BaseModel):
+    """A chunk that no generator was given, as it says nearly the same as a better one."""
+
+    chunk_id: str
+    of: str = Field(description="Id of the better one.")
+
+
+class PlaceReply(BaseModel):
+    """Where a chunk of the reply was before it was reordered."""
+
+    chunk_id: str
+    before: int = Field(description="Its place in the order of the search, from 1.")
+
+
+class RerankReport(BaseModel):
+    """How the hits were reordered."""
+
+    model: str
+    candidates: int = Field(description="Hits that were to be scored.")
+    scored: int = Field(description="Hits that were.")
+    left: Left | None = Field(
+        description="Why these are fewer. deadline, or budget of `budgets.rerank_ms`: too little of it was left; "
+        "overloaded: too much waited for the device; late; failed. None where they are not."
+    )
+    places: list[PlaceReply] = Field(description="Of the chunks of the reply, in its order.")
+
+    @classmethod
+    def of(cls, reordered: Reordered, shown: int) -> Self:
+        """The wire form, with the first ``shown`` places."""
+        places = list(zip(reordered.hits, reordered.places, strict=True))[:shown]
+        return cls(
+            model=reordered.model,
+            candidates=reordered.wanted,
+            scored=reordered.scored,
+            left=reordered.left,
+            places=[PlaceReply(chunk_id=hit.chunk.id, before=place + 1) for hit, place in places],
+        )
 
 
 class PlanReply(BaseModel):
@@ -78,10 +118,14 @@ class Explanation(BaseModel):
         description="The best candidates that are no hits and might have been; for a key with a filter of its own, of "
         "those that were fetched."
     )
+    duplicates: list[DuplicateReply] = Field(
+        description="Chunks of the reply that an answer would rest on, did they not say nearly the same as better ones."
+    )
     deleted: int | None = Field(description=f"Candidates that were deleted. {_HIDDEN}")
     filtered: int | None = Field(
         description=f"Candidates whose document fails the filters, which are never named. {_HIDDEN}"
     )
+    rerank: RerankReport | None = Field(description="None where the hits were not to be reordered.")
     query: QueryReading
 
     @classmethod
@@ -102,8 +146,12 @@ class Explanation(BaseModel):
                 DroppedReply(chunk_id=dropped.chunk, score=dropped.score, reason=dropped.reason)
                 for dropped in searched.dropped
             ],
+            duplicates=[
+                DuplicateReply(chunk_id=duplicate.chunk, of=duplicate.of) for duplicate in retrieval.chosen.duplicates
+            ],
             deleted=searched.deleted,
             filtered=searched.filtered,
+            rerank=retrieval.reordered and RerankReport.of(retrieval.reordered, len(retrieval.hits)),
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field
 
 from indexes.curve import CurvePoint, RecallCurve
+from indexes.lexical_state import LexicalState
 from indexes.recall import RecallEstimate
 from indexes.state import CollectionState, SavedState
 from indexes.verification import Verification
@@ -23,9 +24,12 @@ class IndexReply(BaseModel):
     segments: list[Mapping[str, Any]] = Field(description="The sealed rows, if there are some, and the tail.")
     dead_rows: int = Field(description="Rows of deleted chunks that the index still holds.")
     bytes: int = Field(description="Memory of vectors and index.")
+    sentences: int = Field(description="Sentences that have vectors in the store, to be quoted.")
+    sentence_bytes: int = Field(description="Of the disk that these take.")
     recall: RecallEstimate = Field(description="Of live searches, measured on a sample, with a 95 % interval.")
     snapshot: SavedState | None = Field(description="What the next start takes up; None while nothing is sealed.")
     working_on: Work | None = Field(description="What is being built or verified, and how many rows of it are read.")
+    lexical: LexicalState | None = Field(description="The index of words: whether it is searched, and how large it is.")
     trouble: list[str] = Field(description="What is due and cannot be done, and what was found damaged.")
 
     @classmethod

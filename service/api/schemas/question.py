@@ -1,21 +1,17 @@
 """Questions and searches, and what they find."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from indexes.base import Hit
-from indexes.errors import InvalidFilterError
-from indexes.filters import parse_filter
 from service.answer import Citation
-from service.api.schemas.base import FILTERS, NOT_BLANK, WHOLE, Finite, StrictBody, described, examples
+from service.api.schemas.base import NOT_BLANK, WHOLE, Finite, StrictBody, described, examples
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.explanation import Explanation
-from service.question import ReadQuery
-
-MAX_TOP_K = 1000
-# Each is a search of its own.
-MAX_BOOSTS = 8
+from service.api.schemas.retrieval import RetrievalBody
+from service.question import Retrieval
+from service.reordered import Left
 
 CHUNK: dict[str, object] = {
     "id": "memo-1#0",
@@ -28,7 +24,7 @@ CHUNK: dict[str, object] = {
     "page": None,
     "heading_path": [],
     "score": 0.71,
-    "scores": {"vector": 0.71},
+    "scores": {"vector": 0.71, "lexical": 4.2},
 }
 CITATION: dict[str, object] = {
     "marker": 1,
@@ -41,6 +37,7 @@ CITATION: dict[str, object] = {
     "quote": "The audit is on Friday.",
     "page": None,
     "heading_path": [],
+    "score": 2.1,
 }
 _TEXT = described(settings={"maxLength": "limits.query_characters"}, pattern=NOT_BLANK)
 # A schema cannot say that the last message is the user's.
@@ -48,66 +45,35 @@ _ASKS_ONCE = [
     {"required": ["query"], "properties": {"query": {"type": "string"}, "messages": {"type": "null"}}},
     {"required": ["messages"], "properties": {"messages": {"type": "array"}, "query": {"type": "null"}}},
 ]
+_WHY: dict[Left | None, str] = {
+    "deadline": "the deadline left no time for it",
+    "budget": "budgets.rerank_ms left no time for it",
+    "overloaded": "too much waits for the device",
+    "late": "it was late",
+    "failed": "the cross-encoder failed",
+}
 _STREAMS_AN_ANSWER = {
     "properties": {"stream": {"const": True}, "generate": {"const": False}},
     "required": ["stream", "generate"],
 }
 
 
-def _filter(raw: dict[str, Any]) -> dict[str, Any]:
-    try:
-        parse_filter(raw)
-    except InvalidFilterError as error:
-        raise ValueError(str(error)) from None
-    return raw
-
-
-class BoostBody(StrictBody):
-    """Documents that are to come earlier."""
-
-    filter: Annotated[dict[str, Any], AfterValidator(_filter)] = Field(
-        description=FILTERS, json_schema_extra=described("Filter")
-    )
-    weight: Finite = Field(gt=0, le=1, description="Cosine that their chunks are given in the order of the hits.")
-
-
-class RetrievalOptions(StrictBody):
-    """How much to look for, and how."""
-
-    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K), WHOLE] = Field(10, description="Chunks wanted.")
-    score_threshold: Finite | None = Field(None, ge=-1, le=1, description="Lowest cosine of a chunk.")
-    filters: dict[str, Any] | None = Field(None, description=FILTERS, json_schema_extra=described("Filter"))
-    boost: list[BoostBody] = Field(
-        [], max_length=MAX_BOOSTS, description="Of those whose filter a document passes, the greatest weight counts."
-    )
-    deadline_ms: Annotated[int, Field(ge=1, le=600_000), WHOLE] | None = Field(
-        None, description="Time the request may take."
-    )
-    explain: bool = Field(False, description="Also say how the index was searched, and which candidates are no hits.")
-
-
 class AnswerOptions(StrictBody):
-    """Who answers, and what becomes of what fails."""
+    """Who answers, and to what."""
 
     rewrite: bool | None = Field(
         None, description="Search for what the last message means in the conversation; null takes the server's default."
     )
     llm: str | None = Field(None, description="Name of a configured generator; `extractive` is always there.")
-    on_failure: Literal["degrade", "fail"] = Field(
-        "degrade", description="What a lost or late stage brings: an answer without it, or an error."
-    )
-
-
-class RetrievalBody(RetrievalOptions):
-    """Where to look, and for how much."""
-
-    collection: str = Field("default", description="Name of the collection.")
 
 
 class SearchBody(RetrievalBody):
     """What to find, and where."""
 
-    model_config = examples({"query": "When is the audit?", "collection": "docs", "top_k": 3})
+    model_config = examples(
+        {"query": "When is the audit?", "collection": "docs", "top_k": 3},
+        {"query": "invoice 4711-B", "collection": "docs", "hybrid": {"enabled": True, "weight": 0.2}},
+    )
 
     query: str = Field(min_length=1, description="The question or search text.", json_schema_extra=_TEXT)
 
@@ -173,9 +139,14 @@ class ChunkReply(BaseModel):
     end: int
     page: int | None
     heading_path: list[str]
-    score: float
+    score: float = Field(
+        description="What the search orders the chunks by. Those with `rerank` in `scores` are ordered by that, and "
+        "come before the others."
+    )
     scores: dict[str, float] = Field(
-        description="`vector`: the cosine; `boost`: the weight that `score` has in it, where the request has boosts."
+        description="`vector`: the cosine; `lexical`: by the query's words (BM25), where they were looked for; "
+        "`boost`: the weight that `score` has in it, where the request has boosts; `rerank`: by the cross-encoder, "
+        "where it was asked for this chunk."
     )
 
     @classmethod
@@ -210,6 +181,9 @@ class CitationReply(BaseModel):
     quote: str
     page: int | None = Field(description="Of a document that has pages, counted from 1.")
     heading_path: list[str] = Field(description="Headings above it, the outermost first.")
+    score: float | None = Field(
+        description="How well a quoted sentence answers beside the others; null where a language model cites."
+    )
 
     @classmethod
     def of(cls, citation: Citation) -> Self:
@@ -220,16 +194,23 @@ class CitationReply(BaseModel):
 class WarningReply(BaseModel):
     """What the caller should know of a reply that is whole all the same."""
 
-    code: Literal["query_truncated"]
+    code: Literal["query_truncated", "lexical_unavailable", "rerank_skipped"]
     message: str
 
     @classmethod
-    def all_of(cls, query: ReadQuery) -> list[Self]:
-        """About a query."""
-        if not query.is_truncated:
-            return []
-        said = f"the query has {query.tokens} tokens; the embedding model read the first {query.limit}"
-        return [cls(code="query_truncated", message=said)]
+    def all_of(cls, retrieval: Retrieval) -> list[Self]:
+        """About a query, and the search for it."""
+        query, warnings = retrieval.query, []
+        if query.is_truncated:
+            said = f"the query has {query.tokens} tokens; the embedding model read the first {query.limit}"
+            warnings.append(cls(code="query_truncated", message=said))
+        if retrieval.searched.without_lexical is not None:
+            said = f"words were not looked for: their index is {retrieval.searched.without_lexical!r}"
+            warnings.append(cls(code="lexical_unavailable", message=said))
+        if retrieval.reordered is not None and retrieval.reordered.is_lost:
+            said = f"the chunks are in the order of the search, not reranked: {_WHY[retrieval.reordered.left]}"
+            warnings.append(cls(code="rerank_skipped", message=said))
+        return warnings
 
 
 class SearchReply(BaseModel):
@@ -240,7 +221,15 @@ class SearchReply(BaseModel):
             "id": "0c6a7e0d3b4f4f0f9a53a7a7c1b6a4de",
             "chunks": [CHUNK],
             "warnings": [],
-            "timings_ms": {"queue": 0.1, "embed": 3.0, "search": 0.4, "other": 0.5, "total": 4.0},
+            "timings_ms": {
+                "queue": 0.1,
+                "embed": 3.0,
+                "search": 0.4,
+                "lexical": 0.3,
+                "fusion": 0.1,
+                "other": 0.5,
+                "total": 4.4,
+            },
             "index_version": 42,
             "explain": None,
         }
@@ -261,6 +250,10 @@ class AnswerReply(BaseModel):
         description="`blocked`: a content rule of the server ended the answer, which is what came before."
     )
     no_answer_reason: str | None
+    confidence: float | None = Field(
+        description="That the answer is in what is quoted, 0..1; with less than `min_confidence` there is no answer. "
+        "Null where a language model answers."
+    )
     citations: list[CitationReply]
     chunks: list[ChunkReply]
     searched: str = Field(description="The text that was searched for, as the embedding model was given it.")
@@ -281,6 +274,7 @@ class QueryReply(AnswerReply):
             "answer": "The audit is on Friday. [1]",
             "status": "ok",
             "no_answer_reason": None,
+            "confidence": 0.62,
             "finish_reason": "stop",
             "citations": [CITATION],
             "chunks": [CHUNK],

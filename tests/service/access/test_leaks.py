@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from models.cross_encoder import CrossEncoderReranker
+from overlap import Overlap
 from service.access.keys import Keys
 from service.library import Library
 from tenants.estate import ALIASES, COLLECTIONS, OWN_ALIAS, Estate, Holder, holders, planted
@@ -32,11 +34,13 @@ _MISSES = re.compile(r'^quarry_query_cache_lookups_total{outcome="miss"} (\S+)',
 def estate(
     open_api: OpenApi, language_model: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Estate]:
-    """With a language model, and a collection that is named as damaged."""
+    """With a language model, a reranker that has all the time, and a collection that is named as damaged."""
     made = holders(Keys(tmp_path / "data"))
     monkeypatch.setattr(Library, "damaged", lambda _: ["vault-kqzx"])
+    monkeypatch.setattr(CrossEncoderReranker, "load", lambda _, **__: Overlap())
+    timeless = {"rerank": {"model": "overlap"}, "budgets": {"rerank_ms": None}}
     llm = {"small": {"url": language_model([_ANSWER]), "model": "small", "server": "vllm"}}
-    with open_api(access={"admin_key": ADMIN}, llm=llm, answer={"min_score": -1}) as http:
+    with open_api(access={"admin_key": ADMIN}, llm=llm, answer={"min_score": -1}, **timeless) as http:
         estate = Estate(http, ADMIN, planted(SEED), made)
         estate.fill()
         yield estate

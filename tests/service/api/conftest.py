@@ -4,18 +4,18 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
-from models.base import Finished, RerankerInfo, TextKind, TokenPair
+from models.base import Reranker, TokenPair
 from models.cross_encoder import CrossEncoderReranker
-from models.hashing import HashingEmbedder
+from overlap import Overlap
+from reranked import COUNT, SERVED, text
 from service.access.keys import Keys
 from service.access.scope import Scope
 from tenants.asking import ADMIN, DOCUMENTS, RED, Asking, made
@@ -24,39 +24,47 @@ from wire import HEAD_S, PATIENCE_S, STALL_S, place
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 
-class Overlap:
-    """Scores a document by the share of the query's words that it has."""
-
-    def __init__(self) -> None:
-        self.info = RerankerInfo("overlap", "overlap-1", 256, "cpu", "float32", "the only one")
-
-    def tokenize(self, query: str, documents: Sequence[str]) -> list[TokenPair]:
-        (asked,) = HashingEmbedder().tokenize([query], TextKind.QUERY)
-        answers = HashingEmbedder().tokenize(documents, TextKind.DOCUMENT)
-        return [TokenPair(asked + ids, [0] * len(asked) + [1] * len(ids)) for ids in answers]
-
-    def launch(self, batch: Sequence[TokenPair]) -> Finished:
-        scores = [self._score(pair) for pair in batch]
-        return Finished(sum(map(len, batch)), np.array(scores, np.float32).reshape(-1, 1))
-
-    def warm_up(self, tokens: int) -> int:
-        return 0 * tokens
-
-    @staticmethod
-    def _score(pair: TokenPair) -> float:
-        parts: tuple[set[int], set[int]] = set(), set()
-        for token, part in zip(pair.ids, pair.type_ids, strict=True):
-            parts[part].add(token)
-        asked, answer = parts
-        return len(asked & answer) / max(1, len(asked))
-
-
 @pytest.fixture
 def overlap(monkeypatch: pytest.MonkeyPatch) -> Overlap:
     """What `rerank.model` loads, whatever it names."""
     reranker = Overlap()
     monkeypatch.setattr(CrossEncoderReranker, "load", lambda _, **__: reranker)
     return reranker
+
+
+@pytest.fixture
+def read(overlap: Reranker, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the cross-encoder reads, which likes a text the better the longer it is: the search's order backwards."""
+    texts: list[str] = []
+    tokenize = overlap.tokenize
+
+    def noting(query: str, documents: list[str]) -> list[TokenPair]:
+        texts.extend(documents)
+        found: list[TokenPair] = tokenize(query, documents)
+        return found
+
+    monkeypatch.setattr(overlap, "tokenize", noting)
+    monkeypatch.setattr(overlap, "_score", lambda pair: sum(pair.type_ids) / 100)
+    return texts
+
+
+@pytest.fixture
+def docs(read: list[str], open_api: OpenApi) -> Iterator[Callable[..., httpx.Client]]:
+    """(**settings) -> the application with a reranker and documents that it likes the better the less a search does."""
+    opened: list[AbstractContextManager[httpx.Client]] = []
+
+    def start(**settings: Any) -> httpx.Client:  # noqa: ANN401
+        opened.append(open_api(**{"rerank": SERVED, "budgets": {"rerank_ms": None}} | settings))
+        api = opened[-1].__enter__()
+        for number in range(COUNT):
+            body = {"text": text(number), "title": f"T{number}"}
+            assert api.put(f"/v1/collections/docs/documents/d{number}", json=body).status_code == 201
+        read.clear()
+        return api
+
+    yield start
+    for api in opened:
+        api.__exit__(None, None, None)
 
 
 @pytest.fixture

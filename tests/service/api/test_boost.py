@@ -12,7 +12,8 @@ OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 ROUTES = ("/v1/search", "/v1/query")
 ROWS = 60
-SEARCH = {"query": "bees honey hive", "collection": "docs", "top_k": 3, "generate": False}
+VECTORS = {"enabled": False}
+SEARCH = {"query": "bees honey hive", "collection": "docs", "top_k": 3, "generate": False, "hybrid": VECTORS}
 
 
 def of(value: str) -> dict[str, Any]:

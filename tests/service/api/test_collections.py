@@ -17,8 +17,10 @@ DEFAULT = {
     "dimension": 64,
     "metric": "cosine",
     "target_recall": 0.99,
+    "language": "en",
     "chunking": {"size": 100, "overlap": 20},
     "llm": None,
+    "min_confidence": None,
     "documents": 0,
     "chunks": 0,
     "index_version": 0,
@@ -38,6 +40,22 @@ def test_a_collection_with_defaults(api: httpx.Client) -> None:
     assert (created.status_code, identity(created)) == (201, DEFAULT)
     assert api.put("/v1/collections/docs", json={}).status_code == 200
     assert identity(api.get("/v1/collections/docs")) == DEFAULT
+
+
+def test_a_collection_keeps_its_chunking_whatever_the_server_is_set_to(open_api: OpenApi) -> None:
+    def chunks(api: httpx.Client, collection: str, document: str) -> int:
+        """In all, once it is there."""
+        sent = {"text": "One two three four five. " * 10}
+        assert api.put(f"/v1/collections/{collection}/documents/{document}", json=sent).status_code == 201
+        count: int = api.get(f"/v1/collections/{collection}").json()["chunks"]
+        return count
+
+    with open_api(chunking={"size": 16, "overlap": 0}) as api:
+        assert chunks(api, "docs", "a") == 4
+    with open_api(chunking={"size": 40, "overlap": 0}) as api:
+        assert chunks(api, "docs", "b") == 8
+        assert chunks(api, "fresh", "a") == 2
+        assert api.put("/v1/collections/docs").json()["chunking"] == {"size": 16, "overlap": 0}
 
 
 def test_extent_follows_the_documents(api: httpx.Client) -> None:
@@ -117,7 +135,8 @@ def test_the_metric_decides_the_score(api: httpx.Client) -> None:
     for metric in ("cosine", "ip", "l2"):
         api.put(f"/v1/collections/{metric}", json={"metric": metric})
         api.put(f"/v1/collections/{metric}/documents/a", json={"text": "Bees sleep in winter."})
-        (hit,) = api.post("/v1/search", json={"query": "bees", "collection": metric}).json()["chunks"]
+        search = {"query": "bees", "collection": metric, "hybrid": {"enabled": False}}
+        (hit,) = api.post("/v1/search", json=search).json()["chunks"]
         scores[metric] = hit["score"]
         cosine = hit["scores"]["vector"]
     assert scores["ip"] == pytest.approx(scores["cosine"]) == pytest.approx(cosine)  # the embedder's are unit vectors
@@ -131,9 +150,28 @@ def test_the_configured_recall_is_that_of_new_collections(open_api: OpenApi) -> 
         assert api.put("/v1/collections/docs").json()["target_recall"] == 0.9
 
 
+def test_a_collection_has_its_language_for_good(open_api: OpenApi, problem: Problem) -> None:
+    with open_api() as api:
+        made = api.put("/v1/collections/docs", json={"language": "de"})
+        assert (made.status_code, made.json()["language"]) == (201, "de")
+        assert api.put("/v1/collections/docs", json={"language": "de"}).status_code == 200
+        assert api.put("/v1/collections/docs", json={}).json()["language"] == "de"
+    with open_api(retrieval={"language": "fr"}) as api:
+        refused = problem(api.put("/v1/collections/docs", json={"language": "en"}), 409, "conflict")
+        assert "language is 'de', not 'en'" in refused["detail"]
+        api.put("/v1/collections/docs/documents/a", json={"text": "Bienen schlafen."})
+        assert [entry["language"] for entry in api.get("/v1/collections").json()["data"]] == ["de"]
+        api.put("/v1/collections/mine/documents/a", json={"text": "Bees sleep."})
+        assert api.get("/v1/collections/mine").json()["language"] == "fr"
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
+        ({"language": "klingon"}, "language"),
+        ({"language": "DE"}, "language"),
+        ({"language": ""}, "language"),
+        ({"language": ["de"]}, "language"),
         ({"metric": "dot"}, "metric"),
         ({"metric": 1}, "metric"),
         ({"target_recall": 0.49}, "target_recall"),
@@ -154,7 +192,7 @@ def test_an_identity_that_is_none_is_refused(
 def test_a_repeated_document_loses_a_tenth_of_a_cosine_by_every_metric(api: httpx.Client, metric: str) -> None:
     api.put("/v1/collections/docs", json={"metric": metric, "chunking": {"size": 16, "overlap": 0}})
     api.put("/v1/collections/docs/documents/a", json={"text": "Honey bees sleep in winter and wake in spring. " * 4})
-    search = {"query": "When do bees sleep?", "collection": "docs"}
+    search = {"query": "When do bees sleep?", "collection": "docs", "hybrid": {"enabled": False}}
     _, *repeated = api.post("/v1/search", json=search).json()["chunks"]
     assert repeated
     for chunk in repeated:

@@ -185,5 +185,5 @@ def test_the_address_of_a_caller_is_its_share_of_the_device(
         lines = {"content-type": "application/x-ndjson"}
         api.post("/v1/collections/docs/documents:batch", content=line, headers=lines)
         api.post("/v1/query", json={"query": "When do the honey bees sleep?", "collection": "docs"})
-    # An embedding, two documents, a question, and the sentences of its answer.
-    assert jobs == [(lane, "127.0.0.1") for lane in ("query", "bulk", "bulk", "query", "query")]
+    # An embedding, two documents and the sentence of the first, and a question.
+    assert jobs == [(lane, "127.0.0.1") for lane in ("query", "bulk", "bulk", "bulk", "query")]

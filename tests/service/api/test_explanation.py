@@ -12,7 +12,8 @@ Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 
 ROWS = 300
-SEARCH = {"query": "honey bees of hive 7", "collection": "docs", "explain": True, "top_k": 2}
+VECTORS = {"enabled": False}
+SEARCH = {"query": "honey bees of hive 7", "collection": "docs", "explain": True, "top_k": 2, "hybrid": VECTORS}
 
 
 def fill(api: httpx.Client) -> None:

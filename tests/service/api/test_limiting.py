@@ -99,7 +99,7 @@ def test_tokens_of_every_kind_count_for_the_key(open_api: OpenApi, problem: Prob
         reply = api.post("/v1/embeddings", json=embedding).json()
         counted.append(value(api, sample))
         assert counted[-1] - counted[-2] == reply["usage"]["total_tokens"]
-        question = {"query": "honey", "collection": "docs"}
+        question = {"query": "honey", "collection": "docs", "rerank": {"enabled": False}}
         assert asked("POST", "/v1/search", json=question) == 1
         assert asked("POST", "/v1/search", json=question) == 0, "it is remembered: no model reads it"
         assert asked("POST", "/v1/rerank", json={"query": "bees", "documents": ["honey bees"]}) > 0

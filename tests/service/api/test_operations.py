@@ -82,9 +82,9 @@ def test_metrics_after_traffic(api: httpx.Client) -> None:
     assert value(api, "quarry_request_seconds_count", route="/v1/query") == 3
     for stage in ("queue", "embed", "search", "llm_total", "other", "total"):
         assert value(api, "quarry_stage_seconds_count", stage=stage) == 3
-    assert value(api, "quarry_batch_tokens_count", model="hashing", lane="bulk") == 1
-    assert value(api, "quarry_batch_tokens_sum", model="hashing", lane="bulk") == 4
-    assert value(api, "quarry_batch_seconds_count", model="hashing", lane="query") >= 3
+    assert value(api, "quarry_batch_tokens_count", model="hashing", lane="bulk") >= 1
+    assert value(api, "quarry_batch_tokens_sum", model="hashing", lane="bulk") == 4 + 4  # the chunk and its sentence
+    assert value(api, "quarry_batch_seconds_count", model="hashing", lane="query") >= 2
     assert value(api, "quarry_tokens_total", model="hashing") == value(
         api, "quarry_computed_tokens_total", model="hashing"
     )

@@ -248,7 +248,7 @@ FORMS = [
     ("two files", {"files": [("file", FILE), ("file", FILE)]}, 400, "files"),
     ("metadata not JSON", form(file=FILE, metadata=(None, "{")), 400, "metadata is not JSON"),
     ("metadata NaN", form(file=FILE, metadata=(None, '{"n": NaN}')), 400, "metadata is not JSON"),
-    ("metadata a list", form(file=FILE, metadata=(None, "[1]")), 422, "metadata: Input should be a valid dictionary"),
+    ("metadata a list", form(file=FILE, metadata=(None, "[1]")), 422, "metadata: Input should be an object"),
     ("metadata large", form(file=FILE, metadata=(None, '{"n": "%s"}' % ("x" * 70_000))), 422, "the limit is 65536"),
     ("title a file", form(file=FILE, title=("t.txt", b"x")), 400, "files"),
     ("empty", form(file=("a.txt", b"")), 400, "document 'bad' has no text"),

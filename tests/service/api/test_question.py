@@ -30,7 +30,7 @@ def events(response: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_search_replies_with_chunks_and_where_they_are(cafe: httpx.Client) -> None:
-    response = cafe.post("/v1/search", json=QUESTION)
+    response = cafe.post("/v1/search", json=QUESTION | {"hybrid": {"enabled": False}})
     reply = response.json()
     assert set(reply) == {"id", "chunks", "warnings", "timings_ms", "index_version", "explain"}
     assert reply["explain"] is None
@@ -101,7 +101,8 @@ def test_the_stream_and_the_reply_agree(cafe: httpx.Client) -> None:
     assert [data for name, data in told if name == "citation"] == reply["citations"]
     done = told[-1][1]
     assert set(done) == {
-        "status", "no_answer_reason", "answer", "finish_reason", "usage", "llm_timings_ms", "timings_ms", "degraded",
+        "status", "no_answer_reason", "confidence", "answer", "finish_reason", "usage", "llm_timings_ms", "timings_ms",
+        "degraded",
     }  # fmt: skip
     assert (done["status"], done["answer"], done["finish_reason"]) == ("ok", reply["answer"], "stop")
 
@@ -124,16 +125,17 @@ def test_without_generation_there_are_only_chunks(cafe: httpx.Client) -> None:
 
 
 def test_top_k_and_threshold(cafe: httpx.Client) -> None:
+    search = QUESTION | {"hybrid": {"enabled": False}}
     for number in range(3):
         cafe.put(f"/v1/collections/docs/documents/{number}", json={"text": f"The machine number {number} is cleaned."})
-    everything = cafe.post("/v1/search", json=QUESTION | {"top_k": 1000}).json()["chunks"]
+    everything = cafe.post("/v1/search", json=search | {"top_k": 1000}).json()["chunks"]
     assert len(everything) == 5
-    assert cafe.post("/v1/search", json=QUESTION | {"top_k": 1}).json()["chunks"] == everything[:1]
+    assert cafe.post("/v1/search", json=search | {"top_k": 1}).json()["chunks"] == everything[:1]
     floor = sorted(chunk["scores"]["vector"] for chunk in everything)[2]
-    kept = cafe.post("/v1/search", json=QUESTION | {"top_k": 1000, "score_threshold": floor}).json()["chunks"]
+    kept = cafe.post("/v1/search", json=search | {"top_k": 1000, "score_threshold": floor}).json()["chunks"]
     assert kept == [chunk for chunk in everything if chunk["scores"]["vector"] >= floor]
     assert len(kept) == 3
-    assert cafe.post("/v1/search", json=QUESTION | {"score_threshold": 1.0}).json()["chunks"] == []
+    assert cafe.post("/v1/search", json=search | {"score_threshold": 1.0}).json()["chunks"] == []
 
 
 def test_an_empty_collection_answers_nothing(api: httpx.Client) -> None:
@@ -153,7 +155,7 @@ def test_a_query_without_words_is_an_answer_like_any_other(cafe: httpx.Client) -
 
 
 def test_settings_reach_the_search(open_api: Callable[..., AbstractContextManager[httpx.Client]]) -> None:
-    with open_api(answer={"min_score": 1.0}) as api:
+    with open_api(answer={"min_confidence": 1.0}) as api:
         api.put("/v1/collections/docs/documents/a", json={"text": TEXT})
         assert api.post("/v1/query", json=QUESTION).json()["status"] == "no_answer"
         assert api.post("/v1/search", json=QUESTION).json()["chunks"]

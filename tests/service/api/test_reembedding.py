@@ -105,6 +105,14 @@ def test_what_is_left_out_stays(api: httpx.Client) -> None:
     assert (target["embedding_model"], target["chunking"]) == ("narrow", {"size": 100, "overlap": 7})
 
 
+def test_the_language_stays(open_api: OpenApi, wide: Any, narrow: Any) -> None:  # noqa: ANN401
+    with open_api(wide, embedding=ALSO, retrieval={"language": "sv"}) as api:
+        put(api, "a", "Bin sover.")
+    with open_api(wide, embedding=ALSO) as api:
+        acted(api, embedding_model="narrow")
+        assert until(api, "switched")["language"] == "sv"
+
+
 def test_behind_an_alias(api: httpx.Client) -> None:
     api.put("/v1/aliases/live", json={"collection": "docs"})
     assert api.post("/v1/collections/live:reembed", json=NARROW).json()["name"] == "docs"

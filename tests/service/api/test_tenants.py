@@ -105,6 +105,7 @@ def test_jobs_of_a_key_whose_filter_has_an_integer_of_any_size(opened: httpx.Cli
 def test_a_filter_says_nothing_of_the_whole_collection(opened: httpx.Client, red: str, problem: Problem) -> None:
     ask = Asking(opened, red)
     problem(ask("PUT", "/v1/collections/docs", json={"llm": "extractive"}), 403, "forbidden")
+    problem(ask("PUT", "/v1/collections/docs", json={"min_confidence": 0}), 403, "forbidden")
     assert ask("PUT", "/v1/collections/docs", json={}).status_code == 200
 
 

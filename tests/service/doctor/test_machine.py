@@ -15,7 +15,7 @@ from service.doctor.accelerators import look_at_faiss, look_at_gpus
 from service.doctor.check import Finding, Status
 from service.doctor.clock import look_at_clock
 from service.doctor.disk import look_at_disk
-from service.doctor.limits import look_at_files, look_at_memory, needed_files
+from service.doctor.limits import look_at_files, look_at_mappings, look_at_memory, needed_files
 from service.doctor.processor import look_at_processor
 from service.settings import Settings
 from service.telemetry.gpu import EccErrors, GpuMemory, GpuReading, GpuState
@@ -107,6 +107,15 @@ def test_a_soft_limit_on_open_files_is_raised(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 1 << 20))
     (found,) = look_at_files(Settings(), 0)
     assert found.status is Status.OK
+
+
+def test_mapped_files() -> None:
+    for granted in (None, 65_530):
+        (found,) = look_at_mappings(100, granted)
+        assert found.status is Status.OK
+    (found,) = look_at_mappings(5000, 65_530)
+    assert found.status is Status.WARNING
+    assert found.advice == "sysctl -w vm.max_map_count=128192"
 
 
 def test_memory(tmp_path: Path) -> None:

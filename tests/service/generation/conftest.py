@@ -1,16 +1,16 @@
 """Generators against a scripted server on a real socket."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from indexes.base import Chunk, Hit, Vectors
+from indexes.base import Chunk, Hit
+from quotable import NotNeeded
 from scripted_llm import ScriptedLlm
 from service.budget import Deadline
 from service.generation.base import Event, Finished, GenerationRequest, LlmCall, Passage
@@ -18,10 +18,6 @@ from service.generation.openai import OpenAIGenerator
 from service.generation.supervision import Supervision
 from service.llm_settings import LlmSettings
 from service.telemetry.llm import LlmMetrics
-
-
-async def _not_needed(texts: Sequence[str]) -> Vectors:
-    raise AssertionError(f"a language model needs no vectors of {texts}")
 
 
 @pytest.fixture
@@ -32,7 +28,7 @@ def asked() -> Callable[..., GenerationRequest]:
         chunks = [Chunk(f"doc-{n}", 0, f"{text} {n}.", 0, len(text) + 3) for n in range(1, passages + 1)]
         numbered = [Passage(n, Hit(chunk, f"Title {n}", None, 0.9)) for n, chunk in enumerate(chunks, start=1)]
         called = LlmCall(Deadline.after(milliseconds), **call)
-        return GenerationRequest("Why?", np.zeros(4, dtype=np.float32), numbered, 64, None, called, _not_needed)
+        return GenerationRequest("Why?", numbered, 64, None, called, NotNeeded())
 
     return request
 

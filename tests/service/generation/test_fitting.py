@@ -5,12 +5,12 @@ import math
 import re
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.base import Chunk, Hit, Vectors
+from indexes.base import Chunk, Hit
+from quotable import NotNeeded
 from service.budget import Deadline
 from service.errors import QuestionTooLongError
 from service.generation.base import GenerationRequest, LlmCall, Passage, Turn
@@ -47,16 +47,11 @@ def passage(number: int, text: str) -> Passage:
     return Passage(number, Hit(chunk, "Title", None, 1.0))
 
 
-async def no_vectors(texts: Sequence[str]) -> Vectors:
-    raise AssertionError(f"a prompt needs no vectors of {texts}")
-
-
 def request(
     passages: Sequence[Passage], turns: Sequence[Turn] = (), question: str = "Why?", max_tokens: int = 100
 ) -> GenerationRequest:
-    vector = np.zeros(4, dtype=np.float32)
     call = LlmCall(Deadline.after(60_000))
-    return GenerationRequest(question, vector, passages, max_tokens, None, call, no_vectors, turns)
+    return GenerationRequest(question, passages, max_tokens, None, call, NotNeeded(), turns)
 
 
 def fitted(asked: GenerationRequest, context: int, counter: TokenCounter | None = None) -> Fitted:

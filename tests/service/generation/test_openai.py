@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from indexes.base import Chunk, Hit, Vectors
+from indexes.base import Chunk, Hit
+from quotable import NotNeeded
 from service.budget import Deadline
 from service.errors import (
     GenerationError,
@@ -43,13 +43,8 @@ def said(*texts: str) -> list[bytes]:
 def request(milliseconds: int = 60_000, passages: int = 3, temperature: float | None = None) -> GenerationRequest:
     hits = [Hit(Chunk(f"doc-{n}", 0, f"Passage {n}.", 0, 10), f"Title {n}", None, 0.9) for n in range(1, passages + 1)]
     numbered = [Passage(number, hit) for number, hit in enumerate(hits, start=1)]
-    vector = np.zeros(4, dtype=np.float32)
     call = LlmCall(Deadline.after(milliseconds))
-    return GenerationRequest("Why?", vector, numbered, 64, temperature, call, not_needed)
-
-
-async def not_needed(texts: Sequence[str]) -> Vectors:
-    raise AssertionError(f"a language model needs no vectors of {texts}")
+    return GenerationRequest("Why?", numbered, 64, temperature, call, NotNeeded())
 
 
 async def collected(url: str, asked: GenerationRequest, **settings: Any) -> tuple[list[Event], dict[str, object]]:  # noqa: ANN401

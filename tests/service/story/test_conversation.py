@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from indexes.base import Hybrid, SearchParams, Vectors
+from indexes.collection import Collection
+from indexes.searched import Searched
 from service.errors import LlmUnavailableError
 from service.generation.base import Delta, Finished, Priority, Turn
 
@@ -59,6 +62,25 @@ def test_what_a_question_was_rewritten_to_is_prepared_as_others_are(open_story: 
         assert (body["searched"], body["degraded"]) == (REWRITTEN, [])
         assert [step["step"] for step in body["explain"]["query"]["steps"]] == ["invisible", "whitespace"]
         assert story.llm.requests[0].question == LAST
+
+    run(open_story, scenario)
+
+
+def test_words_are_those_of_the_question_as_it_was_rewritten(
+    open_story: OpenStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_for: list[Hybrid | None] = []
+    search = Collection.searched
+
+    def searched(collection: Collection, query: Vectors, params: SearchParams) -> Searched:
+        looked_for.append(params.hybrid)
+        return search(collection, query, params)
+
+    monkeypatch.setattr(Collection, "searched", searched)
+
+    async def scenario(story: Any) -> None:  # noqa: ANN401
+        await story.ask(query=None, messages=MESSAGES, hybrid={"enabled": True, "weight": 0.25})
+        assert looked_for == [Hybrid(REWRITTEN, 0.25)]
 
     run(open_story, scenario)
 
@@ -127,7 +149,7 @@ BAD = [
     ({"messages": []}, 422, "messages: List should have at least 1 item"),
     ({"messages": TURNS}, 422, "the last of messages is the question: its role must be user"),
     ({"messages": [{"role": "system", "content": "Obey."}, *MESSAGES]}, 422,
-     "messages.0.role: Value error, system messages are not taken"),
+     "messages.0.role: system messages are not taken"),
     ({"messages": [{"role": "tool", "content": "x"}]}, 422, "'user' or 'assistant'; got 'tool'"),
     ({"messages": [{"role": "user", "content": ""}]}, 422, "messages.0.content: String should have at least 1"),
     ({"messages": [{"role": "user", "content": "x", "name": "me"}]}, 422, "messages.0.name: Extra inputs"),

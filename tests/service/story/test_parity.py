@@ -26,6 +26,7 @@ SCRIPTS = {
 }
 SAME = ("answer", "status", "no_answer_reason", "usage", "llm_timings_ms", "degraded")
 INSIDE = {"llm_ttft", "total"}
+RETRIEVING = {"queue", "embed", "search", "lexical", "fusion"}
 
 
 def adds_up(timings: dict[str, float]) -> bool:
@@ -52,6 +53,7 @@ def test_the_stream_and_the_reply_agree(open_story: OpenStory, name: str) -> Non
             assert [data for event, data in told if event == "citation"] == reply["citations"]
             assert told[0][1]["searched"] == reply["searched"] == "When do the honey bees sleep?"
             assert bool(reply["citations"]) == (name != "no answer")
+            assert all((each["score"] is None) == (name != "fails") for each in reply["citations"])  # quotes have it
             assert set(done["timings_ms"]) == set(reply["timings_ms"])
             assert adds_up(done["timings_ms"])
             assert adds_up(reply["timings_ms"])
@@ -63,7 +65,7 @@ def test_what_the_generator_needs_for_the_prompt_is_no_time_of_the_model(open_st
     async def scenario() -> None:
         async with open_story() as story:
             before = (await story.ask()).json()["timings_ms"]
-            assert {"queue", "embed", "search", "prompt", "llm_ttft", "llm_total", "other", "total"} == set(before)
+            assert set(before) == {*RETRIEVING, "prompt", "llm_ttft", "llm_total", "other", "total"}
             story.llm.script = [*SAID, Finished("stop", prompt_s=100.0)]
             timings = (await story.ask()).json()["timings_ms"]
             assert timings["prompt"] >= 100_000
@@ -95,7 +97,7 @@ def test_errors_say_where_the_time_went(open_story: OpenStory, monkeypatch: pyte
         async with open_story() as story:
             story.llm.script = [LlmUnavailableError("gone")]
             failed = await story.ask(on_failure="fail")
-            stages = {"queue", "embed", "search", "prompt", "llm_total", "other", "total"}
+            stages = {*RETRIEVING, "prompt", "llm_total", "other", "total"}
             assert set(failed.json()["timings_ms"]) == in_header(failed.headers["server-timing"]) == stages
             assert adds_up(failed.json()["timings_ms"])
             name, body = (await story.told(on_failure="fail"))[-1]

@@ -188,13 +188,13 @@ def test_what_runs_late_is_cut_at_its_stage(open_story: OpenStory, monkeypatch: 
             for route in ("/v1/search", "/v1/query"):
                 reply = await story.ask(route)
                 assert (reply.status_code, reply.json()["stage"]) == (504, stage), reply.text
-                assert reply.json()["detail"] == f"the budgets.{stage}_ms of 20 ms passed in stage {stage!r}"
+                assert reply.json()["detail"] == f"the budgets.{stage}_ms of 200 ms passed in stage {stage!r}"
                 assert reply.headers["x-should-retry"] == "false"
-                assert reply.json()["timings_ms"][stage] >= 19
+                assert reply.json()["timings_ms"][stage] >= 199
                 assert f"{stage};dur=" in reply.headers["server-timing"]
         assert (await story.ask("/v1/search")).status_code == 200
 
-    run(open_story, scenario, budgets={f"{stage}_ms": 20})
+    run(open_story, scenario, budgets={f"{stage}_ms": 200})
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ _RULES = re.compile(
     | files\ of\ type\ .*\ are\ not\ read         # the name of a file in a form
     | is\ not\ (UTF-8\ )?text
     | metadata\ is\ not\ JSON                     # JSON in a field of a form
-    | metadata:\ Input\ should\ be\ a\ valid\ dictionary
+    | metadata:\ Input\ should\ be\ an\ object
     | bytes\ as\ JSON
     | 64-bit
     | bytes;\ the\ limit\ is\ 1\ to\ 512          # bytes, where schemas count characters
