@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 from e2e.conftest import Server
-from indexes.base import Chunk, Hit, Vectors
+from indexes.base import Chunk, Hit
 from loadtests.fake_vllm.server import served
+from quotable import NotNeeded
 from service.budget import Deadline
 from service.generation.base import Finished, GenerationRequest, LlmCall, Passage
 from service.generation.openai import OpenAIGenerator
@@ -77,17 +77,13 @@ def test_a_prompt_too_long_becomes_fewer_chunks(quarry: httpx.Client, prompter: 
     assert quarry.get("/v1/status").json()["generators"][llm]["context"] == CONTEXT
 
 
-async def _no_vectors(_: object) -> Vectors:
-    raise AssertionError("a language model needs no vectors")
-
-
 def _asked(words: int) -> GenerationRequest:
     """The second passage has so many words."""
     texts = ["The key is rotated every ninety days.", " ".join(["a"] * words)]
     chunks = [Chunk(f"d{number}", 0, text, 0, len(text)) for number, text in enumerate(texts)]
     passages = [Passage(number, Hit(chunk, "Keys", None, 0.9)) for number, chunk in enumerate(chunks, start=1)]
     call = LlmCall(Deadline.after(300_000))
-    return GenerationRequest(QUESTION, np.zeros(4, np.float32), passages, MAX_TOKENS, 0.0, call, _no_vectors)
+    return GenerationRequest(QUESTION, passages, MAX_TOKENS, 0.0, call, NotNeeded())
 
 
 def _exactly_full(http: httpx.Client) -> GenerationRequest:
