@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 TEXT = "The signing key is rotated every ninety days by the operator on duty."
 SEARCH = {"query": "How often is the signing key rotated?", "collection": "manual"}
 # Random weights that take the likeliest token say the same few words for ever.
-LONG = SEARCH | {"temperature": 0, "max_tokens": 4000}
-DEADLINE_MS = 10_000
+LONG = SEARCH | {"temperature": 0, "max_tokens": 30_000}
+DEADLINE_MS = 20_000
 FROZEN_WITHIN_S = 6.0
 SATURATED_S = 60.0
 # Ahead of every canary.

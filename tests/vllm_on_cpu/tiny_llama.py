@@ -19,7 +19,7 @@ _TEMPLATE = (
 # As frugal with the tests' own prompts as large vocabularies are with English, about four bytes a token.
 _VOCABULARY = 8192
 LAYERS, KEY_VALUE_HEADS, HEAD_WIDTH = 2, 2, 32
-CONTEXT = 8192
+CONTEXT = 32768
 # One token's keys and values in every layer, in bfloat16.
 KV_BYTES_PER_TOKEN = 2 * LAYERS * KEY_VALUE_HEADS * HEAD_WIDTH * 2
 

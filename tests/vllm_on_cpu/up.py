@@ -20,7 +20,7 @@ from vllm_on_cpu.server import MODEL, READY_WITHIN_S
 
 LLM = "main"
 MAX_SEQS = 2
-CONTEXT = 8192  # all that the tiny model has: streams last for some seconds even on an idle machine
+CONTEXT = 32768  # all that the tiny model has: streams last for seconds on a fast and idle machine too
 _POLL_S = 0.05
 # A server that is late may close a kept connection just when the next request is on its way.
 _NONE_KEPT = httpx.Limits(max_keepalive_connections=0)
