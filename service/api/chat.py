@@ -8,7 +8,6 @@ from service.api.answering import answered, streamed
 from service.api.asked import question_of
 from service.api.chat_form import ChatForm, failure_frame
 from service.api.chat_request import chat_request
-from service.api.crowding import UNLESS_CROWDED
 from service.api.description.failing import ANSWERING, fails_with
 from service.api.description.stream import CHAT_STREAM
 from service.api.hang_up import unless_hung_up
@@ -18,9 +17,7 @@ from service.api.services import ServicesOf
 from service.api.sse import EventStream
 from service.errors import ModelNotServedError
 
-router = APIRouter(
-    route_class=CheckedRoute, prefix="/v1", tags=["questions"], dependencies=[needs("query"), UNLESS_CROWDED]
-)
+router = APIRouter(route_class=CheckedRoute, prefix="/v1", tags=["questions"], dependencies=[needs("query")])
 
 
 @router.post(

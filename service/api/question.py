@@ -9,7 +9,6 @@ from service.api.access import needs
 from service.api.answering import answered, count_lost, streamed
 from service.api.asked import question_of, search_of
 from service.api.context import timings_of
-from service.api.crowding import UNLESS_CROWDED
 from service.api.description.failing import ANSWERING, SEARCHING, fails_with
 from service.api.description.stream import ANSWER_STREAM
 from service.api.hang_up import unless_hung_up
@@ -30,9 +29,7 @@ from service.api.sse import EventStream, event
 from service.errors import InvalidRequestError
 from service.question import Question, Retrieval
 
-router = APIRouter(
-    route_class=NativeRoute, prefix="/v1", tags=["questions"], dependencies=[needs("query"), UNLESS_CROWDED]
-)
+router = APIRouter(route_class=NativeRoute, prefix="/v1", tags=["questions"], dependencies=[needs("query")])
 
 
 @router.post("/search", openapi_extra=fails_with(*SEARCHING))
