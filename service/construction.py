@@ -24,6 +24,7 @@ from service.access.opened import opened_keys
 from service.admission import EngineLimits
 from service.api import batch, problems
 from service.api.services import Services
+from service.backlog import Backlog, BacklogLimits
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
 from service.call import Told
@@ -160,7 +161,9 @@ class Construction:
         base = await self._base(managed)
         writing = await self._writing(base, parsers)
         generators = await self._generators(supervisions, base.limits.spent)
-        pace = Pace()
+        pace, limits = Pace(), settings.limits
+        backlog = Backlog(BacklogLimits(2 * _READER_THREADS, limits.questions, limits.wait_ms / 1000))
+        self.metrics.follow(backlog)
         reranker = RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None
         readers = self.stack.enter_context(
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
@@ -175,7 +178,8 @@ class Construction:
             embedders=base.embedders,
             reranker=reranker,
             generators=generators,
-            rag=self._rag(base, self._retriever(base, readers, reranker, pace), pace, generators, screen),
+            backlog=backlog,
+            rag=self._rag(base, self._retriever(base, readers, reranker, pace), pace, generators, screen, backlog),
             readers=readers,
             screen=screen,
             ingestor=writing.ingestor,
@@ -303,7 +307,13 @@ class Construction:
         return Retriever(base.library, base.embedders, readers, self.settings, searcher, reorderer)
 
     def _rag(
-        self, base: _Base, retriever: Retriever, pace: Pace, generators: Mapping[str, Generator], screen: Screen
+        self,
+        base: _Base,
+        retriever: Retriever,
+        pace: Pace,
+        generators: Mapping[str, Generator],
+        screen: Screen,
+        backlog: Backlog,
     ) -> Rag:
         named = Generators(generators, self.settings.default_llm)
         return Rag(
@@ -312,6 +322,7 @@ class Construction:
             retriever,
             Ladder(named, retriever, pace, self.settings, screen),
             screen,
+            backlog,
         )
 
     def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:

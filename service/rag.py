@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from service.answer import Answer, Citation
+from service.backlog import Backlog
 from service.content.base import Screen
 from service.conversation import Conversation
 from service.generation.base import Cited, Delta, Finished
@@ -18,16 +19,24 @@ class Rag:
 
     Args:
         screen: has seen every question already; it sees what a model makes of one too.
+        backlog: of searches.
     """
 
     def __init__(
-        self, planner: Planner, conversation: Conversation, retriever: Retriever, ladder: Ladder, screen: Screen
+        self,
+        planner: Planner,
+        conversation: Conversation,
+        retriever: Retriever,
+        ladder: Ladder,
+        screen: Screen,
+        backlog: Backlog,
     ) -> None:
         self._planner = planner
         self._conversation = conversation
         self._retriever = retriever
         self._ladder = ladder
         self._screen = screen
+        self._backlog = backlog
 
     async def retrieve(self, question: Question) -> Retrieval:
         """Fix what is run for the question, find the text to search for, and search.
@@ -39,10 +48,12 @@ class Rag:
             DeadlineExceededError: naming the stage.
         """
         plan = self._planner.plan(question)
+        self._backlog.check(question.deadline.remaining())  # a model may be asked before the search
         text, plan = await self._conversation.search_text(question, plan)
         if text != question.text:
             (text,) = self._screen.question([text], "messages", question.request_id)
-        return await self._retriever.retrieve(question, text, plan)
+        with self._backlog.joined(question.deadline.remaining()):
+            return await self._retriever.retrieve(question, text, plan)
 
     async def stream(self, question: Question, retrieval: Retrieval) -> AsyncGenerator[Delta | Citation | Answer, None]:
         """The answer as it is written; the last item is the whole of it.

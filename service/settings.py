@@ -177,13 +177,17 @@ class BudgetSettings(Group):
 
 
 class LimitSettings(Group):
-    """The largest inputs that are accepted.
+    """The largest inputs that are accepted, and how many questions.
 
     Attributes:
+        questions: that may be under way at once, as far as the end of their searches.
+        wait_ms: longest expected wait of a question behind others; or half of what its deadline leaves.
         collections: that there may be when one more is created; None takes as many as fit into half of the files that
             the process may open. More that are there already are served.
     """
 
+    questions: int = Field(1000, ge=1)
+    wait_ms: float = Field(2_000, gt=0, allow_inf_nan=False)
     query_characters: int = Field(8192, ge=1)
     conversation_messages: int = Field(64, ge=1)
     conversation_characters: int = Field(65_536, ge=1)

@@ -8,6 +8,7 @@ from service.api.body_limit import BodyBounds, BodyLimit
 from service.api.connections import connections
 from service.api.context import RequestContext
 from service.api.cross_origin import allow_origins
+from service.api.crowding import Crowding
 from service.api.drain import Drain, DrainGate
 from service.api.known_hosts import KnownHosts
 from service.api.limiting import Limiting
@@ -23,6 +24,7 @@ def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.state.bodies = Bodies()
     bounds = BodyBounds(server.max_body_bytes, server.body_timeout_s, server.max_small_body_bytes)
     app.add_middleware(BodyLimit, bounds=bounds)
+    app.add_middleware(Crowding, metrics=metrics)
     app.add_middleware(Limiting, metrics=metrics)
     app.add_middleware(Authentication, metrics=metrics, open_metrics=settings.access.open_metrics)
     app.state.drain = Drain()

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from service.access.keys import Keys
 from service.access.limits import Limits
+from service.backlog import Backlog
 from service.content.base import Screen
 from service.embedders import Embedders
 from service.engine import Engine
@@ -47,6 +48,7 @@ class Services:
     embedders: Embedders
     reranker: RerankBatcher | None
     generators: Mapping[str, Generator]
+    backlog: Backlog
     rag: Rag
     readers: Executor
     screen: Screen

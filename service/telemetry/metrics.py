@@ -1,7 +1,8 @@
 """Prometheus metrics of one process, in a registry of its own."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from service.backlog import Backlog
 from service.telemetry.access import AccessMetrics
 from service.telemetry.buckets import SECONDS
 from service.telemetry.device import DeviceMetrics
@@ -40,6 +41,10 @@ class Metrics:
         self.reranks_cut = self._counter(
             "quarry_reranks_cut", "Searches of whose hits fewer were reranked than were to be.", "reason"
         )
+        self.backlog_questions = self._gauge("quarry_backlog_questions", "Questions that are being searched for.")
+        self.backlog_wait_seconds = self._gauge(
+            "quarry_backlog_wait_seconds", "What one more question would wait behind them."
+        )
         self.content_matches = self._counter(
             "quarry_content_matches", "What content rules found.", "rule", "action", "where"
         )
@@ -57,12 +62,20 @@ class Metrics:
         """A content rule matched."""
         self.content_matches.labels(rule, action, where).inc()
 
+    def follow(self, backlog: Backlog) -> None:
+        """Tell of it whenever somebody looks."""
+        self.backlog_questions.set_function(lambda: backlog.questions)
+        self.backlog_wait_seconds.set_function(lambda: backlog.wait_s)
+
     def render(self) -> bytes:
         """The text exposition format."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, registry=self.registry, buckets=SECONDS)
