@@ -1,0 +1,55 @@
+"""Goodput: the share of offered requests that met their objective, missed starts counted among the offered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtests.objective import Objectives
+from loadtests.sample import Sample
+from loadtests.shape import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Goodput:
+    """Requests of a span of time, by their intended start.
+
+    Attributes:
+        good: met their objective.
+    """
+
+    offered: int
+    good: int
+    seconds: float
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], objectives: Objectives, span: Span) -> "Goodput":
+        """Of the requests that were to start in the span."""
+        here = [sample for sample in samples if span.has(sample.at_s)]
+        good = sum(objectives[sample.route].is_met(sample) for sample in here)
+        return cls(len(here), good, span.seconds)
+
+    @property
+    def share(self) -> float | None:
+        """0..1; None where nothing was offered."""
+        return self.good / self.offered if self.offered else None
+
+    @property
+    def offered_per_s(self) -> float:
+        """Requests that were to start, a second."""
+        return self.offered / self.seconds
+
+    @property
+    def good_per_s(self) -> float:
+        """Those of them that were good."""
+        return self.good / self.seconds
+
+
+def by_second(samples: Sequence[Sample], objectives: Objectives, seconds: float) -> NDArray[np.int64]:
+    """``(ceil(seconds), 2)``: offered and good by the second of the intended start."""
+    counts = np.zeros((max(1, int(np.ceil(seconds))), 2), np.int64)
+    for sample in samples:
+        place = min(int(sample.at_s), len(counts) - 1)
+        counts[place] += 1, objectives[sample.route].is_met(sample)
+    return counts
