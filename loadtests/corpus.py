@@ -11,9 +11,8 @@ from loadtests.plan import Material
 from service.cli.bench.search.documentation import Documentation
 
 _DOCUMENTS = 120
-_LONGEST_DOCUMENT = 1000  # words
+_LONGEST_DOCUMENT = 600  # words
 _SHORTEST_DOCUMENT = 300
-_QUESTIONS = 200
 _TEXTS = 500
 _PUT_TIMEOUT_S = 300.0
 
@@ -44,8 +43,8 @@ class Corpus:
         long = [words[:_LONGEST_DOCUMENT] for words in whole.files if len(words) >= _SHORTEST_DOCUMENT]
         chosen = long[:: max(1, len(long) // _DOCUMENTS)][:_DOCUMENTS]
         documents = [(f"library-{number:03}", " ".join(words)) for number, words in enumerate(chosen)]
-        questions = Documentation(chosen, whole.digest).queries(min(_QUESTIONS, len(chosen)))
-        return cls(documents, Material(questions=questions, texts=whole.rows(_TEXTS)))
+        part = Documentation(chosen, whole.digest)
+        return cls(documents, Material(questions=part.queries(len(chosen)), texts=part.rows(_TEXTS)))
 
     def put(self, url: str, headers: dict[str, str], collection: str) -> None:
         """Bring every document to the server, which leaves those unchanged that it has.

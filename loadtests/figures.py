@@ -29,7 +29,7 @@ class Figures:
 
     Attributes:
         values: by the name of a budget.
-        latency_ms: percentiles by route, and by ``ttft``, ``itl`` and ``total`` in it, of all but sheds and missed starts.
+        latency_ms: percentiles by route, in it by ``ttft``, ``itl`` and ``total``, of all but sheds and missed starts.
         outcomes: requests by their class.
         slopes: of the server's figures, by the name of their budget.
     """

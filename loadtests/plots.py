@@ -50,8 +50,8 @@ def timeline(run: Run, objectives: Objectives, salt: str) -> str:
         load.step(np.arange(len(counts)), counts[:, column], where="post", label=label)
     load.set_ylabel("requests a second")
     for label, figure_of in _WAITING.items():
-        if points := series(run.readings, figure_of):
-            queue.plot(*zip(*points, strict=True), label=label)
+        if waiting := series(run.readings, figure_of):
+            queue.plot(*zip(*waiting, strict=True), label=label)
     queue.set_ylabel("waiting")
     for label, points in _memory(run.readings).items():
         memory.plot(*zip(*points, strict=True), label=label)
@@ -68,7 +68,7 @@ def goodput(run: Run, steps: Sequence[Step], objectives: Objectives, salt: str) 
     figure = Figure((_WIDTH, _HEIGHT), layout="constrained")
     axes = figure.subplots()
     windows = _windows(run, objectives)
-    axes.scatter(*windows.T, s=12, alpha=0.5, label="five seconds of the run")
+    axes.scatter(windows[:, 0], windows[:, 1], s=12, alpha=0.5, label="five seconds of the run")
     reach = [float(windows[:, 0].max(initial=0.0))]
     if steps:
         points = sorted((step.goodput.offered_per_s, step.goodput.good_per_s) for step in steps)

@@ -142,9 +142,8 @@ class ChatStream:
             is_shed = self._error.get("code") in {"overloaded", "rate_limited"}
             return Judged(Outcome.SHED if is_shed else Outcome.ERROR, status, detail=str(self._error.get("code")))
         if not self._finish or not self._is_done or self._has_more:
-            return broken(
-                status, f"finish_reason is {self._finish}, [DONE] {'came' if self._is_done else 'did not come'}"
-            )
+            ended = "with" if self._is_done and not self._has_more else "without"
+            return broken(status, f"finish_reason is {self._finish}, {ended} [DONE] at the end")
         return Judged(Outcome.OK, status, self._is_degraded)
 
 
