@@ -84,9 +84,7 @@ def test_sheds_are_a_class_of_their_own(tmp_path: Path) -> None:
         ("busy", Outcome.SHED),
     ],
 )
-def test_a_stream_that_does_not_end_well_is_no_success(
-    tmp_path: Path, mix: str, fault: str, outcome: Outcome
-) -> None:
+def test_a_stream_that_does_not_end_well_is_no_success(tmp_path: Path, mix: str, fault: str, outcome: Outcome) -> None:
     assert set(outcomes(tmp_path, Faults(stream=fault), mix)) == {outcome}
 
 
