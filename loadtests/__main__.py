@@ -30,6 +30,10 @@ _BROKEN, _FAILED = 1, 2
 _FAILURES = (BudgetsError, CorpusError, DriverError, NoCapacityError, ServerStartError, TooFewTextsError)
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def main(  # noqa: PLR0913, PLR0917  an option is a parameter
     profile: Annotated[Profile, typer.Option(help="What is offered.")] = Profile.STEADY,
     url: Annotated[str | None, typer.Option(help="A server that runs; without it, one is started.")] = None,
@@ -45,7 +49,7 @@ def main(  # noqa: PLR0913, PLR0917  an option is a parameter
         float | None, typer.Option(help="First rate, arrivals a second; else the capacity is looked for.", min=0.01)
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="Of the main phase.", min=1)] = None,
-    places: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 512,
+    places: Annotated[int, typer.Option(help="Requests under way at once.", min=1)] = 1024,
     seed: Annotated[int, typer.Option(help="Of the arrivals.", min=0)] = 1,
     budgets: Annotated[Path, typer.Option(help="What it is held to.")] = budgets_file.DEFAULT,
     out: Annotated[Path, typer.Option(help="Folder of the report and the raw samples.")] = Path("loadtest-report"),
@@ -112,4 +116,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

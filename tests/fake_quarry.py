@@ -5,7 +5,6 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from itertools import count
 
 import orjson
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+STALL_S = 2.0
 TOKENS = ("A ", "valve ", "is ", "closed. ", "[1]")
 METRICS = """# TYPE quarry_queue_tokens gauge
 quarry_queue_tokens{lane="query"} 3.0
@@ -30,73 +30,68 @@ quarry_gpu_memory_bytes{device="cuda:0",kind="total"} 9097152.0
 """
 
 
-@dataclass(frozen=True)
-class Faults:
-    """What goes wrong.
+# In the header of a request: what goes wrong with its reply. A stream is ``cut``, ``undone`` without its end, goes on
+# with ``more`` after it, ends with a problem (``error``, ``busy``), or says an ``other`` answer in the end; searches for
+# a valve may be ``shed``, and ``silent`` is no reply.
+FAULT = "x-fault"
 
-    Attributes:
-        stall_at: number of the request at which everything stands still for ``stall_s``.
+
+class FakeQuarry:
+    """The routes that are loaded.
+
+    Args:
+        stall_at: number of the request at which everything stands still.
         leaks: each request leaves a descriptor open.
-        shed_every: of the searches, one in so many is a 503.
-        stream: what becomes of streams: ``cut`` ends the connection, ``undone`` leaves out the end, ``more`` goes on
-            after it, ``error`` and ``busy`` end with a problem, ``other`` says another answer in the end.
-        silent: queries as JSON have no reply.
     """
 
-    stall_at: int | None = None
-    stall_s: float = 2.0
-    leaks: bool = False
-    shed_every: int | None = None
-    stream: str = ""
-    silent: bool = False
+    def __init__(self, stall_at: int | None, *, leaks: bool) -> None:
+        self._numbers = count(1)
+        self._stall_at = stall_at
+        self._leaks = leaks
 
+    def application(self) -> Starlette:
+        routes = [
+            Route("/v1/search", self._search, methods=["POST"]),
+            Route("/v1/query", self._query, methods=["POST"]),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/collections/{c}/documents/{d}", self._put, methods=["PUT"]),
+            Route("/metrics", self._metrics),
+        ]
+        return Starlette(routes=routes)
 
-def application(faults: Faults) -> Starlette:
-    numbers, searches = count(1), count(1)
-
-    def arrive() -> None:
-        if next(numbers) == faults.stall_at:
-            time.sleep(faults.stall_s)  # on the event loop, so that nobody is served
-        if faults.leaks:
+    async def _arrived(self, request: Request) -> str:
+        if next(self._numbers) == self._stall_at:
+            time.sleep(STALL_S)  # noqa: ASYNC251  on the event loop, so that nobody is served
+        if self._leaks:
             os.open(os.devnull, os.O_RDONLY)
+        fault = request.headers.get(FAULT, "")
+        if fault == "silent":
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+        return fault
 
-    async def search(request: Request) -> Response:
-        arrive()
-        await request.body()
-        if faults.shed_every and next(searches) % faults.shed_every == 0:
+    async def _search(self, request: Request) -> Response:
+        fault = await self._arrived(request)
+        if fault == "shed" and b"valve" in await request.body():
             return JSONResponse({"detail": "the queue is full"}, 503)
         return JSONResponse({"chunks": []})
 
-    async def query(request: Request) -> Response:
-        arrive()
+    async def _query(self, request: Request) -> Response:
+        fault = await self._arrived(request)
         if orjson.loads(await request.body())["stream"]:
-            return StreamingResponse(_events(faults.stream), media_type="text/event-stream")
-        if faults.silent:
-            await asyncio.Event().wait()
+            return StreamingResponse(_events(fault), media_type="text/event-stream")
         return JSONResponse({"status": "ok", "degraded": ["llm"]})
 
-    async def chat(request: Request) -> Response:
-        arrive()
-        await request.body()
-        return StreamingResponse(_chunks(faults.stream), media_type="text/event-stream")
+    async def _chat(self, request: Request) -> Response:
+        fault = await self._arrived(request)
+        return StreamingResponse(_chunks(fault), media_type="text/event-stream")
 
-    async def put(request: Request) -> Response:
-        arrive()
-        await request.body()
+    async def _put(self, request: Request) -> Response:
+        await self._arrived(request)
         return JSONResponse({"status": "created"}, 201)
 
-    async def metrics(request: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
         return PlainTextResponse(METRICS)
-
-    return Starlette(
-        routes=[
-            Route("/v1/search", search, methods=["POST"]),
-            Route("/v1/query", query, methods=["POST"]),
-            Route("/v1/chat/completions", chat, methods=["POST"]),
-            Route("/v1/collections/{c}/documents/{d}", put, methods=["PUT"]),
-            Route("/metrics", metrics),
-        ]
-    )
 
 
 def _event(name: str, data: object) -> bytes:
@@ -147,7 +142,7 @@ def main() -> None:
     parser.add_argument("--stall-at", type=int)
     parser.add_argument("--leaks", action="store_true")
     given = parser.parse_args()
-    app = application(Faults(stall_at=given.stall_at, leaks=given.leaks))
+    app = FakeQuarry(given.stall_at, leaks=given.leaks).application()
     uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="critical", lifespan="off")
 
 

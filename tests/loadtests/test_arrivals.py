@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_there_are_as_many_as_the_rate_says_and_gaps_have_no_memory() -> None:
     counts, ratios = [], []
     for seed in SEEDS:
         times = [each.at_s for each in drawn(steady(100, 20), SEARCH, seed)]
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         mean = sum(gaps) / len(gaps)
         counts.append(len(times))
         ratios.append(sum(gap > mean for gap in gaps) / len(gaps))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.budgets import DEFAULT, Budgets, BudgetsError
+from loadtests.budgets import DEFAULT, Budgets, BudgetsError, Limits
 from loadtests.figures import Figures
 from loadtests.profile import Profile
 from loadtests.route import Route
@@ -48,10 +48,7 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def figures(**values: float | None) -> Figures:
-    measured = dict.fromkeys(
-        ("goodput_share", "goodput_of_peak", "capacity_per_s", "missed_share", "error_share", "shed_share")
-        + ("degraded_share", "recovery_s", "memory_mib_per_hour", "descriptors_per_hour", "threads_per_hour")
-    )
+    measured = dict.fromkeys(set(Limits.model_fields) - {"p99_ms", "ttft_p99_ms"})
     latency = {Route.SEARCH: {"total": {"p50": 10.0, "p99": 900.0}}}
     return Figures(measured | values, latency, dict.fromkeys(Outcome, 0), {})
 

@@ -1,16 +1,17 @@
 """The driver against servers that misbehave: every arrival has a sample of the right class."""
 
+import gc
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("geventhttpclient", reason="the loadtest extra is not installed")
 
-from fake_quarry import Faults, application
-from loadtests.fake_vllm.server import served
+from fake_quarry import FAULT
 from loadtests.open_loop.offering import Offering
 from loadtests.open_loop.outgoing import Desk
 from loadtests.plan import Material, Plan, Summary
@@ -23,7 +24,23 @@ MATERIAL = Material(questions=["What is closed?", "Which valve?"], texts=["A val
 PATIENCE_S = 60.0
 
 
-def offered(folder: Path, url: str, mix: str, *, places: int = 64, timeout_s: float = PATIENCE_S) -> Sequence[Sample]:
+@pytest.fixture(autouse=True)
+def collected_here() -> Iterator[None]:
+    """What belongs to gevent may not be collected on another thread of this process: it would wait there for ever."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
+
+
+@pytest.fixture(scope="module")
+def url(fake: Callable[[], Any]) -> str:
+    return str(fake().url)
+
+
+def offered(
+    folder: Path, url: str, mix: str, fault: str = "", places: int = 64, timeout_s: float = PATIENCE_S
+) -> Sequence[Sample]:
     """A second of about forty arrivals, as the driver recorded them."""
     plan = Plan(
         url=url,
@@ -40,7 +57,7 @@ def offered(folder: Path, url: str, mix: str, *, places: int = 64, timeout_s: fl
         summary=folder / "summary.json",
     )
     fired: list[Sample] = []
-    Offering(plan, Desk(plan, MATERIAL), {}, fired.append).run()
+    Offering(plan, Desk(plan, MATERIAL), {FAULT: fault}, fired.append).run()
     samples = read(plan.samples)
     assert [each.as_line() for each in samples] == [each.as_line() for each in fired]
     assert sorted(each.number for each in samples) == [each.number for each in plan.arrivals()]
@@ -48,14 +65,14 @@ def offered(folder: Path, url: str, mix: str, *, places: int = 64, timeout_s: fl
     return samples
 
 
-def outcomes(folder: Path, faults: Faults, mix: str, *, timeout_s: float = PATIENCE_S) -> Counter[Outcome]:
-    with served(application(faults)) as url:
-        return Counter(each.outcome for each in offered(folder, url, mix, timeout_s=timeout_s))
+def outcomes(
+    folder: Path, url: str, mix: str, fault: str = "", places: int = 64, timeout_s: float = PATIENCE_S
+) -> Counter[Outcome]:
+    return Counter(each.outcome for each in offered(folder, url, mix, fault, places, timeout_s))
 
 
-def test_every_route_is_answered(tmp_path: Path) -> None:
-    with served(application(Faults())) as url:
-        samples = offered(tmp_path, url, "mix")
+def test_every_route_is_answered(tmp_path: Path, url: str) -> None:
+    samples = offered(tmp_path, url, "mix")
     assert {each.outcome for each in samples} == {Outcome.OK}
     assert {each.route for each in samples} == set(Route)
     for each in samples:
@@ -67,9 +84,9 @@ def test_every_route_is_answered(tmp_path: Path) -> None:
         assert each.is_degraded is (each.route is Route.QUERY)
 
 
-def test_sheds_are_a_class_of_their_own(tmp_path: Path) -> None:
-    counted = outcomes(tmp_path, Faults(shed_every=4), "search")
-    assert counted[Outcome.SHED] == counted.total() // 4
+def test_sheds_are_a_class_of_their_own(tmp_path: Path, url: str) -> None:
+    counted = outcomes(tmp_path, url, "search", "shed")
+    assert counted[Outcome.SHED] == counted.total() // 2
     assert set(counted) == {Outcome.SHED, Outcome.OK}
 
 
@@ -84,26 +101,27 @@ def test_sheds_are_a_class_of_their_own(tmp_path: Path) -> None:
         ("busy", Outcome.SHED),
     ],
 )
-def test_a_stream_that_does_not_end_well_is_no_success(tmp_path: Path, mix: str, fault: str, outcome: Outcome) -> None:
-    assert set(outcomes(tmp_path, Faults(stream=fault), mix)) == {outcome}
+def test_a_stream_that_does_not_end_well_is_no_success(
+    tmp_path: Path, url: str, mix: str, fault: str, outcome: Outcome
+) -> None:
+    assert set(outcomes(tmp_path, url, mix, fault)) == {outcome}
 
 
-def test_an_answer_that_is_not_its_tokens_is_no_success(tmp_path: Path) -> None:
-    assert set(outcomes(tmp_path, Faults(stream="other"), "stream")) == {Outcome.BROKEN}
+def test_an_answer_that_is_not_its_tokens_is_no_success(tmp_path: Path, url: str) -> None:
+    assert set(outcomes(tmp_path, url, "stream", "other")) == {Outcome.BROKEN}
 
 
-def test_silence_is_a_timeout(tmp_path: Path) -> None:
-    assert set(outcomes(tmp_path, Faults(silent=True), "query", timeout_s=0.5)) == {Outcome.TIMEOUT}
+def test_silence_is_a_timeout(tmp_path: Path, url: str) -> None:
+    assert set(outcomes(tmp_path, url, "query", "silent", timeout_s=0.5)) == {Outcome.TIMEOUT}
 
 
 def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        samples = offered(tmp_path, f"http://127.0.0.1:{taken.getsockname()[1]}", "search")
-    assert {each.outcome for each in samples} == {Outcome.HANG_UP}
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        assert set(outcomes(tmp_path, nobody, "search")) == {Outcome.HANG_UP}
 
 
-def test_without_a_free_place_a_start_is_missed(tmp_path: Path) -> None:
-    with served(application(Faults(silent=True))) as url:
-        counted = Counter(each.outcome for each in offered(tmp_path, url, "query", places=1, timeout_s=3.0))
+def test_without_a_free_place_a_start_is_missed(tmp_path: Path, url: str) -> None:
+    counted = outcomes(tmp_path, url, "query", "silent", places=1, timeout_s=3.0)
     assert counted[Outcome.MISSED] == counted.total() - 1
