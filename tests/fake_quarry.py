@@ -31,8 +31,8 @@ quarry_gpu_memory_bytes{device="cuda:0",kind="total"} 9097152.0
 
 
 # In the header of a request: what goes wrong with its reply. A stream is ``cut``, ``undone`` without its end, goes on
-# with ``more`` after it, ends with a problem (``error``, ``busy``), or says an ``other`` answer in the end; searches for
-# a valve may be ``shed``, and ``silent`` is no reply.
+# with ``more`` after it, ends with a problem (``error``, ``busy``), or says an ``other`` answer in the end; searches
+# for a valve may be ``shed``, and ``silent`` is no reply.
 FAULT = "x-fault"
 
 
