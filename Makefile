@@ -81,8 +81,10 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 docs: $(VENV)/dev.stamp ## Write the pages that are made from the program
 	$(BIN)/python -m service.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
+# A variable: others can see a command line.
+loadtest: export QUARRY_KEY := $(or $(KEY),$(QUARRY_KEY))
 loadtest: $(VENV)/dev.stamp ## Load a server and hold it to its budgets: PROFILE=steady, ramp, spike, overload, soak or capacity; URL, KEY
-	$(if $(KEY),QUARRY_KEY='$(KEY)') $(BIN)/python -m loadtests --profile $(or $(PROFILE),steady) $(if $(URL),--url '$(URL)') $(ARGS)
+	$(BIN)/python -m loadtests --profile $(or $(PROFILE),steady) $(if $(URL),--url '$(URL)') $(ARGS)
 
 peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load; ARGS=--help lists its options
 	$(BIN)/python -m loadtests.peers $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL)) $(ARGS)

@@ -95,7 +95,7 @@ def _material(questions: Path | None) -> Iterator[tuple[Material, Corpus | None]
 @contextmanager
 def _server(url: str | None, key: str | None, pid: int | None) -> Iterator[Server]:
     if url is not None:
-        yield Server(url.rstrip("/"), key, pid)
+        yield Server(url.rstrip("/"), key and key.strip(), pid)
         return
     with tempfile.TemporaryDirectory(prefix="quarry-load-") as folder:
         _say("starting quarry serve and the fake vLLM")
