@@ -123,6 +123,24 @@ def test_what_finds_no_place_in_time_is_missed_and_counted() -> None:
     assert all(starts[each.number] - each.at_s <= 0.5 for each in arrivals if each.number in starts)
 
 
+def test_a_driver_that_stood_still_counts_what_it_missed() -> None:
+    arrivals = list(drawn(steady(10, 20), SEARCH, 3))
+    clock = SimulatedClock()
+    started: list[Arrival] = []
+    missed: list[tuple[Arrival, str]] = []
+
+    def start(arrival: Arrival) -> None:
+        if not started:
+            clock.sleep(5.0)
+        started.append(arrival)
+
+    places = SimulatedPlaces(clock, 1)
+    Dispatch(clock, places, start, lambda arrival, why: missed.append((arrival, why)), 0.5).run(arrivals)
+    assert {why for _, why in missed} == {"late"}
+    assert sorted(each.number for each in [*started, *(arrival for arrival, _ in missed)]) == list(range(len(arrivals)))
+    assert len(missed) == sum(started[0].at_s < each.at_s <= started[0].at_s + 4.5 for each in arrivals)
+
+
 def test_after_an_overload_there_is_a_time_to_recover() -> None:
     course = Profile.OVERLOAD.course
     assert course is not None

@@ -72,7 +72,7 @@ def outcomes(
 
 
 def test_every_route_is_answered(tmp_path: Path, url: str) -> None:
-    samples = offered(tmp_path, url, "mix")
+    samples = offered(tmp_path, url, "mix", places=12)
     assert {each.outcome for each in samples} == {Outcome.OK}
     assert {each.route for each in samples} == set(Route)
     for each in samples:
