@@ -17,6 +17,11 @@ class Step:
     goodput: Goodput
 
     @property
+    def good_per_s(self) -> float:
+        """Good replies, a second; no more than the rate, which by chance is passed in a short step."""
+        return min(self.rate, self.goodput.good_per_s)
+
+    @property
     def holds(self) -> bool:
         """Enough of it was good."""
         return self.goodput.share is not None and self.goodput.share >= GOOD_SHARE
@@ -31,6 +36,7 @@ class Climb:
         growth: from one step to the next, as long as they hold.
         closeness: ratio of the lowest rate that fails to the highest that holds, at which the search ends.
         arrivals: in a step, as far as its bounds in seconds let it.
+        least_s: shorter, and a rate a little too high would end before its queue is long enough to be seen.
         most_steps: after which the search ends whatever it has found.
     """
 
@@ -38,7 +44,7 @@ class Climb:
     growth: float = 1.6
     closeness: float = 1.1
     arrivals: int = 1000
-    least_s: float = 10.0
+    least_s: float = 15.0
     most_s: float = 40.0
     least_rate: float = 0.25
     most_rate: float = 20_000.0
@@ -71,7 +77,7 @@ class Climb:
 
 
 # The probe in front of another profile: half of what it finds is offered, so it need not be close.
-PROBE = Climb(growth=1.8, closeness=1.25, arrivals=300, least_s=5.0, most_s=15.0, most_steps=14)
+PROBE = Climb(start=5.0, growth=2.5, closeness=1.3, arrivals=200, least_s=8.0, most_s=15.0, most_steps=14)
 
 
 def capacity(steps: Sequence[Step]) -> float:
@@ -81,7 +87,7 @@ def capacity(steps: Sequence[Step]) -> float:
 
 def peak_good_per_s(steps: Sequence[Step]) -> float:
     """The most good replies a second of any step, whether it held or not."""
-    return max((step.goodput.good_per_s for step in steps), default=0.0)
+    return max((step.good_per_s for step in steps), default=0.0)
 
 
 def _highest_that_holds(steps: Sequence[Step]) -> float | None:

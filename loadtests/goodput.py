@@ -13,22 +13,30 @@ from loadtests.shape import Span
 
 @dataclass(frozen=True, slots=True)
 class Goodput:
-    """Requests of a span of time, by their intended start.
+    """Requests of a span of time.
 
     Attributes:
-        good: met their objective.
+        offered: were to start in it.
+        good: of these, met their objective.
+        done: good replies that ended in it, whenever they were to start. What a server still works off after the span
+            is no part of its pace.
     """
 
     offered: int
     good: int
+    done: int
     seconds: float
 
     @classmethod
     def of(cls, samples: Sequence[Sample], objectives: Objectives, span: Span) -> "Goodput":
-        """Of the requests that were to start in the span."""
-        here = [sample for sample in samples if span.has(sample.at_s)]
-        good = sum(objectives[sample.route].is_met(sample) for sample in here)
-        return cls(len(here), good, span.seconds)
+        """Of the samples of a run."""
+        good = [sample for sample in samples if objectives[sample.route].is_met(sample)]
+        return cls(
+            offered=sum(span.has(sample.at_s) for sample in samples),
+            good=sum(span.has(sample.at_s) for sample in good),
+            done=sum(sample.ended_s is not None and span.has(sample.ended_s) for sample in good),
+            seconds=span.seconds,
+        )
 
     @property
     def share(self) -> float | None:
@@ -42,8 +50,8 @@ class Goodput:
 
     @property
     def good_per_s(self) -> float:
-        """Those of them that were good."""
-        return self.good / self.seconds
+        """Good replies, a second."""
+        return self.done / self.seconds
 
 
 def by_second(samples: Sequence[Sample], objectives: Objectives, seconds: float) -> NDArray[np.int64]:

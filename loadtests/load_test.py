@@ -106,5 +106,5 @@ class LoadTest:
             steps.append(Step(rate, goodput))
             runs.append(run)
             share = "nothing offered" if goodput.share is None else f"goodput {goodput.share:.1%}"
-            self._say(f"{rate:.1f}/s for {shape.seconds:.0f} s: {share}, {goodput.good_per_s:.1f} good/s")
+            self._say(f"{rate:.1f}/s for {shape.seconds:.0f} s: {share}, {steps[-1].good_per_s:.1f} good/s")
         return steps, runs

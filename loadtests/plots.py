@@ -71,7 +71,7 @@ def goodput(run: Run, steps: Sequence[Step], objectives: Objectives, salt: str) 
     axes.scatter(windows[:, 0], windows[:, 1], s=12, alpha=0.5, label="five seconds of the run")
     reach = [float(windows[:, 0].max(initial=0.0))]
     if steps:
-        points = sorted((step.goodput.offered_per_s, step.goodput.good_per_s) for step in steps)
+        points = sorted((step.goodput.offered_per_s, step.good_per_s) for step in steps)
         axes.plot(*zip(*points, strict=True), marker="o", label="steps of the search for the capacity")
         reach.append(points[-1][0])
     axes.plot([0, max(reach)], [0, max(reach)], color="gray", linestyle="--", label="all good")

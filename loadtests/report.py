@@ -73,6 +73,6 @@ def _step(step: Step) -> dict[str, float | int | bool | None]:
         "seconds": goodput.seconds,
         "offered": goodput.offered,
         "goodput_share": goodput.share,
-        "good_per_s": goodput.good_per_s,
+        "good_per_s": step.good_per_s,
         "holds": step.holds,
     }

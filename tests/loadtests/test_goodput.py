@@ -58,9 +58,11 @@ def test_latency_counts_from_the_intended_start() -> None:
 def test_missed_starts_are_offered_and_not_good() -> None:
     samples = [*(sample(at_s / 10) for at_s in range(80)), *(missed(at_s / 10) for at_s in range(20)), sample(11)]
     goodput = Goodput.of(samples, OBJECTIVES, Span(0, 10))
-    assert goodput == Goodput(100, 80, 10)
+    assert goodput == Goodput(100, 80, 80, 10)
     assert (goodput.share, goodput.offered_per_s, goodput.good_per_s) == (0.8, 10, 8)
     assert Goodput.of([], OBJECTIVES, Span(0, 10)).share is None
+    assert Goodput.of([sample(9.5, 0.9), sample(8.5, 0.9)], OBJECTIVES, Span(0, 10)) == Goodput(2, 2, 1, 10)
+    assert Goodput.of([sample(9.5, 0.9), sample(8.5, 0.9)], OBJECTIVES, Span(10, 20)) == Goodput(0, 0, 1, 10)
     assert by_second(samples, OBJECTIVES, 12)[[0, 1, 9, 11]].tolist() == [[20, 10], [20, 10], [0, 0], [1, 1]]
 
 
@@ -96,7 +98,7 @@ def climbed(climb: Climb, knee: float, hiccup_at: int | None = None) -> list[Ste
     steps: list[Step] = []
     while (rate := climb.next_rate(steps)) is not None:
         share = 1.0 if rate <= knee and len(steps) != hiccup_at else 0.5
-        steps.append(Step(rate, Goodput(1000, int(1000 * share), 1000 / rate)))
+        steps.append(Step(rate, Goodput(1000, int(1000 * share), int(1000 * share), 1000 / rate)))
     return steps
 
 
@@ -105,7 +107,8 @@ def test_the_capacity_is_found_from_below(knee: float) -> None:
     steps = climbed(Climb(), knee)
     assert knee / 1.1 <= capacity(steps) <= knee
     assert len(steps) <= 24
-    assert peak_good_per_s(steps) == max(step.goodput.good_per_s for step in steps)
+    expected = max(capacity(steps), *(step.rate / 2 for step in steps if not step.holds))
+    assert peak_good_per_s(steps) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("hiccup_at", [0, 2, 4])
@@ -127,7 +130,7 @@ def figures(samples: list[Sample], profile: Profile = Profile.STEADY, readings: 
     course = profile.course
     assert course is not None
     shape = course.shape(120, 40) if profile is Profile.OVERLOAD else Shape((Phase.steady("load", 20, 10),))
-    steps = [Step(40, Goodput(400, 400, 10))]
+    steps = [Step(40, Goodput(400, 400, 400, 10))]
     return Figures.of(Measured(profile, Run(shape, samples, readings, 1.0), steps), OBJECTIVES)
 
 
