@@ -19,7 +19,7 @@ schema-test: EXAMPLES := $(if $(filter command line environment,$(origin EXAMPLE
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs peers bench-gpu clean
+.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,11 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 
 docs: $(VENV)/dev.stamp ## Write the pages that are made from the program
 	$(BIN)/python -m service.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+
+# A variable: others can see a command line.
+loadtest: export QUARRY_KEY := $(or $(KEY),$(QUARRY_KEY))
+loadtest: $(VENV)/dev.stamp ## Load a server and hold it to its budgets: PROFILE=steady, ramp, spike, overload, soak or capacity; URL, KEY
+	$(BIN)/python -m loadtests --profile $(or $(PROFILE),steady) $(if $(URL),--url '$(URL)') $(ARGS)
 
 peers: $(VENV)/run.stamp ## Compare embeddings with infinity under the same load; ARGS=--help lists its options
 	$(BIN)/python -m loadtests.peers $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL)) $(ARGS)

@@ -1,4 +1,4 @@
-"""Locust users that search and ask. Speaks HTTP only.
+"""Plain Locust users that search and ask, each of whom waits for a reply before the next request.
 
 locust -f loadtests/locustfile.py --host http://127.0.0.1:8080 --collection docs
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,3 +136,25 @@ def test_locust_users_show_the_key(keyed: tuple[httpx.Client, Path], run: Run, t
     command += ["--run-time", "2s", "--host", str(http.base_url), "--collection", "load", "--csv", tmp_path / "run"]
     assert run(*command, QUARRY_KEY=ADMIN).returncode == 0
     assert run(*command).returncode == 1, "every request fails without it"
+
+
+@pytest.mark.skipif(find_spec("locust") is None, reason="the loadtest extra is not installed")
+@pytest.mark.slow
+def test_a_load_test_with_the_key_has_every_route_answered(
+    keyed: tuple[httpx.Client, Path], run: Run, tmp_path: Path
+) -> None:
+    http, _ = keyed
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    http.put("/v1/collections/load/documents/a", json={"text": "A segment is sealed."}, headers=headers)
+    (tmp_path / "questions").write_text("What is sealed?\nIs a segment sealed?\n")
+    # As long as it takes: how fast this machine is does not matter here.
+    patient = re.sub(r"(late_s|timeout_s|_ms) = [0-9.]+", r"\1 = 100000", (ROOT / "loadtests/budgets.toml").read_text())
+    (tmp_path / "budgets.toml").write_text(re.sub(r"(ttft_)?p99_ms = .*", "", patient))
+    options = ["--rate", "8", "--seconds", "4", "--collection", "load", "--url", str(http.base_url)]
+    files = ["--budgets", tmp_path / "budgets.toml", "--questions", tmp_path / "questions", "--out", tmp_path / "out"]
+    here = {"PYTHONPATH": str(ROOT)}
+    done = run(sys.executable, "-m", "loadtests", *options, *files, QUARRY_KEY=ADMIN, **here)
+    assert (done.returncode, done.stdout) == (0, "PASS steady: 3 budgets kept\n"), done.stderr
+    samples = [json.loads(line) for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()]
+    assert {sample["route"] for sample in samples} == {"search", "query", "stream", "chat", "ingest"}
+    assert {sample["outcome"] for sample in samples} == {"ok"}

@@ -1,9 +1,7 @@
 """Plots of an evaluation, as SVG that stands inside a page."""
 
-import io
 from collections.abc import Sequence
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,6 +9,7 @@ from service.cli.eval.abstention import CurvePoint
 from service.cli.eval.answer_metrics import AUROC_METRICS, SHARE_METRICS
 from service.cli.eval.latency import Latency
 from service.cli.eval.relevance import RELEVANCE_METRICS
+from service.cli.eval.svg import svg
 from service.cli.eval.way_result import WayResult
 
 _WIDTH, _HEIGHT = 7.5, 3.6
@@ -39,7 +38,7 @@ def intervals(ways: Sequence[WayResult], salt: str) -> str:
     axes.set_xlim(0, 1.02)
     axes.grid(axis="x", alpha=0.3)
     _legend(axes)
-    return _svg(figure, salt)
+    return svg(figure, salt)
 
 
 def abstention(curve: Sequence[CurvePoint], salt: str, chosen: float | None = None) -> str:
@@ -57,7 +56,7 @@ def abstention(curve: Sequence[CurvePoint], salt: str, chosen: float | None = No
     axes.set_ylim(-0.02, 1.02)
     axes.grid(alpha=0.3)
     _legend(axes)
-    return _svg(figure, salt)
+    return svg(figure, salt)
 
 
 def latency(ways: Sequence[WayResult], salt: str) -> str:
@@ -76,7 +75,7 @@ def latency(ways: Sequence[WayResult], salt: str) -> str:
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
         _legend(axes)
-    return _svg(figure, salt)
+    return svg(figure, salt)
 
 
 def _timed(ways: Sequence[WayResult], what: str, name: str) -> list[tuple[str, Latency, float]]:
@@ -101,12 +100,3 @@ def _interval_marks(axes: Axes, way: WayResult, names: Sequence[str], offset: fl
 def _legend(axes: Axes) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best", fontsize="small")
-
-
-def _svg(figure: Figure, salt: str) -> str:
-    """The drawing from its own tag on, with text as text, and the same for the same figures."""
-    file = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]

@@ -1,0 +1,127 @@
+"""The driver against servers that misbehave: every arrival has a sample of the right class."""
+
+import gc
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("geventhttpclient", reason="the loadtest extra is not installed")
+
+from fake_quarry import FAULT
+from loadtests.open_loop.offering import Offering
+from loadtests.open_loop.outgoing import Desk
+from loadtests.plan import Material, Plan, Summary
+from loadtests.route import Route
+from loadtests.sample import Outcome, Sample, read
+from loadtests.shape import Phase
+
+MATERIAL = Material(questions=["What is closed?", "Which valve?"], texts=["A valve is closed."])
+# A machine that others use too may stand still for a while.
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def collected_here() -> Iterator[None]:
+    """What belongs to gevent may not be collected on another thread of this process: it would wait there for ever."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
+
+
+@pytest.fixture(scope="module")
+def url(fake: Callable[[], Any]) -> str:
+    return str(fake().url)
+
+
+def offered(
+    folder: Path, url: str, mix: str, fault: str = "", places: int = 64, timeout_s: float = PATIENCE_S
+) -> Sequence[Sample]:
+    """A second of about forty arrivals, as the driver recorded them."""
+    plan = Plan(
+        url=url,
+        collection="docs",
+        phases=[Phase.steady("load", 1.0, 40.0)],
+        mix=mix,
+        seed=5,
+        places=places,
+        late_s=PATIENCE_S if places > 1 else 0.2,
+        timeout_s=timeout_s,
+        deadline_ms={Route.SEARCH: 1000},
+        material=folder / "material.json",
+        samples=folder / "samples.jsonl",
+        summary=folder / "summary.json",
+    )
+    fired: list[Sample] = []
+    Offering(plan, Desk(plan, MATERIAL), {FAULT: fault}, fired.append).run()
+    samples = read(plan.samples)
+    assert [each.as_line() for each in samples] == [each.as_line() for each in fired]
+    assert sorted(each.number for each in samples) == [each.number for each in plan.arrivals()]
+    assert Summary.model_validate_json(plan.summary.read_bytes()).cpu_s > 0
+    return samples
+
+
+def outcomes(
+    folder: Path, url: str, mix: str, fault: str = "", places: int = 64, timeout_s: float = PATIENCE_S
+) -> Counter[Outcome]:
+    return Counter(each.outcome for each in offered(folder, url, mix, fault, places, timeout_s))
+
+
+def test_every_route_is_answered(tmp_path: Path, url: str) -> None:
+    samples = offered(tmp_path, url, "mix", places=12)
+    assert {each.outcome for each in samples} == {Outcome.OK}
+    assert {each.route for each in samples} == set(Route)
+    for each in samples:
+        assert each.started_s is not None
+        assert each.ended_s is not None
+        assert each.at_s <= each.started_s <= each.ended_s
+        assert len(each.itl_ms) == (4 if each.route.is_streamed else 0)
+        assert (each.first_s is not None) is each.route.is_streamed
+        assert each.is_degraded is (each.route is Route.QUERY)
+
+
+def test_sheds_are_a_class_of_their_own(tmp_path: Path, url: str) -> None:
+    counted = outcomes(tmp_path, url, "search", "shed")
+    assert counted[Outcome.SHED] == counted.total() // 2
+    assert set(counted) == {Outcome.SHED, Outcome.OK}
+
+
+@pytest.mark.parametrize("mix", ["stream", "chat"])
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ("cut", Outcome.HANG_UP),
+        ("undone", Outcome.BROKEN),
+        ("more", Outcome.BROKEN),
+        ("error", Outcome.ERROR),
+        ("busy", Outcome.SHED),
+    ],
+)
+def test_a_stream_that_does_not_end_well_is_no_success(
+    tmp_path: Path, url: str, mix: str, fault: str, outcome: Outcome
+) -> None:
+    assert set(outcomes(tmp_path, url, mix, fault)) == {outcome}
+
+
+def test_an_answer_that_is_not_its_tokens_is_no_success(tmp_path: Path, url: str) -> None:
+    assert set(outcomes(tmp_path, url, "stream", "other")) == {Outcome.BROKEN}
+
+
+def test_silence_is_a_timeout(tmp_path: Path, url: str) -> None:
+    assert set(outcomes(tmp_path, url, "query", "silent", timeout_s=0.5)) == {Outcome.TIMEOUT}
+
+
+def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        assert set(outcomes(tmp_path, nobody, "search")) == {Outcome.HANG_UP}
+
+
+def test_without_a_free_place_a_start_is_missed(tmp_path: Path, url: str) -> None:
+    counted = outcomes(tmp_path, url, "query", "silent", places=1, timeout_s=3.0)
+    assert counted[Outcome.MISSED] == counted.total() - 1
