@@ -28,7 +28,8 @@ from service.api import (
 )
 from service.api.known_query import REFUSED_QUERY
 from service.api.reference import Reference
-from service.construction import Construction, Outside
+from service.construction import Construction
+from service.outside import Outside
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 

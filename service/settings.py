@@ -23,6 +23,7 @@ from indexes.languages import Language
 from service.access_settings import AccessSettings
 from service.content_settings import ContentSettings
 from service.job_settings import JobSettings
+from service.limit_settings import LimitSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
@@ -174,24 +175,6 @@ class BudgetSettings(Group):
     rewrite_ms: int | None = Field(5_000, ge=1, le=600_000)
     llm_ttft_ms: int | None = Field(None, ge=1, le=600_000)
     llm_itl_ms: int | None = Field(None, ge=1, le=600_000)
-
-
-class LimitSettings(Group):
-    """The largest inputs that are accepted.
-
-    Attributes:
-        collections: that there may be when one more is created; None takes as many as fit into half of the files that
-            the process may open. More that are there already are served.
-    """
-
-    query_characters: int = Field(8192, ge=1)
-    conversation_messages: int = Field(64, ge=1)
-    conversation_characters: int = Field(65_536, ge=1)
-    document_characters: int = Field(5_000_000, ge=1)
-    batch_documents: int = Field(1000, ge=1)
-    embedding_inputs: int = Field(2048, ge=1)
-    rerank_documents: int = Field(1000, ge=1)
-    collections: int | None = Field(None, ge=1)
 
 
 class Settings(BaseSettings):

@@ -21,10 +21,11 @@ from service.api.services import Services
 from service.budget import Deadline
 from service.errors import InvalidRequestError, RerankerMissingError
 from service.generation.base import Turn
+from service.limit_settings import LimitSettings
 from service.preprocessing import prepared
 from service.question import Question
 from service.rerank_settings import RerankSettings
-from service.settings import LimitSettings, RetrievalSettings, Settings
+from service.settings import RetrievalSettings, Settings
 
 
 async def search_of(body: SearchBody, request: Request, services: Services) -> Question:

@@ -25,9 +25,9 @@ from service.errors import (
     OverloadedError,
     TooManyInputsError,
 )
+from service.limit_settings import LimitSettings
 from service.reranking import RerankBatcher, Scored
 from service.scheduling.job import Lane
-from service.settings import LimitSettings
 
 router = APIRouter(route_class=ManyInputsRoute, tags=["models"], dependencies=[needs("query")])
 
