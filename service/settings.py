@@ -30,6 +30,7 @@ from service.preprocessing import UnicodeForm
 from service.rerank_settings import RerankSettings
 from service.server_settings import ServerSettings
 from service.settings_group import Group
+from service.trace_settings import TraceSettings
 
 _PREFIX = "QUARRY_"
 _FILE_SUFFIX = "_FILE"
@@ -203,6 +204,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = JobSettings()
     access: AccessSettings = AccessSettings()
     content: ContentSettings = ContentSettings()
+    traces: TraceSettings = TraceSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -12,7 +12,7 @@ from indexes.base import Boost, SearchParams
 from indexes.filters import parse_filter
 from service.api.access import permitted
 from service.api.caller import caller_of
-from service.api.context import timings_of
+from service.api.context import note_question, timings_of
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.question import QueryBody, SearchBody
 from service.api.schemas.retrieval import HybridBody, RerankingBody, RetrievalBody
@@ -80,6 +80,7 @@ def _question(body: RetrievalBody, request: Request, settings: Settings, text: s
         boosts=boosts,
         required=caller.rights.filter,
     )
+    note_question(request, text)
     deadline = Deadline.after(body.deadline_ms or settings.budgets.total_ms)
     return Question(
         text=text,

@@ -12,6 +12,7 @@ from service.telemetry.ledger import LedgerMetrics
 from service.telemetry.llm import LlmMetrics
 from service.telemetry.memory import MemoryMetrics
 from service.telemetry.parsing import ParsingMetrics
+from service.telemetry.traces import TraceMetrics
 
 
 class Metrics:
@@ -54,6 +55,7 @@ class Metrics:
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
         self.memory = MemoryMetrics(self.registry)
+        self.traces = TraceMetrics(self.registry)
 
     def count_content(self, rule: str, action: str, where: str) -> None:
         """A content rule matched."""
