@@ -58,6 +58,10 @@ class OtelTraces:
         ending.start()
         await to_thread(ending.join, _END_S)
 
+    def flush(self) -> None:
+        """Send what waits now; blocks until it is sent or lost."""
+        self._processor.force_flush()
+
     def begin(self, headers: Mapping[str, str]) -> "OtelTrace":
         """As ``Traces`` has it."""
         carrier = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
