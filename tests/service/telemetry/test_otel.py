@@ -173,7 +173,8 @@ def test_the_end_does_not_wait_for_a_collector_that_hangs(
     async def scenario() -> None:
         async with OtelTraces(TraceSettings(), TraceMetrics(registry), held) as traces:
             ask(traces, 1)
-        assert not held.gate.is_set()
+        # What sends the rest is at it still, or it was waited for.
+        assert "quarry-traces" in {thread.name for thread in threading.enumerate()}
 
     monkeypatch.setattr(otel, "_END_S", 0.05)
     held = Held()
