@@ -115,14 +115,14 @@ $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest]'
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel]'
 	@touch $@
 
 # A recent pip: older ones do not find the versions of torch and FAISS that go together.
 $(CUDA_VENV)/dev.stamp: pyproject.toml
 	$(PYTHON) -m venv $(CUDA_VENV)
 	$(CUDA_VENV)/bin/pip install --quiet --upgrade pip
-	$(CUDA_VENV)/bin/pip install --quiet --editable '.[cuda,dev,eval]'
+	$(CUDA_VENV)/bin/pip install --quiet --editable '.[cuda,dev,eval,otel]'
 	@touch $@
 
 # LlamaIndex asks for an older openai than the one that our tests use.

@@ -38,6 +38,11 @@ def reserved_bytes(device: str) -> int:
     return 0 if device == "cpu" else torch.cuda.memory_reserved(device)
 
 
+def idle_bytes(device: str) -> int:
+    """Of the reserved bytes, those that no tensor has and the next forward will; 0 on the CPU."""
+    return 0 if device == "cpu" else torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def cap_at(peak: int, device: str) -> None:
     """Hold the process to ``peak`` bytes and a margin; nothing on the CPU."""
     if device != "cpu":

@@ -74,6 +74,12 @@ class Answer:
     invalid_markers: int = 0
     confidence: float | None = None
 
+    @property
+    def counts(self) -> dict[str, int | str]:
+        """What a line in the log may say of it."""
+        said: dict[str, int | str] = {"answer": self.status, "answer_characters": len(self.text)}
+        return said | {"citations": len(self.citations), "degraded": len(self.degraded), **self.usage}
+
     @classmethod
     def of(cls, text: str, citations: Sequence[Citation], finished: Finished, degraded: Sequence[str]) -> "Answer":
         """What a content rule ended is blocked; else a lost rung makes an answer partial.

@@ -28,9 +28,13 @@ from service.api import (
 )
 from service.api.known_query import REFUSED_QUERY
 from service.api.reference import Reference
-from service.construction import Construction, Outside
+from service.construction import Construction
+from service.errors import TracesUnavailableError
+from service.outside import Outside
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.telemetry.traces import Traces
+from service.trace_settings import TraceSettings
 
 __all__ = ["Outside", "create_app"]
 
@@ -44,6 +48,9 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            app.state.traces = await _traces(
+                stack, settings.traces, metrics
+            )  # before what takes long, and ended after it
             app.state.services = await Construction(stack, settings, metrics, outside or Outside()).services()
             _log.info("ready", extra={"collections": len(app.state.services.library.names())})
             yield
@@ -57,6 +64,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         openapi_url=None,  # reference.py serves it
         generate_unique_id_function=_operation_id,
     )
+    app.state.traces = None
     entrance.install(app, settings, metrics)
     problems.install(app, metrics)
     own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, keys, reference)
@@ -66,6 +74,21 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         app.include_router(module.router)
     app.state.reference = Reference(app, settings)
     return app
+
+
+async def _traces(stack: AsyncExitStack, settings: TraceSettings, metrics: Metrics) -> Traces | None:
+    """None where they are off.
+
+    Raises:
+        TracesUnavailableError: they are on, and the extra is not installed.
+    """
+    if settings.endpoint is None:
+        return None
+    try:
+        from service.telemetry.otel import OtelTraces  # noqa: PLC0415  the SDK is an extra
+    except ImportError as error:
+        raise TracesUnavailableError(settings.endpoint, (error.name or "opentelemetry").partition(".")[0]) from error
+    return await stack.enter_async_context(OtelTraces(settings, metrics.traces))
 
 
 def _operation_id(route: APIRoute) -> str:

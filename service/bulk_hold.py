@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import StrEnum
 
 from service.errors import OverloadedError
 
@@ -13,11 +14,18 @@ _LONGEST_WAIT_S = 60.0
 _RETRY_AFTER_S = 10.0
 
 
+class Cause(StrEnum):
+    """Why the gate is closed, for messages."""
+
+    START = "the language model's server starts"
+    MEMORY = "memory is above its low mark"
+
+
 class BulkHold:
-    """Open until ``hold``; queries never come here.
+    """Open until ``hold``; queries never come here. It opens when every cause is over.
 
     While a language model's server starts it takes every change of the card's free memory for its own, so that ingest
-    and the building of indexes wait for its end.
+    and the building of indexes wait for its end. Near the limit of memory they wait so that queries need not fail.
 
     Args:
         longest_wait_s: at the gate, for those who name no time themselves.
@@ -29,6 +37,7 @@ class BulkHold:
         self._open.set()
         self._quiet.set()
         self._closing = asyncio.Event()
+        self._causes: set[Cause] = set()
         self._steps = 0
 
     @property
@@ -36,13 +45,16 @@ class BulkHold:
         """No further step begins."""
         return not self._open.is_set()
 
-    def hold(self) -> None:
+    def hold(self, cause: Cause) -> None:
         """Let nobody begin a step."""
+        self._causes.add(cause)
         self._open.clear()
 
-    def release(self) -> None:
-        """Let everybody go on."""
-        self._open.set()
+    def release(self, cause: Cause) -> None:
+        """Let everybody go on, unless there is another cause."""
+        self._causes.discard(cause)
+        if not self._causes:
+            self._open.set()
 
     def close(self) -> None:
         """The process ends: refuse at once whoever waits for a time, and whoever comes while the gate is closed."""
@@ -75,14 +87,18 @@ class BulkHold:
 
     async def enter(self, longest_wait_s: float | None = None) -> None:
         """Begin a step, which ``leave`` ends. As ``step``, for work that outlives its caller."""
+        await self.opened(longest_wait_s)
+        self._steps += 1
+        self._quiet.clear()
+
+    async def opened(self, longest_wait_s: float | None = None) -> None:
+        """Wait at the gate and begin nothing, for whoever would hold a body meanwhile. As ``step``."""
         wait_s = self._longest_wait_s if longest_wait_s is None else longest_wait_s
         if math.isinf(wait_s):
             while not self._open.is_set():
                 await self._open.wait()
         elif not self._open.is_set():
             await self._wait(wait_s)
-        self._steps += 1
-        self._quiet.clear()
 
     def leave(self) -> None:
         """End a step."""
@@ -100,7 +116,5 @@ class BulkHold:
                 end.cancel()
         if not self._open.is_set():
             waited_s = time.monotonic() - began
-            raise OverloadedError(
-                f"bulk work is held while the language model's server starts; it waited {waited_s:.3g} s",
-                _RETRY_AFTER_S,
-            )
+            causes = " and ".join(sorted(self._causes))
+            raise OverloadedError(f"bulk work is held while {causes}; it waited {waited_s:.3g} s", _RETRY_AFTER_S)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from indexes.catalog import Catalog
 from indexes.errors import StoreUnavailableError
 from indexes.ivf_pq import search_on_one_thread
 from indexes.upkeep import IndexPolicy
-from models.base import Embedder, EmbedderInfo, RerankerInfo
+from models.base import EmbedderInfo, RerankerInfo
 from models.device import gpu_uuids
 from service.access.key import KeyLimits
 from service.access.keys import Keys
@@ -35,10 +35,12 @@ from service.embedders import Embedders
 from service.engine import Engine
 from service.file_shares import collections_by_files, collections_by_mappings
 from service.generation.base import Generator
+from service.generation.chat_client import ChatClient
 from service.generation.extractive import ExtractiveGenerator
 from service.generation.openai import OpenAIGenerator
 from service.generation.supervision import Supervision
 from service.generation.tokens import LocalTokens, TokenCounter
+from service.generation.vllm_watch import VllmWatch
 from service.generators import Generators
 from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
@@ -53,7 +55,6 @@ from service.ingest.jobs.work import JobWork
 from service.ingest.mirror import Mirror
 from service.ingest.parser import Parser
 from service.ingest.parsing.child_parsers import ChildParsers
-from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.ingest.parsing.kept_fork_server import KeptForkServer
 from service.ingest.purger import Purger
 from service.ladder import Ladder
@@ -62,7 +63,10 @@ from service.llm_settings import LlmSettings
 from service.loaded_models import LoadedModels
 from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger, Placed
+from service.measured_memory import MeasuredMemory
+from service.memory_watch import MemoryWatch
 from service.operator import Operator
+from service.outside import Outside
 from service.pace import Pace
 from service.planner import Planner
 from service.query_cache import QueryCache
@@ -79,34 +83,11 @@ from service.supervised import Supervised
 from service.telemetry.gpu import GpuReader
 from service.telemetry.gpu_watch import GpuWatch
 from service.telemetry.metrics import Metrics
-from service.telemetry.nvml import open_gpus
-
-OpenGpus = Callable[[Mapping[str, str]], GpuReader]
+from service.watermark import Watermarks
 
 _READER_THREADS = 4
 
 _log = logging.getLogger("quarry.app")
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What of the world outside an application is given rather than found by it.
-
-    Attributes:
-        embedder: the default one; None loads what the settings name, when the application starts.
-        on_lost: called when the device is lost and the process should be started again.
-        parser: of uploaded files; None takes the one that belongs to the application.
-        link: descriptor of the link to `quarry up`, which closes with the application; None where nobody supervises.
-        fork_server: of the parsers, started already; None starts one when the first file comes.
-        open_gpus: makes what reads the GPUs, given the UUIDs of those that CUDA names.
-    """
-
-    embedder: Embedder | None = None
-    on_lost: Callable[[], None] = lambda: None
-    parser: Parser | None = None
-    link: int | None = None
-    fork_server: ForkServerProcess | None = None
-    open_gpus: OpenGpus = open_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +149,7 @@ class Construction:
         readers = self.stack.enter_context(
             ThreadPoolExecutor(_READER_THREADS, "quarry-reader", initializer=search_on_one_thread)
         )
+        ledger = await self._ledger(base)
         return Services(
             settings=settings,
             metrics=self.metrics,
@@ -191,7 +173,10 @@ class Construction:
             reembedder=writing.reembedder,
             operator=writing.operator,
             supervised=base.supervised,
-            ledger=await self._ledger(base),
+            ledger=ledger,
+            hold=base.hold,
+            memory=await self._memory(base, ledger),
+            vllms=await self._vllms(),
         )
 
     async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
@@ -239,6 +224,13 @@ class Construction:
         gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, infos, policy)))
         placed = Placed(policy.device, policy.memory_there)
         return MeasuredLedger(infos, base.library, placed, base.cache, self.settings.llm, gpus)
+
+    async def _memory(self, base: _Base, ledger: MeasuredLedger) -> MemoryWatch:
+        limits = self.settings.limits
+        marks = Watermarks(limits.memory_low, limits.memory_high)
+        memory = self.outside.memory or MeasuredMemory(ledger)
+        watch = MemoryWatch(memory, marks, base.hold, base.engine, self.metrics.memory)
+        return await self.stack.enter_async_context(watch)
 
     async def _parsers(self) -> ChildParsers:
         settings, metrics = self.settings, self.metrics.parsing
@@ -288,6 +280,14 @@ class Construction:
             self.stack.push_async_callback(generator.close)
             await generator.start()
         return generators
+
+    async def _vllms(self) -> dict[str, VllmWatch]:
+        """By name, of the language models whose server is vLLM."""
+        return {
+            name: await self.stack.enter_async_context(VllmWatch(ChatClient(self.settings.llm_url(name), llm.key)))
+            for name, llm in self.settings.llm.items()
+            if llm.is_vllm
+        }
 
     async def _tokens(self, llm: LlmSettings) -> TokenCounter | None:
         """Who counts prompts in this process; None leaves it to the server."""

@@ -30,7 +30,14 @@ class Conversation:
         try:
             with question.timings.stage("rewrite"):
                 async with deadline.enforced("rewrite"):
-                    call = LlmCall(deadline, question.request_id, plan.tenant, Priority.REWRITE, question.caller)
+                    call = LlmCall(
+                        deadline,
+                        question.request_id,
+                        plan.tenant,
+                        Priority.REWRITE,
+                        question.caller,
+                        question.timings.trace,
+                    )
                     return await self._rewritten(question, plan.rewriter, call), plan
         except QuarryError as error:
             said = error.outline if isinstance(error, GenerationError) else str(error)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -125,6 +126,15 @@ class Engine:
             "queued_tokens": {lane.value: self.queued_tokens(lane) for lane in Lane},
             "models": {name: model.describe() for name, model in self.models.items()},
         }
+
+    def tighten(self, cause: str | None) -> None:
+        """Let no more queries wait than one forward takes, which keeps the device busy; None lifts that.
+
+        Args:
+            cause: named to those who are refused for it.
+        """
+        tokens = max((model.capacity.tokens for model in self.models.values()), default=0)
+        self._limits = replace(self._limits, query_tokens=None if cause is None else tokens, cause=cause or "")
 
     def measure(self) -> None:
         """Set the gauges."""

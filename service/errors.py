@@ -12,6 +12,7 @@ QuarryError
 ├── KeylessError               an address that others reach, and not one key
 │   └── KeylessPagesError      every web page may read replies, and not one key
 ├── EmptyDocumentError         a document without a single word
+├── TracesUnavailableError     traces are wanted, and what makes them is not installed
 ├── UnknownHostError           a name that is not this server's
 ├── ForeignPageError           a web page that nobody let ask
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
@@ -114,6 +115,16 @@ class KeylessPagesError(KeylessError):
             self,
             "server.cors_origins is '*' and there is no key: every web page that is opened on this machine could read "
             "every document. Name the pages that may, or make a key",
+        )
+
+
+class TracesUnavailableError(QuarryError):
+    """Traces are to be sent, and OpenTelemetry's SDK is not installed."""
+
+    def __init__(self, endpoint: str, missing: str) -> None:
+        super().__init__(
+            f"traces.endpoint is {endpoint!r}, and the Python package {missing!r} is not installed: install the extra "
+            "with `pip install 'quarry[otel]'`, or leave the setting out"
         )
 
 

@@ -152,7 +152,11 @@ class Ladder:
             max_tokens=plan.max_tokens,
             temperature=question.temperature,
             call=LlmCall(
-                question.deadline.earlier(fallback_s), question.request_id, plan.tenant, caller=question.caller
+                question.deadline.earlier(fallback_s),
+                question.request_id,
+                plan.tenant,
+                caller=question.caller,
+                trace=question.timings.trace,
             ),
             sentences=self._retriever.sentences(question, retrieval),
             turns=question.turns,
@@ -187,6 +191,7 @@ async def timed(timings: Timings, events: AsyncGenerator[Event | Lost, None]) ->
                 timings.put("llm_ttft", first_s)
             if isinstance(event, Finished) and event.prompt_s:
                 timings.move(event.prompt_s, "llm_total", "prompt")
+                timings.trace_stage("prompt", event.prompt_s, ago_s=time.perf_counter() - start - event.prompt_s)
                 if first_s is not None:
                     timings.put("llm_ttft", max(0.0, first_s - event.prompt_s))
             yield event

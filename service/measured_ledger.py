@@ -16,7 +16,7 @@ from service.llm_settings import LlmSettings
 from service.query_cache import QueryCache
 from service.telemetry.gpu import GpuState
 from service.telemetry.gpu_watch import GpuWatch
-from service.telemetry.ledger import HOST, Component, Entry, Ledger, balanced
+from service.telemetry.ledger import HOST, Component, Entry, Ledger, Total, balanced
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,21 @@ class MeasuredLedger:
         gpus = await self._gpus.read()
         cache = Entry(HOST, Component.QUERY_CACHE, self._cache.size_bytes, "sum of its entries")
         return Measured(gpus, await to_thread(self._measured, cache, gpus))
+
+    @property
+    def uses_cards(self) -> bool:
+        """This process holds something on a GPU."""
+        return self._placed.device != HOST or any(info.device != HOST for info in self._models)
+
+    async def cards(self) -> Sequence[Total]:
+        """Of the GPUs alone, which costs little: what lies on the host is not added up."""
+        gpus = await self._gpus.read()
+        return await to_thread(self._of_cards, gpus)
+
+    def _of_cards(self, gpus: GpuState) -> Sequence[Total]:
+        entries = [*self._weights(), *self._workspaces(), *self._on_a_card()]
+        totals = balanced(entries, 0, gpus, os.getpid()).totals
+        return [total for total in totals if total.device != HOST]
 
     def _measured(self, cache: Entry, gpus: GpuState) -> Ledger:
         entries = [*self._weights(), *self._workspaces(), *self._on_the_host(), *self._on_a_card(), cache]

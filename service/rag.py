@@ -53,7 +53,9 @@ class Rag:
         if text != question.text:
             (text,) = self._screen.question([text], "messages", question.request_id)
         with self._backlog.joined(question.deadline.remaining()):
-            return await self._retriever.retrieve(question, text, plan)
+            retrieval = await self._retriever.retrieve(question, text, plan)
+        question.timings.counts["hits"] = len(retrieval.hits)
+        return retrieval
 
     async def stream(self, question: Question, retrieval: Retrieval) -> AsyncGenerator[Delta | Citation | Answer, None]:
         """The answer as it is written; the last item is the whole of it.
@@ -100,4 +102,6 @@ class Rag:
                             finished = event
                         case Lost(rung):
                             degraded.append(rung)
-        yield Answer.of("".join(texts), citations, finished, degraded)
+        answer = Answer.of("".join(texts), citations, finished, degraded)
+        question.timings.counts.update(answer.counts)
+        yield answer

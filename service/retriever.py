@@ -20,6 +20,7 @@ from service.question import Question, ReadQuery, Retrieval
 from service.reordering import Reorderer
 from service.searcher import Searcher
 from service.settings import Settings
+from service.telemetry.traces import embedding_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ class Retriever:
             question.timings.add("embed", time.perf_counter() - start)
             raise
         question.timings.add("queue", embedded.queue_s)
-        question.timings.add("embed", embedded.forward_s)
+        spent = embedding_span(embedder.info.name, embedded.tokens) if question.timings.trace else {}
+        question.timings.add("embed", embedded.forward_s, spent)
         return embedded.vectors[0], read
 
     async def _read(self, query: Prepared, embedded: Embedded, embedder: EmbeddingBatcher) -> ReadQuery:

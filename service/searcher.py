@@ -82,6 +82,7 @@ class Searcher:
         searched = found.searched
         for stage, seconds in _stages_of(found, question).items():
             question.timings.move(seconds, "search", stage)
+            question.timings.trace_stage(stage, seconds)
         self._pace.search(collection).observe(found.search_s - searched.boost_s)
         self._rechecks.searched(collection, searched)
         if searched.without_lexical is not None and question.on_failure == "fail":

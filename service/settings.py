@@ -23,12 +23,14 @@ from indexes.languages import Language
 from service.access_settings import AccessSettings
 from service.content_settings import ContentSettings
 from service.job_settings import JobSettings
+from service.limit_settings import LimitSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
 from service.rerank_settings import RerankSettings
 from service.server_settings import ServerSettings
 from service.settings_group import Group
+from service.trace_settings import TraceSettings
 
 _PREFIX = "QUARRY_"
 _FILE_SUFFIX = "_FILE"
@@ -176,28 +178,6 @@ class BudgetSettings(Group):
     llm_itl_ms: int | None = Field(None, ge=1, le=600_000)
 
 
-class LimitSettings(Group):
-    """The largest inputs that are accepted, and how many questions.
-
-    Attributes:
-        questions: that may be under way at once, as far as the end of their searches.
-        wait_ms: longest expected wait of a question behind others; or half of what its deadline leaves.
-        collections: that there may be when one more is created; None takes as many as fit into half of the files that
-            the process may open. More that are there already are served.
-    """
-
-    questions: int = Field(1000, ge=1)
-    wait_ms: float = Field(2_000, gt=0, allow_inf_nan=False)
-    query_characters: int = Field(8192, ge=1)
-    conversation_messages: int = Field(64, ge=1)
-    conversation_characters: int = Field(65_536, ge=1)
-    document_characters: int = Field(5_000_000, ge=1)
-    batch_documents: int = Field(1000, ge=1)
-    embedding_inputs: int = Field(2048, ge=1)
-    rerank_documents: int = Field(1000, ge=1)
-    collections: int | None = Field(None, ge=1)
-
-
 class Settings(BaseSettings):
     """Everything an operator can set; immutable."""
 
@@ -224,6 +204,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = JobSettings()
     access: AccessSettings = AccessSettings()
     content: ContentSettings = ContentSettings()
+    traces: TraceSettings = TraceSettings()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
-from service.bulk_hold import BulkHold
+from service.bulk_hold import BulkHold, Cause
 from service.generation.supervision import Supervision
 from service.link import Link
 
@@ -96,14 +96,14 @@ class Supervised:
         self._supervisions[name].enter(phase, why)
         self._let_go()
         if phase == "starting":
-            self._hold.hold()
+            self._hold.hold(Cause.START)
             self._answer = asyncio.create_task(self._answer_when_quiet(link), name="supervised-held")
 
     def _let_go(self) -> None:
         if self._answer:
             self._answer.cancel()
             self._answer = None
-        self._hold.release()
+        self._hold.release(Cause.START)
 
     async def _answer_when_quiet(self, link: Link) -> None:
         if not await self._hold.quiet(_QUIET_WITHIN_S):

@@ -12,7 +12,7 @@ from indexes.base import Boost, SearchParams
 from indexes.filters import parse_filter
 from service.api.access import permitted
 from service.api.caller import caller_of
-from service.api.context import timings_of
+from service.api.context import note_question, timings_of
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.question import QueryBody, SearchBody
 from service.api.schemas.retrieval import HybridBody, RerankingBody, RetrievalBody
@@ -21,10 +21,11 @@ from service.api.services import Services
 from service.budget import Deadline
 from service.errors import InvalidRequestError, RerankerMissingError
 from service.generation.base import Turn
+from service.limit_settings import LimitSettings
 from service.preprocessing import prepared
 from service.question import Question
 from service.rerank_settings import RerankSettings
-from service.settings import LimitSettings, RetrievalSettings, Settings
+from service.settings import RetrievalSettings, Settings
 
 
 async def search_of(body: SearchBody, request: Request, services: Services) -> Question:
@@ -79,6 +80,7 @@ def _question(body: RetrievalBody, request: Request, settings: Settings, text: s
         boosts=boosts,
         required=caller.rights.filter,
     )
+    note_question(request, text)
     deadline = Deadline.after(body.deadline_ms or settings.budgets.total_ms)
     return Question(
         text=text,

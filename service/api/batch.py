@@ -17,6 +17,7 @@ from indexes.errors import CollectionConflictError, IndexesError, InvalidNameErr
 from service.api.access import needs
 from service.api.bodies import Bodies, told
 from service.api.caller import writer_of
+from service.api.context import timings_of
 from service.api.description.failing import fails_with
 from service.api.jobs import WaitOrNot, until_ended
 from service.api.media_type import JSON
@@ -82,10 +83,12 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
     """
     if wait_ms is not None:
         return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
+    await services.hold.opened()  # before the body, which would be held meanwhile
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
     bodies: Bodies = request.app.state.bodies
     prepare = partial(_prepared_lines, ingestor, writer_of(request), limit=limit)
     numbers, prepared = await bodies.read(await request.body(), prepare)
+    timings_of(request).counts["documents"] = len(prepared)
     if any(isinstance(item, Document) for item in prepared):  # else no collection is made
         accept = partial(ingestor.accept, await ingestor.open(collection), writer=writer_of(request))
         replies = _written(ingestor, accept, prepared)

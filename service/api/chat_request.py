@@ -10,7 +10,8 @@ from service.api.schemas.chat import ChatBody, ChatMessageBody
 from service.api.schemas.conversation import MessageBody
 from service.api.schemas.question import QueryBody
 from service.errors import InvalidRequestError
-from service.settings import LimitSettings, Settings
+from service.limit_settings import LimitSettings
+from service.settings import Settings
 
 _INSTRUCTING = frozenset({"system", "developer"})
 _SPEAKING = frozenset({"user", "assistant"})

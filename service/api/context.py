@@ -2,7 +2,9 @@
 
 import logging
 import re
+import secrets
 import uuid
+from hashlib import blake2b
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import audit
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import Timings, server_timing
+from service.telemetry.traces import Traces
 
 # Whatever else is kept of a request, this is logged and sent on: a form in which nobody writes words.
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{12}")
@@ -24,12 +27,19 @@ def timings_of(request: Request) -> Timings:
     return timings
 
 
+def note_question(request: Request, text: str) -> None:
+    """Have the request's line in the log tell questions apart, by a hash that nobody can make of a guess."""
+    said = blake2b(text.encode(errors="surrogatepass"), key=request.state.log_secret, digest_size=8)
+    timings_of(request).counts.update(question_hash=said.hexdigest(), question_characters=len(text))
+
+
 class RequestContext:
     """ASGI middleware. An X-Request-ID that is a UUID, with dashes or without, is kept, anything else is replaced."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._secret = secrets.token_bytes(16)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -38,8 +48,10 @@ class RequestContext:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        timings, status = Timings(), 0
-        scope.setdefault("state", {}).update(request_id=request_id, timings=timings)
+        traces: Traces | None = scope["app"].state.traces
+        trace = traces.begin(Headers(scope=scope)) if traces else None
+        timings, status = Timings(trace), 0
+        scope.setdefault("state", {}).update(request_id=request_id, timings=timings, log_secret=self._secret)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -66,15 +78,18 @@ class RequestContext:
         self._metrics.request_seconds.labels(route).observe(seconds)
         for stage, took in timings.seconds().items() if timings.has_stages else ():
             self._metrics.stage_seconds.labels(stage).observe(took)
-        _log.info(
-            "request",
-            extra={
-                "request_id": scope["state"]["request_id"],
-                "key": audit.key_of(scope)[0],
-                "method": scope["method"],
-                "route": route,
-                "status": status,
-                "milliseconds": round(seconds * 1000, 3),
-            },
-        )
+        request_id, trace = scope["state"]["request_id"], timings.trace
+        said = {
+            "request_id": request_id,
+            "key": audit.key_of(scope)[0],
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "milliseconds": round(seconds * 1000, 3),
+            **timings.counts,
+        }
+        _log.info("request", extra=said | ({"trace_id": trace.trace_id} if trace else {}))
+        if trace is not None:
+            told = {"http.request.method": scope["method"], "http.route": route, "quarry.request_id": request_id}
+            trace.end(f"{scope['method']} {route}", status, told)
         audit.record(scope, status)

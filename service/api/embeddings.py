@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from models.base import EmbedderInfo, TextKind, Vectors
 from service.api.access import needs
 from service.api.caller import asker_of, lane_of
+from service.api.context import timings_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.media_type import JSON
@@ -29,6 +30,7 @@ from service.errors import (
     TooManyInputsError,
 )
 from service.scheduling.job import Lane
+from service.telemetry.traces import embedding_span
 
 router = APIRouter(route_class=ManyInputsRoute, prefix="/v1", tags=["models"], dependencies=[needs("query", "ingest")])
 
@@ -61,6 +63,8 @@ async def embeddings(body: EmbeddingsBody, request: Request, services: ServicesO
     asker = asker_of(request, services.settings.budgets.total_ms if lane is Lane.QUERY else None)
     work = _embedded(embedder, texts, kind, lane, asker)
     embedded = await unless_hung_up(request, work)
+    timings_of(request).counts.update(texts=len(texts), tokens=embedded.tokens)
+    timings_of(request).trace_stage("embed", embedded.forward_s, embedding_span(embedder.info.name, embedded.tokens))
     reply = {
         "object": "list",
         "data": _data(_cut(embedded.vectors, dimensions), body.encoding_format),

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -15,14 +15,28 @@ from indexes.state import CollectionState
 from service.api.access import NOTHING, needs
 from service.api.description.failing import fails_with
 from service.api.route import NativeRoute
-from service.api.schemas.status import HealthReply, ReadinessReply, StatusReply
+from service.api.schemas.status import (
+    DeviceMemoryReply,
+    HealthReply,
+    MemoryReply,
+    ReadinessReply,
+    StatusReply,
+    VllmReply,
+)
 from service.api.services import Services, ServicesOf
 from service.ingest.jobs.board import BoardState
+from service.memory_watch import MemoryWatch
+from service.watermark import Level
 
 router = APIRouter(route_class=NativeRoute, tags=["operations"])
 
 
 _SAMPLE = 'quarry_requests_total{method="GET",route="/readyz",status="200"} 12.0\n'
+_LEVELS: dict[Level, Literal["clear", "low", "high"]] = {
+    Level.CLEAR: "clear",
+    Level.LOW: "low",
+    Level.HIGH: "high",
+}
 _UNREADY: dict[int | str, dict[str, Any]] = {
     503: {"description": "Search cannot serve; `reasons` says why.", "model": ReadinessReply}
 }
@@ -74,6 +88,8 @@ async def status(services: ServicesOf) -> StatusReply:
         aliases=services.library.aliases(),
         gpus=measured["gpus"],
         ledger=measured["ledger"],
+        memory=_memory(services.memory),
+        vllm={name: VllmReply.model_validate(asdict(watch.describe())) for name, watch in services.vllms.items()},
     )
 
 
@@ -93,6 +109,16 @@ async def metrics(services: ServicesOf) -> Response:
     await _collections(services)
     _jobs(services)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _memory(watch: MemoryWatch) -> MemoryReply:
+    devices = {
+        one.filling.device: DeviceMemoryReply(
+            used=one.filling.used, limit=one.filling.limit, share=round(one.filling.share, 4), level=_LEVELS[one.level]
+        )
+        for one in watch.devices
+    }
+    return MemoryReply(level=_LEVELS[watch.level], low=watch.marks.low, high=watch.marks.high, devices=devices)
 
 
 def _jobs(services: Services) -> BoardState:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 
 from service.api.access import needs
 from service.api.caller import asker_of, lane_of
+from service.api.context import timings_of
 from service.api.description.failing import fails_with
 from service.api.hang_up import unless_hung_up
 from service.api.route import ManyInputsRoute
@@ -25,9 +26,9 @@ from service.errors import (
     OverloadedError,
     TooManyInputsError,
 )
+from service.limit_settings import LimitSettings
 from service.reranking import RerankBatcher, Scored
 from service.scheduling.job import Lane
-from service.settings import LimitSettings
 
 router = APIRouter(route_class=ManyInputsRoute, tags=["models"], dependencies=[needs("query")])
 
@@ -53,6 +54,7 @@ async def rerank(body: RerankBody, request: Request, services: ServicesOf) -> Re
     lane = lane_of(len(query) * len(texts) + sum(map(len, texts)))
     asker = asker_of(request, services.settings.budgets.total_ms)
     scored = await unless_hung_up(request, _scored(reranker, query, texts, lane, asker))
+    timings_of(request).counts.update(question_characters=len(query), documents=len(texts), tokens=scored.tokens)
     order = np.argsort(-scored.scores, kind="stable")[: body.top_n].tolist()
     results = [
         RerankResult(

@@ -10,10 +10,12 @@ from fastapi import Depends, Request
 from service.access.keys import Keys
 from service.access.limits import Limits
 from service.backlog import Backlog
+from service.bulk_hold import BulkHold
 from service.content.base import Screen
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
+from service.generation.vllm_watch import VllmWatch
 from service.ingest.ingestor import Ingestor
 from service.ingest.jobs.board import JobBoard
 from service.ingest.jobs.intake import Intake
@@ -22,6 +24,7 @@ from service.ingest.parsing.child_parsers import ChildParsers
 from service.library import Library
 from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger
+from service.memory_watch import MemoryWatch
 from service.operator import Operator
 from service.rag import Rag
 from service.reembedding import Reembedder
@@ -62,6 +65,9 @@ class Services:
     operator: Operator
     supervised: Supervised
     ledger: MeasuredLedger
+    hold: BulkHold
+    memory: MemoryWatch
+    vllms: Mapping[str, VllmWatch]
 
 
 async def _services(request: Request) -> Services:

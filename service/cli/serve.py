@@ -23,7 +23,7 @@ from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
 from service.cli.open_files import raise_open_files
 from service.content.rule_file import RuleFileError
-from service.errors import KeylessError, KeysUnavailableError
+from service.errors import KeylessError, KeysUnavailableError, TracesUnavailableError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.settings import Settings
 from service.telemetry.logs import configure_logging, log_forgotten
@@ -113,7 +113,14 @@ def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess 
     try:
         with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
             is_stuck = runner.run(_run(app, server))
-    except (IndexesError, ModelError, KeylessError, KeysUnavailableError, RuleFileError) as error:
+    except (
+        IndexesError,
+        ModelError,
+        KeylessError,
+        KeysUnavailableError,
+        RuleFileError,
+        TracesUnavailableError,
+    ) as error:
         fail(str(error))
     if is_stuck:
         err.print("quarry: a forward did not come back; the process ends without it", style="red")

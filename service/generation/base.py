@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from indexes.base import Hit
 from indexes.surroundings import ChunkSpan
 from service.budget import Deadline
+from service.telemetry.traces import RequestTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ class LlmCall:
         request_id: of the request it is made for.
         tenant: whose cached prefixes it may share.
         caller: who spends its tokens.
+        trace: of that request; None where there is none.
+        traceparent: sent to the server, which goes on with the trace.
     """
 
     deadline: Deadline
@@ -124,6 +127,8 @@ class LlmCall:
     tenant: str = ""
     priority: Priority = Priority.QUESTION
     caller: str = ""
+    trace: RequestTrace | None = None
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,14 @@ class ChatClient:
         """
         return await self._asked("GET", "/v1/models", deadline)
 
+    async def metrics(self, deadline: Deadline) -> str:
+        """The exposition at vLLM's /metrics.
+
+        Raises:
+            GenerationError: as for every request.
+        """
+        return (await self._got("GET", "/metrics", deadline)).decode(errors="replace")
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.close()
@@ -99,10 +107,7 @@ class ChatClient:
     async def _asked(
         self, method: str, path: str, deadline: Deadline, body: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
-        patience = Patience(deadline)
-        patience.heard()  # there is no first text before the rest
-        async with self._replied(method, path, patience, body) as response:
-            read = await _read(response, patience)
+        read = await self._got(method, path, deadline, body)
         try:
             reply = orjson.loads(read)
         except orjson.JSONDecodeError:
@@ -110,6 +115,12 @@ class ChatClient:
         if not isinstance(reply, dict):
             raise LlmBadResponseError(f"the language model's reply to {path} is not an object")
         return reply
+
+    async def _got(self, method: str, path: str, deadline: Deadline, body: Mapping[str, object] | None = None) -> bytes:
+        patience = Patience(deadline)
+        patience.heard()  # there is no first text before the rest
+        async with self._replied(method, path, patience, body) as response:
+            return await _read(response, patience)
 
     @asynccontextmanager
     async def _replied(

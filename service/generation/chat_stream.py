@@ -15,6 +15,7 @@ from service.generation.refusal import failure_in_stream
 
 _MAX_LINE_BYTES = 1024 * 1024
 _RUN_OUT_S = 0.05
+_MODEL_CHARACTERS = 200
 _MEDIA_TYPE = "text/event-stream"
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 # Where servers put what a model thinks: vLLM's name since 0.12, and DeepSeek's, which most others have.
@@ -38,6 +39,7 @@ class Piece:
         finish: OpenAI's ``finish_reason``, once there is one.
         usage: tokens by name, in the last piece; ``cached_tokens`` are the prompt's that the server had in its cache.
         timings: the server's own milliseconds, in the last piece.
+        model: that writes, as the server calls it.
     """
 
     text: str = ""
@@ -45,6 +47,7 @@ class Piece:
     usage: Mapping[str, int] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     is_thought: bool = False
+    model: str = ""
 
     @property
     def is_sign(self) -> bool:
@@ -53,7 +56,12 @@ class Piece:
 
     def followed_by(self, other: "Piece") -> "Piece":
         """What is known after both, the text aside."""
-        return Piece("", other.finish or self.finish, other.usage or self.usage, other.timings or self.timings)
+        return Piece(
+            finish=other.finish or self.finish,
+            usage=other.usage or self.usage,
+            timings=other.timings or self.timings,
+            model=other.model or self.model,
+        )
 
 
 async def pieces(response: aiohttp.ClientResponse, patience: Patience) -> AsyncGenerator[Piece, None]:
@@ -130,7 +138,9 @@ def _object(data: str) -> dict[str, Any]:
 
 def _piece(chunk: dict[str, Any]) -> Piece:
     text, finish, is_thought = _choice(chunk)
-    return Piece(text, finish, _usage(chunk.get("usage")), _timings(chunk.get("metrics")), is_thought)
+    model = chunk.get("model")
+    said = model[:_MODEL_CHARACTERS] if isinstance(model, str) else ""
+    return Piece(text, finish, _usage(chunk.get("usage")), _timings(chunk.get("metrics")), is_thought, said)
 
 
 def _choice(chunk: dict[str, Any]) -> tuple[str, str | None, bool]:

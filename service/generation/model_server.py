@@ -201,7 +201,8 @@ class ModelServer:
         self, body: Mapping[str, object], call: LlmCall, patience: Patience
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The reply to a completion, sent again where nothing of it was begun and the budget allows."""
-        headers = {"X-Request-Id": call.request_id} if call.request_id else {}
+        named = {"X-Request-Id": call.request_id, "traceparent": call.traceparent}
+        headers = {name: value for name, value in named.items() if value}
         self._retries.deposit()
         async with AsyncExitStack() as stack:
             for pause_s in (*_PAUSES_S, None):

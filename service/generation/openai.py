@@ -1,11 +1,12 @@
 """OpenAIGenerator: any server that speaks OpenAI's chat protocol, vLLM first, over TCP or a Unix socket."""
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
+from yarl import URL
 
 from service.errors import PromptTooLongError
 from service.generation.abstention import Abstention
@@ -17,11 +18,12 @@ from service.generation.model_server import ModelServer
 from service.generation.rewrite import REWRITE_TOKENS, fit_rewrite, standalone_question
 from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
-from service.generation.tokens import TokenCounter, TokenEstimate, estimated_tokens
+from service.generation.tokens import Messages, TokenCounter, TokenEstimate, estimated_tokens
 from service.invisible import visible
 from service.llm_settings import LlmSettings
 from service.spending import Spent, uncounted
 from service.telemetry.llm import LlmMeters, LlmMetrics
+from service.telemetry.traces import Served, traced_chat
 
 # Rooms that a prompt is fitted into before it is given up, each smaller by this when the server does not say what it
 # holds: the last is enough for text of one character a token where three were expected.
@@ -54,6 +56,7 @@ class OpenAIGenerator:
         self._settings = settings
         self._url = url
         self._tokens = tokens
+        self._served = _served(settings, url)
         unread = LlmMetrics(CollectorRegistry()).of(settings.model)
         self._server = ModelServer(settings, url, supervision or Supervision(), meters or unread, spent)
 
@@ -87,7 +90,7 @@ class OpenAIGenerator:
     ) -> AsyncGenerator[Event, None]:
         parser = CitationParser({passage.number: passage for passage in fitted.passages})
         abstention, whole = Abstention(), Piece()
-        stream = self._server.stream(
+        stream = self._stream(
             fitted.messages,
             fitted.max_tokens,
             request.temperature,
@@ -113,6 +116,26 @@ class OpenAIGenerator:
             prompt_s=prompt_s,
         )
 
+    async def _stream(
+        self,
+        messages: Messages,
+        max_tokens: int,
+        temperature: float | None,
+        call: LlmCall,
+        is_enough: Callable[[], bool] = lambda: False,
+    ) -> AsyncGenerator[Piece, None]:
+        """As ``ModelServer.stream``, traced."""
+        with traced_chat(call.trace, self._served) as span:
+            call, whole = replace(call, traceparent=span.traceparent), Piece()
+            stream = self._server.stream(messages, max_tokens, temperature, call, is_enough)
+            try:
+                async with aclosing(stream) as pieces:
+                    async for piece in pieces:
+                        whole = whole.followed_by(piece)
+                        yield piece
+            finally:
+                span.answered(whole.model, whole.finish, whole.usage)
+
     def _smaller(self, room: int, fitted: Fitted, error: PromptTooLongError) -> int:
         """What the server says it holds; where it says nothing new, less than what it was sent."""
         if error.context is not None and error.context < room:
@@ -136,7 +159,7 @@ class OpenAIGenerator:
             messages = await fit_rewrite(question, turns, self._server.context, self._counter(urgent))
             if messages is None:
                 return question
-            stream = self._server.stream(messages, REWRITE_TOKENS, _REWRITE_TEMPERATURE, urgent)
+            stream = self._stream(messages, REWRITE_TOKENS, _REWRITE_TEMPERATURE, urgent)
             async with aclosing(stream) as pieces:
                 return standalone_question("".join([piece.text async for piece in pieces]), question)
 
@@ -157,3 +180,11 @@ class OpenAIGenerator:
     def describe(self) -> dict[str, object]:
         """Kind, model, what the last request met and what the server is capable of now."""
         return {"kind": "openai", "url": self._url, "model": self._settings.model, **self._server.describe()}
+
+
+def _served(settings: LlmSettings, url: str) -> Served:
+    """As spans name it: of the URL no key and no path but a socket's."""
+    address = URL(url)
+    provider = "vllm" if settings.is_vllm else "openai"
+    is_socket = address.scheme == "unix"
+    return Served(settings.model, provider, address.path if is_socket else address.host or "", address.explicit_port)

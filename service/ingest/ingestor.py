@@ -24,7 +24,7 @@ from service.ingest.mirror import Mirror, MovedError
 from service.ingest.place import Place
 from service.ingest.writer import NOBODY, Writer
 from service.library import CollectionOptions, Library
-from service.settings import LimitSettings
+from service.limit_settings import LimitSettings
 from service.telemetry.metrics import Metrics
 
 # Part of every content hash: raise it when equal input would give other chunks or vectors.

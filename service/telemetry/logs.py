@@ -56,6 +56,7 @@ def configure_logging(level: str, audit_log: Path | None = None) -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(level.upper())
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # ours says it once, and not at every span
     audit = logging.getLogger(AUDIT)
     audit.handlers = [handler if audit_log is None else _formed(_private_file(audit_log))]
     audit.propagate = False

@@ -11,7 +11,9 @@ from service.telemetry.index import IndexMetrics
 from service.telemetry.jobs import JobMetrics
 from service.telemetry.ledger import LedgerMetrics
 from service.telemetry.llm import LlmMetrics
+from service.telemetry.memory import MemoryMetrics
 from service.telemetry.parsing import ParsingMetrics
+from service.telemetry.traces import TraceMetrics
 
 
 class Metrics:
@@ -57,6 +59,8 @@ class Metrics:
         self.llm = LlmMetrics(self.registry)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
+        self.memory = MemoryMetrics(self.registry)
+        self.traces = TraceMetrics(self.registry)
 
     def count_content(self, rule: str, action: str, where: str) -> None:
         """A content rule matched."""

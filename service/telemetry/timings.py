@@ -4,15 +4,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.telemetry.traces import NONE, Attributes, RequestTrace
+
 # total = rewrite + queue + embed + search + lexical + fusion + boost + rerank + prompt + llm_total + other: words are
 # looked for after the vectors, on the same thread. llm_ttft lies inside llm_total.
 _INSIDE_ANOTHER = {"llm_ttft"}
+# It has a span of its own, which its server knows of.
+_TRACED_ELSEWHERE = "llm_total"
 
 
 class Timings:
-    """A stopwatch with named stages, in seconds until it is read."""
+    """A stopwatch with named stages, in seconds until it is read.
 
-    def __init__(self) -> None:
+    Attributes:
+        trace: that has a span for each stage; None where none is wanted.
+        counts: numbers and hashes of the request, for its line in the log.
+    """
+
+    def __init__(self, trace: RequestTrace | None = None) -> None:
+        self.trace = trace
+        self.counts: dict[str, int | str] = {}
         self._start = time.perf_counter()
         self._stages: dict[str, float] = {}
 
@@ -20,9 +31,15 @@ class Timings:
         """Seconds since the request began."""
         return time.perf_counter() - self._start
 
-    def add(self, stage: str, seconds: float) -> None:
-        """Count ``seconds`` to a stage."""
-        self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+    def add(self, stage: str, seconds: float, attributes: Attributes = NONE) -> None:
+        """Count ``seconds`` to a stage, which ends now; its span has the attributes."""
+        self._count(stage, seconds)
+        self.trace_stage(stage, seconds, attributes)
+
+    def trace_stage(self, stage: str, seconds: float, attributes: Attributes = NONE, ago_s: float = 0.0) -> None:
+        """Only a span, of what is counted otherwise and ended ``ago_s`` before now."""
+        if self.trace is not None and stage != _TRACED_ELSEWHERE:
+            self.trace.stage(stage, seconds, attributes, ago_s)
 
     def put(self, stage: str, seconds: float) -> None:
         """Let a stage be ``seconds``, whatever was counted to it before."""
@@ -30,8 +47,8 @@ class Timings:
 
     def move(self, seconds: float, stage: str, to: str) -> None:
         """Count to another stage what was, or is being, measured inside ``stage``."""
-        self.add(stage, -seconds)
-        self.add(to, seconds)
+        self._count(stage, -seconds)
+        self._count(to, seconds)
 
     @property
     def has_stages(self) -> bool:
@@ -46,6 +63,9 @@ class Timings:
             yield
         finally:
             self.add(name, time.perf_counter() - start)
+
+    def _count(self, stage: str, seconds: float) -> None:
+        self._stages[stage] = self._stages.get(stage, 0.0) + seconds
 
     def seconds(self) -> dict[str, float]:
         """Stage -> seconds, with ``other`` and ``total``."""

@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from indexes.errors import InsufficientMemoryError
-from indexes.memory import available_bytes, require_memory
+from indexes.memory import HostMemory, available_bytes, give_back_freed, host_memory, require_memory
 
 
 def group(folder: Path, limit: str, used: int, inactive: int) -> Path:
@@ -35,3 +35,21 @@ def test_what_would_not_fit_is_refused_with_both_numbers() -> None:
     require_memory(100, "a rebuild of 5 rows", available=100)
     with pytest.raises(InsufficientMemoryError, match=r"a rebuild of 5 rows needs 101 bytes .* 100 are free"):
         require_memory(101, "a rebuild of 5 rows", available=100)
+
+
+def test_a_full_group_counts_and_pages_that_can_be_dropped_do_not(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.stat").write_text("anon 600\nactive_file 10\ninactive_file 20\nslab_reclaimable 5\n")
+    assert host_memory(tmp_path) == HostMemory(965, 1000)
+
+
+@pytest.mark.parametrize("limit", ["max", str(2**62)])
+def test_a_roomy_group_leaves_it_to_the_machine(tmp_path: Path, limit: str) -> None:
+    memory = host_memory(group(tmp_path, limit, 0, 0))
+    assert memory.limit == psutil.virtual_memory().total
+    assert 0 < memory.used < memory.limit
+
+
+def test_giving_back_what_was_freed_is_possible_anywhere() -> None:
+    give_back_freed()

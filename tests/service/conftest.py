@@ -35,6 +35,7 @@ from service.bulk_hold import BulkHold
 from service.call import Told
 from service.engine import Engine
 from service.ingest.parser import Parser
+from service.measured_memory import Memory
 from service.query_cache import QueryCache
 from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
@@ -44,6 +45,7 @@ from service.settings import Settings
 from service.spending import Spent, uncounted
 from service.telemetry.gpu import AbsentGpus, GpuReader
 from service.telemetry.metrics import Metrics
+from service.watermark import Filling
 
 READY_WITHIN_S = 200.0
 PATIENCE_S = 200.0
@@ -158,6 +160,31 @@ class OpenedEngine:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
+@dataclass
+class ScriptedMemory:
+    """Memory of which as much is taken as the test says: nobody's test depends on what else the machine does.
+
+    Attributes:
+        shares: by device.
+        given_back: how often.
+    """
+
+    shares: dict[str, float] = field(default_factory=lambda: {"cpu": 0.5})
+    given_back: int = 0
+
+    async def read(self) -> list[Filling]:
+        return [Filling(device, int(share * ROOMY), ROOMY) for device, share in self.shares.items()]
+
+    async def give_back(self) -> None:
+        self.given_back += 1
+
+
+@pytest.fixture
+def scripted_memory() -> ScriptedMemory:
+    """Half of it is taken until the test says otherwise."""
+    return ScriptedMemory()
+
+
 @pytest.fixture
 def scripted() -> type[Scripted]:
     """The class, for what a test asks of the device."""
@@ -221,7 +248,7 @@ class _InProcess(httpx.BaseTransport):
 
 @pytest.fixture
 def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[httpx.Client]]]:
-    """(embedder=..., link=..., gpus=..., **settings) -> the application on this test's data directory, to its end."""
+    """(embedder=..., link=..., gpus=..., memory=..., **settings) -> the application on this test's data directory."""
     with start_blocking_portal() as portal:
 
         @contextmanager
@@ -230,11 +257,18 @@ def open_api(tmp_path: Path) -> Iterator[Callable[..., AbstractContextManager[ht
             link: int | None = None,
             gpus: GpuReader | None = None,
             parser: Parser | None = None,
+            memory: Memory | None = None,
             **settings: object,
         ) -> Iterator[httpx.Client]:
             configured = Settings(data_dir=tmp_path / "data", **settings)
             reader = gpus or AbsentGpus("a test")
-            outside = Outside(embedder or HashingEmbedder(), parser=parser, link=link, open_gpus=lambda _: reader)
+            outside = Outside(
+                embedder or HashingEmbedder(),
+                parser=parser,
+                link=link,
+                open_gpus=lambda _: reader,
+                memory=memory or ScriptedMemory(),
+            )
             app = create_app(configured, outside)
             with (
                 portal.wrap_async_context_manager(app.router.lifespan_context(app)),
@@ -333,7 +367,8 @@ def listening(tmp_path: Path) -> Iterator[Callable[..., str]]:
     with ExitStack() as stack:
 
         def start(embedder: Embedder | None = None, **settings: object) -> str:
-            app = create_app(Settings(data_dir=tmp_path / "served", **settings), Outside(embedder or HashingEmbedder()))
+            outside = Outside(embedder or HashingEmbedder(), memory=ScriptedMemory())
+            app = create_app(Settings(data_dir=tmp_path / "served", **settings), outside)
             return stack.enter_context(_running(app, None, lifespan="on"))
 
         yield start

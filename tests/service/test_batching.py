@@ -13,6 +13,7 @@ from models.base import Embedder, TextKind
 from models.hashing import HashingEmbedder
 from service.batching import Embedded
 from service.budget import Deadline
+from service.bulk_hold import Cause
 from service.errors import EmbedderUnavailableError, OverloadedError
 from service.scheduling.job import Lane
 
@@ -315,14 +316,14 @@ def test_what_a_call_is_told_of_its_cost(scripted: Scripted, open_engine: OpenEn
 def test_the_bulk_lane_waits_at_the_gate_and_queries_pass(open_engine: OpenEngine) -> None:
     async def scenario() -> None:
         async with open_engine(HashingEmbedder()) as opened:
-            opened.hold.hold()
+            opened.hold.hold(Cause.START)
             late = opened.asked("alpha", deadline=Deadline.after(1))
             waiting = opened.asked("alpha")
             await opened.asked("beta", lane=Lane.QUERY)
             with pytest.raises(OverloadedError, match="bulk work is held"):
                 await late
             assert not waiting.done()
-            opened.hold.release()
+            opened.hold.release(Cause.START)
             assert (await waiting).vectors.shape[0] == 1
 
     run(scenario())

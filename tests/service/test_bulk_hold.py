@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.bulk_hold import BulkHold
+from service.bulk_hold import BulkHold, Cause
 from service.errors import OverloadedError
 
 PATIENCE_S = 200.0
@@ -20,7 +20,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 def test_who_waits_goes_on_when_the_gate_opens() -> None:
     async def scenario() -> None:
         hold, passed = BulkHold(), asyncio.Event()
-        hold.hold()
+        hold.hold(Cause.START)
 
         async def work() -> None:
             async with hold.step(math.inf):
@@ -30,7 +30,7 @@ def test_who_waits_goes_on_when_the_gate_opens() -> None:
         await asyncio.sleep(0)
         assert hold.is_held
         assert not passed.is_set()
-        hold.release()
+        hold.release(Cause.START)
         await task
         assert passed.is_set()
 
@@ -40,7 +40,7 @@ def test_who_waits_goes_on_when_the_gate_opens() -> None:
 def test_who_waits_for_too_long_is_told_when_to_come_again() -> None:
     async def scenario() -> None:
         hold = BulkHold(longest_wait_s=0.0)
-        hold.hold()
+        hold.hold(Cause.START)
         for wait_s in (None, 0.01):
             with pytest.raises(OverloadedError, match="bulk work is held") as caught:
                 async with hold.step(wait_s):
@@ -63,7 +63,7 @@ def test_quiet_is_when_the_last_step_has_ended_however_it_did() -> None:
 
         tasks = [asyncio.create_task(work(error)) for error in (False, True)]
         await asyncio.sleep(0)
-        hold.hold()
+        hold.hold(Cause.START)
         assert not await hold.quiet(0.0)
         go_on.set()
         assert await hold.quiet(PATIENCE_S)
@@ -75,7 +75,7 @@ def test_quiet_is_when_the_last_step_has_ended_however_it_did() -> None:
 def test_when_the_process_ends_nobody_waits_who_was_to_be_answered() -> None:
     async def scenario() -> None:
         hold = BulkHold()
-        hold.hold()
+        hold.hold(Cause.START)
 
         async def work(wait_s: float | None) -> None:
             async with hold.step(wait_s):
@@ -89,7 +89,7 @@ def test_when_the_process_ends_nobody_waits_who_was_to_be_answered() -> None:
         with pytest.raises(OverloadedError):
             await work(None)
         assert not own.done(), "the lifespan ends its own tasks itself"
-        hold.release()
+        hold.release(Cause.START)
         await own
 
     run(scenario())

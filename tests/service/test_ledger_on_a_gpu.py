@@ -86,3 +86,16 @@ def test_a_server_of_the_settings_reads_its_own_card(tmp_path: Path) -> None:
         metrics = api.get("/metrics").text
         assert f'quarry_gpu_memory_bytes{{device="{CARD}",kind="used"}}' in metrics
         assert f'quarry_ledger_bytes{{component="embedder_weights",device="{CARD}"}}' in metrics
+
+
+def test_the_marks_are_held_to_what_this_process_could_take_of_its_card(tmp_path: Path) -> None:
+    from fastapi.testclient import TestClient  # noqa: PLC0415
+
+    with TestClient(create_app(Settings(data_dir=tmp_path, embedding={"device": CARD}))) as api:
+        while CARD not in (devices := api.get("/v1/status").json()["memory"]["devices"]):
+            pass
+        memory = devices[CARD]
+        free, total = torch.cuda.mem_get_info(0)
+        idle = torch.cuda.memory_reserved(CARD) - torch.cuda.memory_allocated(CARD)
+    assert 0 < memory["used"] < memory["limit"] <= total
+    assert near(memory["limit"] - memory["used"], free + idle)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from indexes.errors import StoreUnavailableError
-from service.bulk_hold import BulkHold
+from service.bulk_hold import BulkHold, Cause
 from service.maintenance import Maintenance
 from service.telemetry.index import IndexMetrics
 
@@ -124,13 +124,13 @@ def test_no_step_begins_while_bulk_work_is_held(registry: CollectorRegistry) -> 
     collection, hold = Collection(1), BulkHold()
 
     async def scenario() -> None:
-        hold.hold()
+        hold.hold(Cause.START)
         async with Maintenance(IndexMetrics(registry), hold) as maintenance:
             notify(maintenance, collection)
             for _ in range(100):
                 await asyncio.sleep(0)
             assert not collection.threads
-            hold.release()
+            hold.release(Cause.START)
             await collection.called(2)
 
     run(scenario())

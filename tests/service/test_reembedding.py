@@ -29,8 +29,9 @@ from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor, NewDocument, Written
 from service.ingest.mirror import Mirror
 from service.library import CollectionOptions, Library
+from service.limit_settings import LimitSettings
 from service.reembedding import Reembedder, ReembeddingState
-from service.settings import ChunkingSettings, LimitSettings
+from service.settings import ChunkingSettings
 
 PATIENCE_S = 200.0
 NARROW = CollectionOptions(embedding_model="narrow")

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import httpx
 import pytest
 
+from service.generation.vllm_figures import NAMES, Quantiles, Scrape, figures
 from vllm_on_cpu.observing import PATIENCE_S, gauge, half_asked, until
 from vllm_on_cpu.server import CONTEXT, MAX_REQUESTS, MAX_SEQS, MODEL, Subject
 
@@ -103,6 +105,22 @@ def test_metrics_have_the_names_that_are_scraped(server: Subject) -> None:
     lines = [line for line in text.splitlines() if line.startswith("vllm:")]
     assert {line.split("{")[0] for line in lines} >= METRICS
     assert all(f'model_name="{MODEL}"' in line for line in lines if line.startswith("vllm:num_requests_running"))
+
+
+def test_every_figure_of_the_status_is_among_them(server: Subject) -> None:
+    def scrape(at: float) -> Scrape:
+        return Scrape.of(server.http.get("/metrics").text, at)
+
+    server.http.post(CHAT, json=saying()).raise_for_status()
+    before = scrape(0.0)
+    assert {*before.values, *before.buckets} == set(NAMES)
+    server.http.post(CHAT, json=saying(stream=True)).raise_for_status()
+    # The server counts a request when it has ended, which its client may know before.
+    until(lambda: (figures(before, scrape(10.0)).itl or Quantiles(0, 0)).p95_s > 0)
+    found = figures(before, scrape(10.0))
+    assert None not in asdict(found).values()
+    assert found.generation_tokens_per_s is not None
+    assert found.generation_tokens_per_s > 0
 
 
 def test_a_choice_is_what_it_says(server: Subject) -> None:

@@ -25,6 +25,54 @@ class ReadinessReply(BaseModel):
     degraded: list[str] = Field(description="`llm`, `disk`, and `collection:NAME` of each that is damaged.")
 
 
+class DeviceMemoryReply(BaseModel):
+    """The memory of one device, held to the marks."""
+
+    used: int = Field(description="Bytes; of a GPU by this process.")
+    limit: int = Field(description="Bytes that there are; of a GPU those that other processes do not hold.")
+    share: float = Field(description="`used` of `limit`.")
+    level: Literal["clear", "low", "high"] = Field(description="The mark that it is above.")
+
+
+class MemoryReply(BaseModel):
+    """Memory against its marks: above `low` bulk work waits, above `high` fewer queries may wait, too."""
+
+    level: Literal["clear", "low", "high"] = Field(description="That of the fullest device.")
+    low: float = Field(description="Share of the limit.")
+    high: float = Field(description="Share of the limit.")
+    devices: dict[str, DeviceMemoryReply]
+
+
+class QuantilesReply(BaseModel):
+    """Seconds, as exact as vLLM's buckets are wide."""
+
+    p50_s: float
+    p95_s: float
+
+
+class VllmFiguresReply(BaseModel):
+    """What vLLM counts of itself; null is what it or the window does not tell."""
+
+    window_s: float = Field(description="That rates and quantiles are of; a minute at most.")
+    running: float | None = Field(description="Requests that are decoded.")
+    waiting: float | None
+    kv_cache_usage: float | None = Field(description="Share of its blocks.")
+    prefix_cache_hit_rate: float | None = Field(description="Share of the prompts' tokens that were cached.")
+    preemptions: float | None = Field(description="Sequences put back for want of cache.")
+    prompt_tokens_per_s: float | None
+    generation_tokens_per_s: float | None
+    ttft: QuantilesReply | None = Field(description="To the first token.")
+    itl: QuantilesReply | None = Field(description="Between two tokens.")
+
+
+class VllmReply(BaseModel):
+    """The last look at a vLLM server's own metrics."""
+
+    age_s: float | None = Field(description="Since the figures were read; null before that.")
+    trouble: str | None = Field(description="Why the last look brought none.")
+    figures: VllmFiguresReply | None
+
+
 class StatusReply(BaseModel):
     """State of every part. What lies deeper than it says depends on what is configured."""
 
@@ -45,6 +93,13 @@ class StatusReply(BaseModel):
             "aliases": {},
             "gpus": {"gpus": [], "absent": "no driver", "driver": None},
             "ledger": {"entries": [], "totals": []},
+            "memory": {
+                "level": "clear",
+                "low": 0.9,
+                "high": 0.95,
+                "devices": {"cpu": {"used": 4294967296, "limit": 17179869184, "share": 0.25, "level": "clear"}},
+            },
+            "vllm": {},
         }
     )
 
@@ -63,3 +118,5 @@ class StatusReply(BaseModel):
     aliases: dict[str, str] = Field(description="Collection by alias.")
     gpus: dict[str, Any] = Field(description="What the driver says of each GPU, or why nothing does.")
     ledger: dict[str, Any] = Field(description="Who holds the memory of which device.")
+    memory: MemoryReply
+    vllm: dict[str, VllmReply] = Field(description="Of the language models whose server is vLLM, by name.")

@@ -24,7 +24,8 @@ from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor, NewDocument, Written
 from service.ingest.mirror import Mirror
 from service.library import Library
-from service.settings import ChunkingSettings, LimitSettings
+from service.limit_settings import LimitSettings
+from service.settings import ChunkingSettings
 
 PATIENCE_S = 200.0
 T = TypeVar("T")

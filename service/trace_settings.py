@@ -1,0 +1,30 @@
+"""Settings of traces."""
+
+from typing import Annotated
+
+import httpx
+from pydantic import AfterValidator, Field
+
+from service.settings_group import Group
+
+
+def _parsable(url: str) -> str:
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    return url
+
+
+class TraceSettings(Group):
+    """Where traces go; nowhere by default.
+
+    Attributes:
+        endpoint: of a collector that takes OTLP over HTTP, with its path, e.g. ``http://127.0.0.1:4318/v1/traces``.
+        sample: share of the requests that are traced; those whose caller has decided go by that.
+        max_queued: spans that wait to be sent; beyond it they are dropped, and counted.
+    """
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_parsable)] | None = None
+    sample: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
+    max_queued: int = Field(8192, ge=512)
