@@ -39,7 +39,7 @@ _log = logging.getLogger("quarry.app")
 
 def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     """The application, for everything an operator can set."""
-    metrics = Metrics()
+    metrics = Metrics(settings.budgets)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -2,8 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+from service.settings import BudgetSettings
 from service.telemetry.access import AccessMetrics
-from service.telemetry.buckets import SECONDS
+from service.telemetry.buckets import SECONDS, budgets_s, with_edges
 from service.telemetry.device import DeviceMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
 from service.telemetry.index import IndexMetrics
@@ -11,16 +12,22 @@ from service.telemetry.jobs import JobMetrics
 from service.telemetry.ledger import LedgerMetrics
 from service.telemetry.llm import LlmMetrics
 from service.telemetry.parsing import ParsingMetrics
+from service.telemetry.stages import StageMetrics
 
 
 class Metrics:
-    """Every metric by name; ``render`` is what /metrics returns."""
+    """Every metric by name; ``render`` is what /metrics returns.
 
-    def __init__(self) -> None:
+    Args:
+        budgets: of the stages; histograms have an edge at each.
+    """
+
+    def __init__(self, budgets: BudgetSettings = BudgetSettings()) -> None:  # noqa: B008  it cannot be changed
         self.registry = CollectorRegistry()
+        self._seconds = with_edges(SECONDS, budgets_s(budgets)["total"])
         self.requests = self._counter("quarry_requests", "Replies by route and status.", "route", "method", "status")
         self.request_seconds = self._histogram("quarry_request_seconds", "Time to the end of a reply.", "route")
-        self.stage_seconds = self._histogram("quarry_stage_seconds", "Time in one stage of a question.", "stage")
+        self.stages = StageMetrics(self.registry, budgets)
         self.connections_closed = self._counter(
             "quarry_connections_closed", "Connections closed before their clients were done, by reason.", "reason"
         )
@@ -49,7 +56,7 @@ class Metrics:
         self.parsing = ParsingMetrics(self.registry)
         self.index = IndexMetrics(self.registry)
         self.jobs = JobMetrics(self.registry)
-        self.llm = LlmMetrics(self.registry)
+        self.llm = LlmMetrics(self.registry, budgets)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
 
@@ -65,4 +72,4 @@ class Metrics:
         return Counter(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self.registry, buckets=SECONDS)
+        return Histogram(name, text, labels, registry=self.registry, buckets=self._seconds)
