@@ -20,6 +20,8 @@ from service.api.services import Services, ServicesOf
 from service.ingest.jobs.board import BoardState
 
 router = APIRouter(route_class=NativeRoute, tags=["operations"])
+# On the port of the API, or alone on one of its own.
+exposition = APIRouter(route_class=NativeRoute, tags=["operations"])
 
 
 _SAMPLE = 'quarry_requests_total{method="GET",route="/readyz",status="200"} 12.0\n'
@@ -77,7 +79,7 @@ async def status(services: ServicesOf) -> StatusReply:
     )
 
 
-@router.get(
+@exposition.get(
     "/metrics",
     dependencies=[needs("admin", is_whole=True)],
     response_class=PlainTextResponse,
