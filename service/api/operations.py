@@ -18,6 +18,7 @@ from service.api.route import NativeRoute
 from service.api.schemas.status import HealthReply, ReadinessReply, StatusReply
 from service.api.services import Services, ServicesOf
 from service.ingest.jobs.board import BoardState
+from service.telemetry.health import Disk
 
 router = APIRouter(route_class=NativeRoute, tags=["operations"])
 # On the port of the API, or alone on one of its own.
@@ -92,6 +93,11 @@ async def metrics(services: ServicesOf) -> Response:
     measured = await services.ledger.read()
     services.metrics.gpu.follow(measured.gpus)
     services.metrics.ledger.follow(measured.ledger)
+    services.metrics.health.follow(
+        is_ready=services.engine.trouble is None,
+        degraded=await _degraded(services),
+        disk=await asyncio.to_thread(Disk.of, services.settings.data_dir),
+    )
     await _collections(services)
     _jobs(services)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
@@ -128,5 +134,5 @@ async def _collections(services: Services) -> dict[str, dict[str, Any]]:
         reembedding = services.reembedder.describe(route)
         states[name] = state
         described[name] = asdict(state) | {"reembedding": reembedding and asdict(reembedding)}
-    services.metrics.index.follow(states)
+    services.metrics.index.follow(states, services.library.damaged())
     return described

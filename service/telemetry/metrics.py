@@ -7,6 +7,7 @@ from service.telemetry.access import AccessMetrics
 from service.telemetry.buckets import SECONDS, budgets_s, with_edges
 from service.telemetry.device import DeviceMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
+from service.telemetry.health import HealthMetrics
 from service.telemetry.index import IndexMetrics
 from service.telemetry.jobs import JobMetrics
 from service.telemetry.ledger import LedgerMetrics
@@ -55,6 +56,7 @@ class Metrics:
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.parsing = ParsingMetrics(self.registry)
         self.index = IndexMetrics(self.registry)
+        self.health = HealthMetrics(self.registry)
         self.jobs = JobMetrics(self.registry)
         self.llm = LlmMetrics(self.registry, budgets)
         self.gpu = GpuMetrics(self.registry)
