@@ -1,4 +1,4 @@
-"""create_app: the routes, what stands in front of them, and the lifespan that has everything constructed."""
+"""The applications: the routes, what stands in front of them, and the lifespan that has everything constructed."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -28,6 +28,7 @@ from service.api import (
 )
 from service.api.known_query import REFUSED_QUERY
 from service.api.reference import Reference
+from service.api.services import Services
 from service.construction import Construction
 from service.errors import TracesUnavailableError
 from service.outside import Outside
@@ -36,14 +37,14 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.traces import Traces
 from service.trace_settings import TraceSettings
 
-__all__ = ["Outside", "create_app"]
+__all__ = ["Outside", "create_app", "create_metrics_app"]
 
 _log = logging.getLogger("quarry.app")
 
 
 def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     """The application, for everything an operator can set."""
-    metrics = Metrics()
+    metrics = Metrics(settings.budgets)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,12 +68,25 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     app.state.traces = None
     entrance.install(app, settings, metrics)
     problems.install(app, metrics)
-    own = (question, documents, batch, jobs, collections, aliases, upkeep, operations, admin, keys, reference)
-    for module in own:
+    for module in (question, documents, batch, jobs, collections, aliases, upkeep, operations):
+        app.include_router(module.router, responses=REFUSED_QUERY)
+    if settings.server.metrics_port is None:
+        app.include_router(operations.exposition, responses=REFUSED_QUERY)
+    for module in (admin, keys, reference):
         app.include_router(module.router, responses=REFUSED_QUERY)
     for module in (chat, model_list, embeddings, rerank):  # in others' shapes
         app.include_router(module.router)
     app.state.reference = Reference(app, settings)
+    return app
+
+
+def create_metrics_app(services: Services) -> FastAPI:
+    """GET /metrics alone, guarded as it is on the API's port, for as long as the services last."""
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    entrance.install(app, services.settings, services.metrics)
+    problems.install(app, services.metrics)
+    app.include_router(operations.exposition)
+    app.state.services = services
     return app
 
 

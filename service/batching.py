@@ -23,6 +23,7 @@ class Embedded:
         vectors: ``(texts, dimension)`` float32.
         tokens: of the texts, padding not counted.
         queue_s: from the call to the launch of its last batch, tokenizing included.
+        tokenize_s: of that, for its texts to become tokens.
         forward_s: the forwards that held its texts.
     """
 
@@ -30,6 +31,7 @@ class Embedded:
     tokens: int
     queue_s: float = 0.0
     forward_s: float = 0.0
+    tokenize_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class EmbeddingBatcher:
         )
         async with self._passed(lane, asker):
             computed = await self._engine.run(work)
-        return Embedded(computed.rows, computed.tokens, computed.queue_s, computed.forward_s)
+        return Embedded(computed.rows, computed.tokens, computed.queue_s, computed.forward_s, computed.tokenize_s)
 
     def _passed(self, lane: Lane, asker: Asker) -> AbstractAsyncContextManager[None]:
         """The gate of bulk work, whose wait is part of the asker's time."""

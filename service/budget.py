@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 
 from service.errors import DeadlineExceededError
 
+# Timers of the event loop may go off a little before their time.
+EARLY_S = 0.01
+_DEADLINE = "deadline"
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -21,7 +25,7 @@ class Deadline:
 
     at: float
     budget_s: float
-    limit: str = "deadline"
+    limit: str = _DEADLINE
 
     @classmethod
     def after(cls, milliseconds: int) -> "Deadline":
@@ -54,6 +58,16 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left, never below 0."""
         return max(0.0, self.at - time.monotonic())
+
+    @property
+    def is_budget(self) -> bool:
+        """The budget of a stage set it, and not the request."""
+        return self.limit != _DEADLINE
+
+    @property
+    def has_passed(self) -> bool:
+        """What waited for it has been woken."""
+        return self.remaining() <= EARLY_S
 
     @asynccontextmanager
     async def enforced(self, stage: str) -> AsyncIterator[None]:

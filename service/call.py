@@ -63,6 +63,7 @@ class Computed:
         rows: ``(inputs, width)`` float32.
         tokens: of the inputs, padding not counted.
         queue_s: from the call to the launch of its last batch, tokenizing included.
+        tokenize_s: of that, for its texts to become tokens.
         forward_s: the forwards that held its inputs.
     """
 
@@ -70,6 +71,7 @@ class Computed:
     tokens: int
     queue_s: float
     forward_s: float
+    tokenize_s: float
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

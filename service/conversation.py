@@ -28,7 +28,7 @@ class Conversation:
             return question.text, plan
         deadline = question.deadline.earlier(plan.kept_s).within(self._budget_ms, "budgets.rewrite_ms")
         try:
-            with question.timings.stage("rewrite"):
+            with question.timings.stage("rewrite"), question.timings.budgeted("rewrite", deadline):
                 async with deadline.enforced("rewrite"):
                     call = LlmCall(
                         deadline,

@@ -158,7 +158,9 @@ class Engine:
         asked_at = time.monotonic()
         self._admit(work)
         try:
-            call = self._call(work, await self._tokenized(work))
+            inputs = await self._tokenized(work)
+            tokenize_s = time.monotonic() - asked_at
+            call = self._call(work, inputs)
         except asyncio.CancelledError:
             self._metrics.cancelled_tokens.labels("announced").inc(work.tokens)
             raise
@@ -176,7 +178,7 @@ class Engine:
         tokens, queue_s = sum(call.lengths), call.launched_at - asked_at
         await self._told.spent(work.caller, tokens)
         self._metrics.queue_seconds.labels(work.lane).observe(queue_s)
-        return Computed(call.rows, tokens, queue_s, call.forward_s)
+        return Computed(call.rows, tokens, queue_s, call.forward_s, tokenize_s)
 
     def _admit(self, work: Work) -> None:
         """Announce the work's tokens, or refuse it whole, before anything is spent on it."""

@@ -11,6 +11,7 @@ QuarryError
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
 ├── KeylessError               an address that others reach, and not one key
 │   └── KeylessPagesError      every web page may read replies, and not one key
+├── MetricsPortError           the port of the metrics cannot be taken
 ├── EmptyDocumentError         a document without a single word
 ├── TracesUnavailableError     traces are wanted, and what makes them is not installed
 ├── UnknownHostError           a name that is not this server's
@@ -141,6 +142,13 @@ class ContentBlockedError(InvalidRequestError):
 
     def __init__(self, rule: str, param: str) -> None:
         super().__init__(f"{param} is refused by the content rule {rule!r} of this server", param)
+
+
+class MetricsPortError(QuarryError):
+    """The port of the metrics cannot be taken."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"server.metrics_port {port} at {host} cannot be taken: {reason}")
 
 
 class EmptyDocumentError(QuarryError):

@@ -14,15 +14,12 @@ from service.errors import DeadlineExceededError, GenerationError, LlmTimeoutErr
 from service.generation.base import Delta, Event, Finished, GenerationRequest, LlmCall, Passage
 from service.generators import Generators
 from service.pace import Pace
-from service.pacing import paced
+from service.pacing import Pacing
 from service.plan import Rung
 from service.question import Question, Retrieval
 from service.retriever import Retriever
 from service.settings import EXTRACTIVE, Settings
 from service.telemetry.timings import Timings
-
-# Timers of the event loop may go off a little before their time.
-_EARLY_S = 0.01
 
 _log = logging.getLogger("quarry.ladder")
 
@@ -124,7 +121,8 @@ class Ladder:
         """A language model's events, and what its answer had to do without."""
         plan = retrieval.plan
         request = self._request(question, retrieval, passages[: plan.passages], fallback_s)
-        asked = paced(self._generators[name].generate(request), request.call.deadline, self._settings.budgets)
+        pacing = Pacing(self._settings.budgets, question.timings)
+        asked = pacing.paced(self._generators[name].generate(request), request.call.deadline)
         may_be_cut = question.on_failure == "degrade"
         async with aclosing(_cut(asked, request.call.deadline) if may_be_cut else asked) as events:
             async for event in events:
@@ -175,7 +173,7 @@ async def _cut(events: AsyncGenerator[Event, None], deadline: Deadline) -> Async
                 yield event
         return
     except LlmTimeoutError as error:
-        if not has_text or deadline.remaining() > _EARLY_S:
+        if not has_text or not deadline.has_passed:
             raise
         _log.info("an answer is cut: %s", error)
     yield Finished("length", max_tokens=0)  # fewer than were wanted, however many that was

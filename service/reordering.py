@@ -73,8 +73,9 @@ class Reorderer:
         limit = question.deadline.earlier(plan.rerank_kept_s).within(self._budget_ms, _BUDGET)
         no_room: Left = "budget" if limit.limit == _BUDGET else "deadline"
         try:
-            async with limit.enforced("rerank"):
-                await self._score(question, text, candidates, limit, scores)
+            with question.timings.budgeted("rerank", limit):
+                async with limit.enforced("rerank"):
+                    await self._score(question, text, candidates, limit, scores)
         except (DeadlineExceededError, OverloadedError, EmbedderUnavailableError) as error:
             if question.on_failure == "fail":
                 raise _as_error(error, limit) from error

@@ -130,13 +130,15 @@ class Retriever:
         embedder = self._embedders.that_made(collection.spec.fingerprint)
         start = time.perf_counter()
         try:
-            async with deadline.enforced("embed"):
-                embedded = await embedder.embed_query(query.text, Asker(question.caller, deadline, question.realm))
-                read = await self._read(query, embedded, embedder)
+            with question.timings.budgeted("embed", deadline):
+                async with deadline.enforced("embed"):
+                    embedded = await embedder.embed_query(query.text, Asker(question.caller, deadline, question.realm))
+                    read = await self._read(query, embedded, embedder)
         except QuarryError:
             question.timings.add("embed", time.perf_counter() - start)
             raise
-        question.timings.add("queue", embedded.queue_s)
+        question.timings.add("tokenize", embedded.tokenize_s)
+        question.timings.add("queue", embedded.queue_s - embedded.tokenize_s)
         spent = embedding_span(embedder.info.name, embedded.tokens) if question.timings.trace else {}
         question.timings.add("embed", embedded.forward_s, spent)
         return embedded.vectors[0], read

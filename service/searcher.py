@@ -76,7 +76,7 @@ class Searcher:
         hybrid = None if question.dense_weight is None else Hybrid(text, question.dense_weight)
         params = replace(question.params, hybrid=hybrid)
         search = partial(self._search, collection, vector, params, plan, answers=question.generate)
-        with question.timings.stage("search"):
+        with question.timings.stage("search"), question.timings.budgeted("search", deadline):
             async with deadline.enforced("search"):
                 found = await asyncio.get_running_loop().run_in_executor(self._readers, search)
         searched = found.searched

@@ -17,6 +17,7 @@ class ServerSettings(Group):
     """Where to listen, what a request may be, and who may ask.
 
     Attributes:
+        metrics_port: of /metrics alone, at the same address; None leaves it on the API's.
         max_body_bytes: of a document, a batch, a file, or texts to embed or to rank.
         max_small_body_bytes: of everything else, where that is less.
         head_timeout_s: for the whole head of a request, from the connection or from the head's first byte on.
@@ -28,6 +29,7 @@ class ServerSettings(Group):
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    metrics_port: int | None = Field(None, ge=0, le=65535)
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
     max_small_body_bytes: int = Field(1024 * 1024, ge=1024)
     head_timeout_s: float = Field(10, gt=0, le=3600)
@@ -49,6 +51,14 @@ class ServerSettings(Group):
     def is_private(self) -> bool:
         """Nobody but this machine is to ask: others do, through a proxy, where a name of another machine is set."""
         return self.is_loopback and all(name == "localhost" or name.endswith(".localhost") for name in self.hosts)
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError(
+                f"metrics_port is {self.metrics_port}, which is the API's port: leave it out, or take another"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_are_exact(self) -> Self:

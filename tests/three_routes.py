@@ -8,7 +8,7 @@ ROUTES = ("/v1/search", "/v1/query", "/v1/chat/completions")
 ANSWERING = ROUTES[1:]
 QUESTION = "When do the honey bees sleep?"
 # Stages that lie inside another, or are all of them.
-INSIDE = {"llm_ttft", "total"}
+INSIDE = {"llm_ttft", "llm_itl", "total"}
 
 
 def asked(api: httpx.Client, route: str, query: str = QUESTION, **options: object) -> httpx.Response:

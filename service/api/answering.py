@@ -67,6 +67,7 @@ async def _frames(
                         _count(item, services)
                         yield form.closing(item)
     except Exception as error:  # the edge of a stream: its status is sent, so the failure travels as an event
+        question.timings.has_failed = True
         body = problems.describe(request, error)
         services.metrics.problems.labels(body["error"]["code"]).inc()
         yield failure(request, body)

@@ -76,8 +76,8 @@ class RequestContext:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, scope["method"], status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        for stage, took in timings.seconds().items() if timings.has_stages else ():
-            self._metrics.stage_seconds.labels(stage).observe(took)
+        timings.has_failed = timings.has_failed or not 0 < status < HTTPStatus.BAD_REQUEST
+        self._metrics.stages.count(timings)
         request_id, trace = scope["state"]["request_id"], timings.trace
         said = {
             "request_id": request_id,

@@ -26,9 +26,12 @@ from service.api.schemas.status import (
 from service.api.services import Services, ServicesOf
 from service.ingest.jobs.board import BoardState
 from service.memory_watch import MemoryWatch
+from service.telemetry.health import Disk
 from service.watermark import Level
 
 router = APIRouter(route_class=NativeRoute, tags=["operations"])
+# On the port of the API, or alone on one of its own.
+exposition = APIRouter(route_class=NativeRoute, tags=["operations"])
 
 
 _SAMPLE = 'quarry_requests_total{method="GET",route="/readyz",status="200"} 12.0\n'
@@ -93,7 +96,7 @@ async def status(services: ServicesOf) -> StatusReply:
     )
 
 
-@router.get(
+@exposition.get(
     "/metrics",
     dependencies=[needs("admin", is_whole=True)],
     response_class=PlainTextResponse,
@@ -106,6 +109,11 @@ async def metrics(services: ServicesOf) -> Response:
     measured = await services.ledger.read()
     services.metrics.gpu.follow(measured.gpus)
     services.metrics.ledger.follow(measured.ledger)
+    services.metrics.health.follow(
+        is_ready=services.engine.trouble is None,
+        degraded=await _degraded(services),
+        disk=await asyncio.to_thread(Disk.of, services.settings.data_dir),
+    )
     await _collections(services)
     _jobs(services)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
@@ -152,5 +160,5 @@ async def _collections(services: Services) -> dict[str, dict[str, Any]]:
         reembedding = services.reembedder.describe(route)
         states[name] = state
         described[name] = asdict(state) | {"reembedding": reembedding and asdict(reembedding)}
-    services.metrics.index.follow(states)
+    services.metrics.index.follow(states, services.library.damaged())
     return described

@@ -198,6 +198,8 @@ def install(app: FastAPI, metrics: Metrics) -> None:
         metrics.problems.labels(body["error"]["code"]).inc()
         return _response(body, retry_after_s, headers or {})
 
+    for kind in KINDS:  # a rate needs the zero before the first
+        metrics.problems.labels(kind.code)
     for type_, _ in TABLE:
         app.add_exception_handler(type_, on_error)
     app.add_exception_handler(RequestValidationError, on_validation)

@@ -32,7 +32,7 @@ from service.cli.console import (
     served,
 )
 
-_SHOWN_STAGES = ("queue", "embed", "search", "lexical", "fusion", "rerank", "prompt", "llm_total", "total")
+_SHOWN_STAGES = ("tokenize", "queue", "embed", "search", "lexical", "fusion", "rerank", "prompt", "llm_total", "total")
 
 
 def ask(

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,9 +21,10 @@ from service.access.opened import opened_keys
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
+from service.cli.metrics_port import exposed, taken
 from service.cli.open_files import raise_open_files
 from service.content.rule_file import RuleFileError
-from service.errors import KeylessError, KeysUnavailableError, TracesUnavailableError
+from service.errors import KeylessError, KeysUnavailableError, MetricsPortError, TracesUnavailableError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
 from service.settings import Settings
 from service.telemetry.logs import configure_logging, log_forgotten
@@ -41,11 +42,15 @@ _log = logging.getLogger("quarry.serve")
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. [default: 8080]")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of /metrics alone; 0 takes a free one. [default: the API's]")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where documents are kept. [default: quarry-data]")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
 ) -> None:
     """Serve the HTTP API."""
-    flags: dict[str, Any] = {"server": {name: v for name, v in (("host", host), ("port", port)) if v is not None}}
+    server = {"host": host, "port": port, "metrics_port": metrics_port}
+    flags: dict[str, Any] = {"server": {name: value for name, value in server.items() if value is not None}}
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
@@ -57,9 +62,13 @@ def serve(
         fail(f"access.audit_log: {error}")
     _say_who_may_ask(settings)
     share_the_cores()
-    _log.info("loading %s", ", ".join(_models(settings)))
-    with _fork_server() as fork_server:
-        _serve(settings, link, fork_server)
+    try:
+        with taken(settings.server) as metrics_listener:
+            _log.info("loading %s", ", ".join(_models(settings)))
+            with _fork_server() as fork_server:
+                _serve(settings, link, fork_server, metrics_listener)
+    except MetricsPortError as error:
+        fail(str(error))
 
 
 def _say_who_may_ask(settings: Settings) -> None:
@@ -93,7 +102,12 @@ def _fork_server() -> Iterator[ForkServerProcess | None]:
         yield process
 
 
-def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess | None) -> None:
+def _serve(
+    settings: Settings,
+    link: int | None,
+    fork_server: ForkServerProcess | None,
+    metrics_listener: socket.socket | None,
+) -> None:
     from service.api.connection import Listening  # noqa: PLC0415  as below
     from service.app import Outside, create_app  # noqa: PLC0415  brings torch, seconds that no other command should wait for
 
@@ -112,7 +126,7 @@ def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess 
     server = _Server(uvicorn_config, app)
     try:
         with asyncio.Runner(loop_factory=uvicorn_config.get_loop_factory()) as runner:
-            is_stuck = runner.run(_run(app, server))
+            is_stuck = runner.run(_run(app, server, metrics_listener))
     except (
         IndexesError,
         ModelError,
@@ -129,7 +143,7 @@ def _serve(settings: Settings, link: int | None, fork_server: ForkServerProcess 
         fail("the device is lost; its last words are in the log")
 
 
-async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:
+async def _run(app: "FastAPI", server: uvicorn.Server, metrics_listener: socket.socket | None) -> bool:
     """Enter the lifespan outside the server, so that what goes wrong in it arrives here as it was raised.
 
     Returns:
@@ -138,8 +152,16 @@ async def _run(app: "FastAPI", server: uvicorn.Server) -> bool:
     asyncio.get_running_loop().set_exception_handler(log_forgotten)
     async with app.router.lifespan_context(app):
         settle_memory()
-        await server.serve()
+        async with _metrics(app, metrics_listener):
+            await server.serve()
     return bool(app.state.services.engine.is_stuck)
+
+
+def _metrics(app: "FastAPI", listener: socket.socket | None) -> AbstractAsyncContextManager[None]:
+    """/metrics on the port of its own, where it has one."""
+    from service.app import create_metrics_app  # noqa: PLC0415  loaded by now
+
+    return nullcontext() if listener is None else exposed(create_metrics_app(app.state.services), listener)
 
 
 class _Server(uvicorn.Server):

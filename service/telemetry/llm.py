@@ -5,7 +5,11 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# vLLM's own edges (vllm/v1/metrics/buckets.py), so that its histograms and ours can stand in one panel.
+from service.settings import BudgetSettings
+from service.telemetry.buckets import budgets_s, with_edges
+
+# vLLM's own edges (vllm/v1/metrics/buckets.py), so that its histograms and ours can stand in one panel; ours have those
+# of the budgets beside them.
 TTFT_SECONDS = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
     *(20.0, 40.0, 80.0, 160.0, 640.0, 2560.0),
@@ -19,9 +23,17 @@ Outcome = Literal["ok", "abandoned", "not_asked", "overloaded", "refused", "time
 
 
 class LlmMetrics:
-    """Metrics of all language models, by name."""
+    """Metrics of all language models, by name.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    Args:
+        budgets: those of the first text and of the next are edges of their histograms.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        budgets: BudgetSettings = BudgetSettings(),  # noqa: B008  it cannot be changed
+    ) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, ("llm", *labels), registry=registry)
 
@@ -31,9 +43,11 @@ class LlmMetrics:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(name, text, ("llm",), registry=registry)
 
+        limits = budgets_s(budgets)
+        ttft, itl = with_edges(TTFT_SECONDS, limits.get("llm_ttft")), with_edges(ITL_SECONDS, limits.get("llm_itl"))
         self.requests = counter("quarry_llm_requests", "Requests of a language model by outcome.", "outcome")
-        self.ttft = histogram("quarry_llm_ttft_seconds", "From sending to the first text.", TTFT_SECONDS)
-        self.itl = histogram("quarry_llm_itl_seconds", "Between two pieces of text.", ITL_SECONDS)
+        self.ttft = histogram("quarry_llm_ttft_seconds", "From sending to the first text.", ttft)
+        self.itl = histogram("quarry_llm_itl_seconds", "Between two pieces of text.", itl)
         self.slots = gauge("quarry_llm_slots", "Answers that are being written.")
         self.queue = gauge("quarry_llm_queue", "Answers that wait for a slot.")
         self.queue_seconds = histogram("quarry_llm_queue_seconds", "Wait for a slot.", TTFT_SECONDS)

@@ -3,27 +3,35 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from service.backlog import Backlog
+from service.settings import BudgetSettings
 from service.telemetry.access import AccessMetrics
-from service.telemetry.buckets import SECONDS
+from service.telemetry.buckets import SECONDS, budgets_s, with_edges
 from service.telemetry.device import DeviceMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
+from service.telemetry.health import HealthMetrics
 from service.telemetry.index import IndexMetrics
 from service.telemetry.jobs import JobMetrics
 from service.telemetry.ledger import LedgerMetrics
 from service.telemetry.llm import LlmMetrics
 from service.telemetry.memory import MemoryMetrics
 from service.telemetry.parsing import ParsingMetrics
+from service.telemetry.stages import StageMetrics
 from service.telemetry.traces import TraceMetrics
 
 
 class Metrics:
-    """Every metric by name; ``render`` is what /metrics returns."""
+    """Every metric by name; ``render`` is what /metrics returns.
 
-    def __init__(self) -> None:
+    Args:
+        budgets: of the stages; histograms have an edge at each.
+    """
+
+    def __init__(self, budgets: BudgetSettings = BudgetSettings()) -> None:  # noqa: B008  it cannot be changed
         self.registry = CollectorRegistry()
+        self._seconds = with_edges(SECONDS, budgets_s(budgets)["total"])
         self.requests = self._counter("quarry_requests", "Replies by route and status.", "route", "method", "status")
         self.request_seconds = self._histogram("quarry_request_seconds", "Time to the end of a reply.", "route")
-        self.stage_seconds = self._histogram("quarry_stage_seconds", "Time in one stage of a question.", "stage")
+        self.stages = StageMetrics(self.registry, budgets)
         self.connections_closed = self._counter(
             "quarry_connections_closed", "Connections closed before their clients were done, by reason.", "reason"
         )
@@ -55,8 +63,9 @@ class Metrics:
         self.documents = self._counter("quarry_documents", "Document writes by outcome.", "outcome")
         self.parsing = ParsingMetrics(self.registry)
         self.index = IndexMetrics(self.registry)
+        self.health = HealthMetrics(self.registry)
         self.jobs = JobMetrics(self.registry)
-        self.llm = LlmMetrics(self.registry)
+        self.llm = LlmMetrics(self.registry, budgets)
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
         self.memory = MemoryMetrics(self.registry)
@@ -82,4 +91,4 @@ class Metrics:
         return Gauge(name, text, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self.registry, buckets=SECONDS)
+        return Histogram(name, text, labels, registry=self.registry, buckets=self._seconds)

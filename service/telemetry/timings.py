@@ -1,14 +1,16 @@
 """Where the time of one request went."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.budget import Deadline
 from service.telemetry.traces import NONE, Attributes, RequestTrace
 
-# total = rewrite + queue + embed + search + lexical + fusion + boost + rerank + prompt + llm_total + other: words are
-# looked for after the vectors, on the same thread. llm_ttft lies inside llm_total.
-_INSIDE_ANOTHER = {"llm_ttft"}
+# total = rewrite + tokenize + queue + embed + search + lexical + fusion + boost + rerank + prompt + llm_total + other:
+# words are looked for after the vectors, on the same thread. llm_ttft and llm_itl lie inside llm_total.
+_INSIDE_ANOTHER = {"llm_ttft", "llm_itl"}
 # It has a span of its own, which its server knows of.
 _TRACED_ELSEWHERE = "llm_total"
 
@@ -19,6 +21,9 @@ class Timings:
     Attributes:
         trace: that has a span for each stage; None where none is wanted.
         counts: numbers and hashes of the request, for its line in the log.
+        spent: seconds of what a stage's budget covers, which may be more than the stage of that name; infinite where
+            the budget ended it.
+        has_failed: the request, or a stream that had begun, ended with an error.
     """
 
     def __init__(self, trace: RequestTrace | None = None) -> None:
@@ -26,6 +31,8 @@ class Timings:
         self.counts: dict[str, int | str] = {}
         self._start = time.perf_counter()
         self._stages: dict[str, float] = {}
+        self.spent: dict[str, float] = {}
+        self.has_failed = False
 
     def elapsed(self) -> float:
         """Seconds since the request began."""
@@ -66,6 +73,26 @@ class Timings:
 
     def _count(self, stage: str, seconds: float) -> None:
         self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Hold a time against the budget of a stage; of several the longest, as each has the whole budget."""
+        self.spent[stage] = max(seconds, self.spent.get(stage, 0.0))
+
+    @contextmanager
+    def budgeted(self, stage: str, limit: Deadline) -> Iterator[None]:
+        """Hold the block against the budget of a stage, unless it fails while there is time.
+
+        Args:
+            limit: of the block: the budget, or what the request has left where that is less.
+        """
+        start = time.perf_counter()
+        try:
+            yield
+        except BaseException:
+            if limit.is_budget and limit.has_passed:
+                self.spend(stage, math.inf)
+            raise
+        self.spend(stage, time.perf_counter() - start)
 
     def seconds(self) -> dict[str, float]:
         """Stage -> seconds, with ``other`` and ``total``."""

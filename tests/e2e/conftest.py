@@ -74,6 +74,12 @@ def spawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tu
 
 
 @pytest.fixture
+def address() -> Callable[[Path, "subprocess.Popen[bytes]"], str]:
+    """(log, process) -> where a spawned server listens, once it does."""
+    return _address
+
+
+@pytest.fixture
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
     """(data directory, **environment) -> `Processes.serve`, until the test ends."""
     with ExitStack() as stack:

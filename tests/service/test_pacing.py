@@ -8,8 +8,9 @@ import pytest
 from service.budget import Deadline
 from service.errors import LlmTimeoutError
 from service.generation.base import Cited, Delta, Event, Finished, Heard
-from service.pacing import paced
+from service.pacing import Pacing
 from service.settings import BudgetSettings
+from service.telemetry.timings import Timings
 
 CITED = Cited(1, 0, 1, 0, 1)
 
@@ -37,7 +38,9 @@ def heard(source: Source, deadline_ms: int = 600_000, **budgets: int) -> tuple[l
     events: list[Event] = []
 
     async def listen() -> None:
-        async for event in paced(source.generate(), Deadline.after(deadline_ms), BudgetSettings(**budgets)):
+        async for event in Pacing(BudgetSettings(**budgets), Timings()).paced(
+            source.generate(), Deadline.after(deadline_ms)
+        ):
             events.append(event)
 
     try:
@@ -79,7 +82,9 @@ def test_a_slow_reader_is_not_held_against_the_model() -> None:
     async def read_slowly() -> int:
         count = 0
         loop = asyncio.get_running_loop()
-        async for _ in paced(source.generate(), Deadline.after(600_000), BudgetSettings(llm_itl_ms=1)):
+        async for _ in Pacing(BudgetSettings(llm_itl_ms=1), Timings()).paced(
+            source.generate(), Deadline.after(600_000)
+        ):
             count += 1
             passed = loop.create_future()
             loop.call_later(0.01, passed.set_result, None)

@@ -222,6 +222,7 @@ class SearchReply(BaseModel):
             "chunks": [CHUNK],
             "warnings": [],
             "timings_ms": {
+                "tokenize": 0.1,
                 "queue": 0.1,
                 "embed": 3.0,
                 "search": 0.4,

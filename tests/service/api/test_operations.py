@@ -80,7 +80,7 @@ def test_metrics_after_traffic(api: httpx.Client) -> None:
     assert value(api, "quarry_requests_total", route="/v1/search", method="POST", status="422") == 1
     assert value(api, "quarry_requests_total", route="/v1/query", method="POST", status="200") == 3
     assert value(api, "quarry_request_seconds_count", route="/v1/query") == 3
-    for stage in ("queue", "embed", "search", "llm_total", "other", "total"):
+    for stage in ("tokenize", "queue", "embed", "search", "lexical", "prompt", "llm_total", "other", "total"):
         assert value(api, "quarry_stage_seconds_count", stage=stage) == 3
     assert value(api, "quarry_batch_tokens_count", model="hashing", lane="bulk") >= 1
     assert value(api, "quarry_batch_tokens_sum", model="hashing", lane="bulk") == 4 + 4  # the chunk and its sentence

@@ -48,8 +48,8 @@ def test_search_replies_with_chunks_and_where_they_are(cafe: httpx.Client) -> No
     assert second["score"] == pytest.approx(second["scores"]["vector"] - 0.1)  # the document's second chunk
     assert best["heading_path"] == ["Café Ω"]
     assert ["Café Ω", "Opening"] in [chunk["heading_path"] for chunk in reply["chunks"]]
-    assert set(reply["timings_ms"]) == {"queue", "embed", "search", "other", "total"}
-    assert response.headers["server-timing"].startswith("queue;dur=")
+    assert set(reply["timings_ms"]) == {"tokenize", "queue", "embed", "search", "other", "total"}
+    assert response.headers["server-timing"].startswith("tokenize;dur=")
     assert "search;dur=" in response.headers["server-timing"]
 
 

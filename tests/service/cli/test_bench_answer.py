@@ -22,7 +22,7 @@ KEYS = {
     "own_ttft_p50_ms", "total_ms", "llm_total_ms", "own_total_ms", "streamed_stages_ms", "whole_stages_ms", "targets",
     "token_event", "met", "llm", "processor", "cores", "versions", "documents", "questions", "model", "dtype",
 }  # fmt: skip
-STAGES = {"queue", "embed", "search", "prompt", "llm_ttft", "llm_total", "other"}
+STAGES = {"tokenize", "queue", "embed", "search", "prompt", "llm_ttft", "llm_total", "other"}
 
 
 def quarry(*arguments: str | Path) -> Result:

@@ -1,6 +1,7 @@
 """The command tree, in process, against a served application."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_ingest_then_ask(listening: Callable[..., str], folder: Path) -> None:
     assert lines[0] == "The honey bees of the meadow sleep in winter. [1]"
     assert lines[2] == "Sources"
     assert lines[3].startswith("  [1] Bees  (bees.md, cosine 0.")
-    assert lines[-1].startswith("queue ")
+    assert lines[-1].startswith("tokenize ")
     assert " total " in f" {lines[-1]}"
 
 
@@ -163,6 +164,11 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: py
     ("arguments", "said"),
     [
         (["--port", "65536"], "server.port: Input should be less than or equal to 65535"),
+        (["--metrics-port", "-1"], "server.metrics_port: Input should be greater than or equal to 0"),
+        (
+            ["--port", "8081", "--metrics-port", "8081"],
+            "server: metrics_port is 8081, which is the API's port: leave it out, or take another",
+        ),
         (["--config", "none.toml"], "--config none.toml: no such file"),
     ],
 )
@@ -176,6 +182,21 @@ def test_settings_that_cannot_be(
     assert done.stderr == f"quarry: {said}\n"
     assert list(tmp_path.iterdir()) == []
     assert psutil.Process().children() == before, "nothing is started that nobody would end"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = psutil.Process().children()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = quarry("serve", "--host", host, "--metrics-port", str(port))
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"quarry: server.metrics_port {port} at {host} cannot be taken: Address already in use"
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert psutil.Process().children() == before
 
 
 def test_variables_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

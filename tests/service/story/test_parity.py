@@ -25,8 +25,8 @@ SCRIPTS = {
     "fails": [LlmUnavailableError("gone")],
 }
 SAME = ("answer", "status", "no_answer_reason", "usage", "llm_timings_ms", "degraded")
-INSIDE = {"llm_ttft", "total"}
-RETRIEVING = {"queue", "embed", "search", "lexical", "fusion"}
+INSIDE = {"llm_ttft", "llm_itl", "total"}
+RETRIEVING = {"tokenize", "queue", "embed", "search", "lexical", "fusion"}
 
 
 def adds_up(timings: dict[str, float]) -> bool:
@@ -65,7 +65,7 @@ def test_what_the_generator_needs_for_the_prompt_is_no_time_of_the_model(open_st
     async def scenario() -> None:
         async with open_story() as story:
             before = (await story.ask()).json()["timings_ms"]
-            assert set(before) == {*RETRIEVING, "prompt", "llm_ttft", "llm_total", "other", "total"}
+            assert set(before) == {*RETRIEVING, "prompt", "llm_ttft", "llm_itl", "llm_total", "other", "total"}
             story.llm.script = [*SAID, Finished("stop", prompt_s=100.0)]
             timings = (await story.ask()).json()["timings_ms"]
             assert timings["prompt"] >= 100_000

@@ -31,7 +31,7 @@ TOKEN_CPU_LIMIT_MS = 0.3
 _WARM_UP = 30
 _LONG_ANSWERS = 20
 _ADDED = ("query_added_cpu_ms", "chat_added_cpu_ms")
-_STAGES = ("queue", "embed", "search", "prompt", "llm_ttft", "llm_total", "other")
+_STAGES = ("tokenize", "queue", "embed", "search", "prompt", "llm_ttft", "llm_total", "other")
 
 
 @dataclass(frozen=True, slots=True)
