@@ -37,6 +37,7 @@ class IndexMetrics:
             ("collection",),
             registry=registry,
         )
+        self._followed: frozenset[str] = frozenset()
         self.failures = Counter("quarry_index_failures", "Steps of upkeep that failed.", registry=registry)
 
     def follow(self, states: Mapping[str, CollectionState], damaged: Collection[str] = ()) -> None:
@@ -48,7 +49,11 @@ class IndexMetrics:
         gauges = (self._rows, self._dead_rows, self._bytes, self._version, self._lag, self._damaged, self._target)
         for gauge in (*gauges, self._recall, self._low, self._high, self._compared):
             gauge.clear()
-        for name in {*states, *damaged}:
+        names = frozenset((*states, *damaged))
+        for name in self._followed - names:
+            self.damage.remove(name)
+        self._followed = names
+        for name in names:
             self._damaged.labels(name).set(name in damaged)
             self.damage.labels(name)  # a rate needs the zero before the first
         for name, state in states.items():

@@ -88,7 +88,7 @@ def test_a_question_is_a_tree_of_spans_without_a_word_of_it(open_story: OpenStor
             }
             children = [span.name for span in spans if span.parent.span_id == server.context.span_id]
             assert sorted(children) == [
-                "chat tiny", "embed", "fusion", "lexical", "prompt", "prompt", "queue", "search",
+                "chat tiny", "embed", "fusion", "lexical", "prompt", "prompt", "queue", "search", "tokenize",
             ]  # fmt: skip
             # What an answer may rest on, and what the model is sent of it: both before it is asked.
             assert all(span.end_time <= chat.start_time + 10**7 for span in spans if span.name == "prompt")
