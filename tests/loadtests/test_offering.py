@@ -49,7 +49,7 @@ def offered(
         mix=mix,
         seed=5,
         places=places,
-        late_s=PATIENCE_S if places > 1 else 0.2,
+        late_s=PATIENCE_S if places > 1 else 2.0,
         timeout_s=timeout_s,
         deadline_ms={Route.SEARCH: 1000},
         material=folder / "material.json",
@@ -123,5 +123,5 @@ def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_without_a_free_place_a_start_is_missed(tmp_path: Path, url: str) -> None:
-    counted = outcomes(tmp_path, url, "query", "silent", places=1, timeout_s=3.0)
+    counted = outcomes(tmp_path, url, "query", "silent", places=1, timeout_s=6.0)
     assert counted[Outcome.MISSED] == counted.total() - 1
