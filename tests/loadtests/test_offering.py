@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
         assert set(outcomes(tmp_path, nobody, "search")) == {Outcome.HANG_UP}
+
+
+def test_a_certificate_of_ssl_cert_file_is_trusted_and_no_other(
+    tmp_path: Path, fake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = tmp_path / "node.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=node", "-days", "2"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "node.key"), "-out", str(certificate)]
+    subprocess.run([*command, *names], check=True, capture_output=True, timeout=PATIENCE_S)
+    url = fake("--certificate", str(certificate)).url
+    assert set(outcomes(tmp_path, url, "mix")) == {Outcome.HANG_UP}
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert set(outcomes(tmp_path, url, "mix")) == {Outcome.OK}
 
 
 def test_without_a_free_place_a_start_is_missed(tmp_path: Path, url: str) -> None:
