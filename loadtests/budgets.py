@@ -17,7 +17,7 @@ DEFAULT = Path(__file__).with_name("budgets.toml")
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_LEAST = {"goodput_share", "goodput_of_peak", "capacity_per_s"}
+_LEAST = {"goodput_share", "goodput_of_peak", "found_share", "capacity_per_s"}
 
 
 class BudgetsError(Exception):
@@ -34,6 +34,8 @@ class Limits(_Strict):
     Attributes:
         goodput_share: least share of the offered requests that met their objective.
         goodput_of_peak: least goodput of an overload, relative to the most that any step of the search had.
+        found_share: least of that most, relative to the goodput of the overload: below it the search found too little,
+            and three times of that was no overload.
         capacity_per_s: least capacity.
         missed_share, error_share, shed_share, degraded_share: most, of the offered requests.
         recovery_s: most, after an overload.
@@ -44,6 +46,7 @@ class Limits(_Strict):
 
     goodput_share: Share | None = None
     goodput_of_peak: Amount | None = None
+    found_share: Share | None = None
     capacity_per_s: Amount | None = None
     missed_share: Share | None = None
     error_share: Share | None = None

@@ -83,7 +83,7 @@ class Driver:
         with watch.going_on():
             self._locust(plan, name)
         samples = read(plan.samples)
-        _require_all(samples, plan)
+        require_all(samples, plan)
         summary = Summary.model_validate_json(plan.summary.read_bytes())
         readings = watch.readings(summary.began, shape.seconds)
         return Run(shape, sorted(samples, key=lambda each: each.number), readings, summary.cpu_s)
@@ -126,7 +126,12 @@ class Driver:
             raise DriverError(f"the driver ended with code {done.returncode}: {_end(log)}")
 
 
-def _require_all(samples: Sequence[Sample], plan: Plan) -> None:
+def require_all(samples: Sequence[Sample], plan: Plan) -> None:
+    """Nothing that was to arrive may be without a sample, or have two.
+
+    Raises:
+        DriverError: it is so.
+    """
     arrivals = len(plan.arrivals())
     if {sample.number for sample in samples} != set(range(arrivals)) or len(samples) != arrivals:
         raise DriverError(f"{plan.samples} has {len(samples)} samples of {arrivals} arrivals")

@@ -66,11 +66,14 @@ def _shares(samples: Sequence[Sample], outcomes: Mapping[Outcome, int]) -> dict[
 def _goodput(measured: Measured, objectives: Objectives) -> dict[str, float | None]:
     run = measured.run
     whole = Goodput.of(run.samples, objectives, Span(0.0, run.shape.seconds))
-    found: dict[str, float | None] = {"goodput_share": whole.share, "goodput_of_peak": None, "recovery_s": None}
+    found: dict[str, float | None] = dict.fromkeys(("goodput_of_peak", "found_share", "recovery_s"))
+    found["goodput_share"] = whole.share
     if name := _OVER.get(measured.profile):
         over = Goodput.of(run.samples, objectives, run.shape.span(name))
         peak = measured.peak_good_per_s
-        found["goodput_of_peak"] = over.good_per_s / peak if peak else None
+        if peak:
+            found["goodput_of_peak"] = over.good_per_s / peak
+            found["found_share"] = min(1.0, peak / over.good_per_s) if over.done else 1.0
         found["recovery_s"] = recovery_s(run.samples, objectives, run.shape.span("recovery"))
     return found
 

@@ -1,5 +1,6 @@
 """Watch: reads the server once a second on a thread of its own, as long as a run goes on."""
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,10 @@ class Watch:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], pid: int | None, every_s: float = EVERY_S) -> None:
-        self._http = httpx.Client(base_url=url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=False)
+        trusted = ssl.create_default_context()  # OpenSSL's own, which knows SSL_CERT_FILE and SSL_CERT_DIR
+        self._http = httpx.Client(
+            base_url=url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=False, verify=trusted
+        )
         self._process = psutil.Process(pid) if pid else None
         self._every_s = every_s
         self._readings: list[Reading] = []

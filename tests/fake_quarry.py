@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from itertools import count
+from pathlib import Path
 
 import orjson
 import uvicorn
@@ -141,9 +142,12 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--stall-at", type=int)
     parser.add_argument("--leaks", action="store_true")
+    parser.add_argument("--certificate", type=Path)
     given = parser.parse_args()
     app = FakeQuarry(given.stall_at, leaks=given.leaks).application()
-    uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="critical", lifespan="off")
+    certificate = given.certificate
+    tls = {"ssl_certfile": certificate, "ssl_keyfile": certificate.with_suffix(".key")} if certificate else {}
+    uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="critical", lifespan="off", **tls)
 
 
 if __name__ == "__main__":

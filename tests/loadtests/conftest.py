@@ -31,11 +31,11 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Fak
 
         def start(*arguments: str) -> Fake:
             port = free_port()
-            url = f"http://127.0.0.1:{port}"
+            url = f"{'https' if '--certificate' in arguments else 'http'}://127.0.0.1:{port}"
             command = [sys.executable, str(_ROOT / "tests" / "fake_quarry.py"), str(port), *arguments]
 
             def is_up() -> None:
-                httpx.get(f"{url}/metrics", trust_env=False).raise_for_status()
+                httpx.get(f"{url}/metrics", trust_env=False, verify=False).raise_for_status()  # noqa: S501  only whether it is there
 
             return Fake(url, stack.enter_context(running(command, tmp_path_factory.mktemp("fake") / "log", is_up)))
 

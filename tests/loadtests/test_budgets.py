@@ -42,6 +42,11 @@ def test_what_makes_no_sense_is_an_error_that_names_it(tmp_path: Path, now: str,
     assert named in str(raised.value)
 
 
+def test_the_page_names_every_limit() -> None:
+    page = (DEFAULT.parents[1] / "docs" / "load-tests.md").read_text()
+    assert [name for name in Limits.model_fields if f"`{name}`" not in page] == []
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BudgetsError, match="No such file"):
         Budgets.read(tmp_path / "none.toml")

@@ -159,6 +159,13 @@ def test_an_overload_is_held_to_the_peak() -> None:
     assert found.values["recovery_s"] == 0
 
 
+def test_a_search_that_found_too_little_shows_in_the_overload() -> None:
+    found = figures([sample(at / 120) for at in range(120 * 180)], Profile.OVERLOAD)
+    assert found.values["goodput_of_peak"] == pytest.approx(3, rel=0.01)
+    assert found.values["found_share"] == pytest.approx(1 / 3, rel=0.01)
+    assert figures([missed(at / 120) for at in range(120 * 180)], Profile.OVERLOAD).values["found_share"] == 1
+
+
 def test_growth_is_what_readings_bear_out() -> None:
     readings = tuple(Reading(float(at), descriptors=50.0 + at, threads=20.0 + (at * 7919) % 5) for at in range(20))
     found = figures([sample(1)], readings=readings)

@@ -77,6 +77,19 @@ def test_a_server_that_collapses_under_overload_fails() -> None:
     assert [check.name for check in verdict.checks if not check.met] == ["goodput_of_peak", "recovery_s"]
 
 
+class DisturbedSearch(Simulated):
+    """Somebody else has the machine for as long as the capacity is looked for."""
+
+    def run(self, name: str, shape: Shape, seed: int) -> Run:
+        server = self if name == "overload" else Simulated(5)
+        return Simulated.run(server, name, shape, seed)
+
+
+def test_an_overload_that_was_none_is_no_pass() -> None:
+    _, verdict = outcome_of(DisturbedSearch(50), Profile.OVERLOAD)
+    assert [check.name for check in verdict.checks if not check.met] == ["found_share"]
+
+
 def test_the_capacity_is_the_highest_step_that_holds_and_comes_with_its_curve() -> None:
     server = Simulated(50)
     measured, verdict = outcome_of(server, Profile.CAPACITY)

@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def offered(
         mix=mix,
         seed=5,
         places=places,
-        late_s=PATIENCE_S if places > 1 else 0.2,
+        late_s=PATIENCE_S if places > 1 else 2.0,
         timeout_s=timeout_s,
         deadline_ms={Route.SEARCH: 1000},
         material=folder / "material.json",
@@ -122,6 +123,19 @@ def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
         assert set(outcomes(tmp_path, nobody, "search")) == {Outcome.HANG_UP}
 
 
+def test_a_certificate_of_ssl_cert_file_is_trusted_and_no_other(
+    tmp_path: Path, fake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = tmp_path / "node.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=node", "-days", "2"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "node.key"), "-out", str(certificate)]
+    subprocess.run([*command, *names], check=True, capture_output=True, timeout=PATIENCE_S)
+    url = fake("--certificate", str(certificate)).url
+    assert set(outcomes(tmp_path, url, "mix")) == {Outcome.HANG_UP}
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert set(outcomes(tmp_path, url, "mix")) == {Outcome.OK}
+
+
 def test_without_a_free_place_a_start_is_missed(tmp_path: Path, url: str) -> None:
-    counted = outcomes(tmp_path, url, "query", "silent", places=1, timeout_s=3.0)
+    counted = outcomes(tmp_path, url, "query", "silent", places=1, timeout_s=6.0)
     assert counted[Outcome.MISSED] == counted.total() - 1
