@@ -8,6 +8,8 @@ from service.file_shares import connections_by_files
 from service.server_settings import ServerSettings
 from service.telemetry.metrics import Metrics
 
+_REASONS = ("head_timeout", "reply_not_taken", "evicted", "crowded", "malformed", "head_too_large")
+
 
 class Waiting(Hashable, Protocol):
     """A connection that asks for nothing at the moment."""
@@ -49,6 +51,8 @@ class Connections:
         self._most = most
         self._metrics = metrics
         self._waiting: dict[Waiting, None] = {}
+        for reason in _REASONS:  # a rate needs the zero before the first
+            metrics.connections_closed.labels(reason)
 
     def make_room(self, count: int) -> bool:
         """Whether one more may stay, which makes ``count`` of them.

@@ -41,6 +41,10 @@ class DeviceMetrics:
         self.oom_splits = counter("quarry_oom_splits", "Batches halved because they did not fit into memory.")
         self.cache_lookups = counter("quarry_query_cache_lookups", "Query embeddings looked for.", "outcome")
         self.cache_bytes = gauge("quarry_query_cache_bytes", "Memory of the cached query embeddings.")
+        for stage in ("tokenize", "queue", "embed"):  # a rate needs the zero before the first
+            self.deadline_misses.labels(stage)
+        for stage in ("announced", "queued", "launched"):
+            self.cancelled_tokens.labels(stage)
 
     def count(self, landed: Landed) -> None:
         """Count a batch that landed."""
