@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
-from service.errors import OverloadedError
+from service.errors import BulkHeldError
 
 # Below the patience of `quarry ingest`, which sends again what was refused.
 _LONGEST_WAIT_S = 60.0
@@ -77,7 +77,7 @@ class BulkHold:
             longest_wait_s: ``math.inf`` waits until the gate opens, as the lifespan's own tasks do.
 
         Raises:
-            OverloadedError: the gate stayed closed for ``longest_wait_s``.
+            BulkHeldError: the gate stayed closed for ``longest_wait_s``.
         """
         await self.enter(longest_wait_s)
         try:
@@ -117,4 +117,4 @@ class BulkHold:
         if not self._open.is_set():
             waited_s = time.monotonic() - began
             causes = " and ".join(sorted(self._causes))
-            raise OverloadedError(f"bulk work is held while {causes}; it waited {waited_s:.3g} s", _RETRY_AFTER_S)
+            raise BulkHeldError(f"bulk work is held while {causes}; it waited {waited_s:.3g} s", _RETRY_AFTER_S)

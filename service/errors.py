@@ -27,6 +27,7 @@ QuarryError
 ├── ModelNotServedError        a model that this server does not serve
 ├── TooManyInputsError         more inputs than are taken at a time
 ├── OverloadedError            this server's queue is full
+│   ├── BulkHeldError          bulk work is held, for memory or for the start of a model server
 │   └── ShuttingDownError      this server ends
 ├── EmbedderUnavailableError   the model's forward failed
 ├── RerankerMissingError       hits are to be reranked, and no reranker is configured
@@ -209,6 +210,10 @@ class OverloadedError(QuarryError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class BulkHeldError(OverloadedError):
+    """Bulk work is held; it goes on when its cause is over, however long that takes."""
 
 
 class ShuttingDownError(OverloadedError):

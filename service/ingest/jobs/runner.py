@@ -8,7 +8,7 @@ from typing import Self
 
 from indexes.errors import CollectionNotFoundError, IndexesError
 from service.bulk_hold import BulkHold
-from service.errors import JobCancelledError, JobInputError, ParserLostError
+from service.errors import BulkHeldError, JobCancelledError, JobInputError, ParserLostError
 from service.ingest.jobs.board import JobBoard
 from service.ingest.jobs.fair_jobs import FairJobs
 from service.ingest.jobs.job import JobError, Status
@@ -173,7 +173,7 @@ class JobRunner:
         error = self._counted(job, error)
         verdict = self._work.judge(error)
         now = asyncio.get_running_loop().time()
-        if not job.retries:
+        if not job.retries or isinstance(error, BulkHeldError):  # what waits for the gate may wait for ever
             job.retrying_since = now
         if verdict.is_passing and now - job.retrying_since < self._settings.patience_s:
             await self._later(job, verdict.message)

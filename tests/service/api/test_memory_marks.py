@@ -1,15 +1,20 @@
 """The API near the limit of memory: bulk work waits or is refused, nothing is lost, questions are answered."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from service.bulk_hold import BulkHold
+from service.ingest.jobs import runner
+from service.ingest.loaders import LoadedText, load_file
 from service.memory_watch import MemoryWatch
 
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
@@ -98,6 +103,52 @@ def test_a_write_that_waits_goes_on_when_there_is_memory_again(
         scripted_memory.shares["cpu"] = 0.5
         assert writing.result(PATIENCE_S).status_code == 201
         assert api.get(f"{DOCUMENTS}/waiting").status_code == 200
+
+
+class Held:
+    """A parser that waits for the test.
+
+    Attributes:
+        begun: released for each file that it begins.
+    """
+
+    def __init__(self) -> None:
+        self.begun, self.gate = threading.Semaphore(0), threading.Semaphore(0)
+
+    async def parse(self, name: str, raw: Path) -> LoadedText:
+        self.begun.release()
+        assert await asyncio.to_thread(self.gate.acquire, timeout=PATIENCE_S)
+        return await asyncio.to_thread(lambda: load_file(name, raw.read_bytes()))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_job_outlasts_any_number_of_times_without_memory(
+    open_api: OpenApi, scripted_memory: Memory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refusals() -> int:
+        return sum(record.message == "job waits" for record in caplog.records)
+
+    monkeypatch.setattr(runner, "_FIRST_PAUSE_S", 0.001)
+    parser = Held()
+    with open_api(memory=scripted_memory, parser=parser, jobs={"patience_s": 1e-6}) as api:
+        files = {"file": ("late.txt", b"Ivy climbs.")}
+        told = ""
+        job = api.put(f"{DOCUMENTS}/late", files=files, params={"wait_ms": 0}).json()["job_id"]
+        for attempt in (1, 2, 3):
+            assert parser.begun.acquire(timeout=PATIENCE_S)
+            scripted_memory.shares["cpu"] = 0.92  # between reading and embedding
+            until(api, "low")
+            parser.gate.release()
+            # Refused at the gate, it is to be tried again.
+            while refusals() < attempt and (told := api.get(f"/v1/jobs/{job}").json()["status"]) != "failed":
+                pass
+            assert told != "failed"
+            scripted_memory.shares["cpu"] = 0.5
+            until(api, "clear")
+        assert parser.begun.acquire(timeout=PATIENCE_S)
+        parser.gate.release()
+        assert api.get(f"/v1/jobs/{job}", params={"wait_ms": 60_000}).json()["status"] == "succeeded"
+        assert api.get(f"{DOCUMENTS}/late").status_code == 200
 
 
 @pytest.mark.usefixtures("impatient")
