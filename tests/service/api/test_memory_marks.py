@@ -46,10 +46,10 @@ def put(api: httpx.Client, name: str) -> httpx.Response:
 
 
 def until(api: httpx.Client, level: str) -> dict[str, Any]:
-    """The status, once the watch has seen what the test did."""
-    while (status := api.get("/v1/status").json())["memory"]["level"] != level:
+    """The status, once the watch has seen what the test did: all of it as it is after that."""
+    while api.get("/v1/status").json()["memory"]["level"] != level:
         pass
-    body: dict[str, Any] = status
+    body: dict[str, Any] = api.get("/v1/status").json()
     return body
 
 
