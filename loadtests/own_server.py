@@ -19,6 +19,9 @@ _SAID = "The documentation describes it in the first passage [1], and the second
 _CONFIG = """
 [embedding]
 cache_bytes = 0
+[limits]
+wait_ms = 200
+write_wait_ms = 1000
 [answer]
 llm = "fake"
 [llm.fake]

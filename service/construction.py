@@ -143,7 +143,7 @@ class Construction:
         writing = await self._writing(base, parsers)
         generators = await self._generators(supervisions, base.limits.spent)
         pace, limits = Pace(), settings.limits
-        backlog = Backlog(BacklogLimits(2 * _READER_THREADS, limits.questions, limits.wait_ms / 1000))
+        backlog = Backlog("questions", BacklogLimits(2 * _READER_THREADS, limits.questions, limits.wait_ms / 1000))
         self.metrics.follow(backlog)
         reranker = RerankBatcher(base.models.reranker.model, base.engine) if base.models.reranker else None
         readers = self.stack.enter_context(

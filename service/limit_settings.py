@@ -13,6 +13,7 @@ class LimitSettings(Group):
     Attributes:
         questions: that may be under way at once, as far as the end of their searches.
         wait_ms: longest expected wait of a question behind others; or half of what its deadline leaves.
+        write_wait_ms: longest expected wait of a document behind others, where its sender waits for it.
         collections: that there may be when one more is created; None takes as many as fit into half of the files that
             the process may open. More that are there already are served.
         memory_low: share of a device's memory from which bulk work pauses.
@@ -21,6 +22,7 @@ class LimitSettings(Group):
 
     questions: int = Field(1000, ge=1)
     wait_ms: float = Field(2_000, gt=0, allow_inf_nan=False)
+    write_wait_ms: float = Field(30_000, gt=0, allow_inf_nan=False)
     query_characters: int = Field(8192, ge=1)
     conversation_messages: int = Field(64, ge=1)
     conversation_characters: int = Field(65_536, ge=1)

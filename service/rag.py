@@ -52,7 +52,8 @@ class Rag:
         text, plan = await self._conversation.search_text(question, plan)
         if text != question.text:
             (text,) = self._screen.question([text], "messages", question.request_id)
-        with self._backlog.joined(question.deadline.remaining()):
+        self._backlog.check(question.deadline.remaining())
+        with self._backlog.joined():
             retrieval = await self._retriever.retrieve(question, text, plan)
         question.timings.counts["hits"] = len(retrieval.hits)
         return retrieval

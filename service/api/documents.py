@@ -141,6 +141,7 @@ async def put_document(
         case media_type.JSON:
             if wait_ms is None:
                 await services.hold.opened()  # before the body, which would be held meanwhile
+                services.ingestor.check_wait()
             bodies: Bodies = request.app.state.bodies
             body = await bodies.read(await request.body(), _body)
             new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)

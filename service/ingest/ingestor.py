@@ -18,7 +18,8 @@ from indexes.errors import CollectionNotFoundError
 from indexes.filters import Filter
 from indexes.names import check_document_id
 from indexes.reembeddings import Route
-from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, OverloadedError, QuarryError
+from service.backlog import Backlog, BacklogLimits
+from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, QuarryError
 from service.ingest.document_embedder import Content, DocumentEmbedder
 from service.ingest.mirror import Mirror, MovedError
 from service.ingest.place import Place
@@ -32,7 +33,6 @@ PIPELINE_VERSION = 1
 
 _CONCURRENT_DOCUMENTS = 8
 _MAX_WAITING_DOCUMENTS = 4096
-_RETRY_AFTER_S = 5.0
 _RUN = re.compile("(?:javascript|data|vbscript):", re.IGNORECASE)
 _PASSED_OVER = re.compile(r"[\0-\x20]+")  # by browsers, before a scheme and some of it within
 
@@ -102,13 +102,22 @@ class Ingestor:
         # Writes only wait, and more of them at a time share one fsync.
         self._writing = ThreadPoolExecutor(_CONCURRENT_DOCUMENTS, thread_name_prefix="quarry-writing")
         self._slots = asyncio.Semaphore(_CONCURRENT_DOCUMENTS)
-        self._waiting = 0
+        wait_s = limits.write_wait_ms / 1000
+        self._backlog = Backlog("documents", BacklogLimits(_CONCURRENT_DOCUMENTS, _MAX_WAITING_DOCUMENTS, wait_s))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._writing.shutdown()
+
+    def check_wait(self) -> None:
+        """Look whether a caller who waits for a document may send it.
+
+        Raises:
+            OverloadedError: it would take too long.
+        """
+        self._backlog.check()
 
     def prepare(self, document: NewDocument) -> Document:
         """Check a document and give it the form in which it is stored. Thread-safe.
@@ -156,10 +165,7 @@ class Ingestor:
             OverloadedError: too many documents wait already.
         """
         writer.check(document.metadata)
-        if self._waiting >= _MAX_WAITING_DOCUMENTS:
-            raise OverloadedError(
-                f"{self._waiting} documents wait to be ingested; the limit is {_MAX_WAITING_DOCUMENTS}", _RETRY_AFTER_S
-            )
+        self._backlog.check_count()
         return AcceptedWrite(route.name, document, self._mirror.accept(route.name), writer)
 
     async def confirm_source(self, route: Route, document_id: str, source_hash: bytes, place: Place) -> Written | None:
@@ -198,12 +204,9 @@ class Ingestor:
             ForbiddenError: it would not exist for the writer, or what it would replace does not.
         """
         write.writer.check(write.document.metadata)
-        self._waiting += 1
-        try:
+        with self._backlog.joined():
             async with self._slots:
                 written = await self._put(write)
-        finally:
-            self._waiting -= 1
         self._metrics.documents.labels(written.status).inc()
         return written
 

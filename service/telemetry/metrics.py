@@ -77,7 +77,7 @@ class Metrics:
 
     def follow(self, backlog: Backlog) -> None:
         """Tell of it whenever somebody looks."""
-        self.backlog_questions.set_function(lambda: backlog.questions)
+        self.backlog_questions.set_function(lambda: backlog.count)
         self.backlog_wait_seconds.set_function(lambda: backlog.wait_s)
 
     def render(self) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 
 from models.base import TokenIds, Vectors
 from models.hashing import HashingEmbedder
+from service.ingest import ingestor
 
 OpenApi = Callable[..., AbstractContextManager[httpx.Client]]
 Problem = Callable[[httpx.Response, int, str], dict[str, Any]]
@@ -57,7 +58,7 @@ def test_who_would_wait_is_refused_before_the_body_is_looked_at(
             assert embedder.entered.wait(PATIENCE_S)
             assert value(api, "quarry_backlog_questions") == 1
             refused = api.post(path, content=b"no JSON", headers={"content-type": "application/json"})
-            assert "the limits are 1 questions" in problem(refused, 503, "overloaded")["detail"]
+            assert "1 questions are under way; the limit is 1" in problem(refused, 503, "overloaded")["detail"]
             assert int(refused.headers["retry-after"]) >= 1
             assert api.get("/v1/collections/docs").is_success, "this asks for no search"
         finally:
@@ -85,3 +86,28 @@ def test_a_question_that_fails_makes_room_too(open_api: OpenApi, problem: Proble
             embedder.gate.set()
         assert value(api, "quarry_backlog_questions") == 0
         assert api.post("/v1/search", json=ASKED).is_success
+
+
+def test_who_would_wait_for_a_document_is_refused_before_its_body_is_looked_at(
+    open_api: OpenApi, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingestor, "_CONCURRENT_DOCUMENTS", 1)
+    embedder, docs = Gated(), "/v1/collections/docs"
+    with open_api(embedder, limits={"write_wait_ms": 0.001}) as api, ThreadPoolExecutor(1) as pool:
+        assert api.put(f"{docs}/documents/a", json={"text": TEXT}).is_success
+        embedder.gate.clear()
+        embedder.entered.clear()
+        first = pool.submit(api.put, f"{docs}/documents/b", json={"text": TEXT})
+        try:
+            assert embedder.entered.wait(PATIENCE_S)
+            for refused in (
+                api.put(f"{docs}/documents/c", content=b"no JSON", headers={"content-type": "application/json"}),
+                api.post(f"{docs}/documents:batch", content=b"no JSON"),
+            ):
+                assert "1 documents are under way" in problem(refused, 503, "overloaded")["detail"]
+                assert int(refused.headers["retry-after"]) >= 1
+            job = api.put(f"{docs}/documents/d?wait_ms=0", json={"text": TEXT})
+            assert job.status_code == 202, "a job waits for nobody"
+        finally:
+            embedder.gate.set()
+        assert first.result().is_success

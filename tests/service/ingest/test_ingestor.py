@@ -245,7 +245,7 @@ def test_too_many_waiting_documents_are_refused(
     async def scenario(ingestor: Ingestor) -> None:
         writing = asyncio.create_task(put(ingestor, "a", "The slow bees."))
         assert await asyncio.to_thread(embedder.entered.acquire, timeout=PATIENCE_S)
-        with pytest.raises(OverloadedError, match="1 documents wait to be ingested; the limit is 1"):
+        with pytest.raises(OverloadedError, match="1 documents are under way; the limit is 1"):
             await put(ingestor, "b", "More bees.")
         embedder.gates["slow"].set()
         await writing
