@@ -140,7 +140,8 @@ class Retriever:
         question.timings.add("tokenize", embedded.tokenize_s)
         question.timings.add("queue", embedded.queue_s - embedded.tokenize_s)
         spent = embedding_span(embedder.info.name, embedded.tokens) if question.timings.trace else {}
-        question.timings.add("embed", embedded.forward_s, spent)
+        # Of the forward, and until its vector is here: the event loop may have others to answer first.
+        question.timings.add("embed", max(0.0, time.perf_counter() - start - embedded.queue_s), spent)
         return embedded.vectors[0], read
 
     async def _read(self, query: Prepared, embedded: Embedded, embedder: EmbeddingBatcher) -> ReadQuery:

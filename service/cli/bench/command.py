@@ -114,6 +114,8 @@ def _print(report: dict[str, Any]) -> None:
         out.print(f"    {name:<13} {milliseconds:.3f} ms")
     out.print(f"words add    p50 {report['hybrid_added_p50_ms']:.2f} ms")
     out.print(f"quotes       p50 {report['quotes_ms']['p50']:.2f} ms")
+    other, verdict = report["other_ms"], "met" if report["other_met"] else "missed"
+    out.print(f"no stage     p50 {other['p50']:.3f} ms  p95 {other['p95']:.3f} ms  (5 % or 1 ms: {verdict})")
     for name, what in (("added", "added"), ("extras", "words, quotes")):
         took, limit = report[f"{name}_p50_ms"], report[f"{name}_p50_limit_ms"]
         out.print(f"{what:<12} p50 {took:.2f} ms  (limit {limit} ms: {'met' if took <= limit else 'missed'})")

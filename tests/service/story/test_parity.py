@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
 
+from service.batching import Embedded, EmbeddingBatcher
 from service.errors import LlmUnavailableError
 from service.generation.base import Cited, Delta, Event, Finished
 from service.generation.prompt import NO_ANSWER
@@ -70,6 +72,25 @@ def test_what_the_generator_needs_for_the_prompt_is_no_time_of_the_model(open_st
             timings = (await story.ask()).json()["timings_ms"]
             assert timings["prompt"] >= 100_000
             assert timings["llm_ttft"] == 0
+
+    asyncio.run(scenario())
+
+
+def test_the_way_back_from_the_device_is_time_of_the_embedding(
+    open_story: OpenStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = EmbeddingBatcher.embed_query
+
+    async def claiming(*asked: Any) -> Embedded:  # noqa: ANN401
+        return replace(await computed(*asked), queue_s=0.0, tokenize_s=0.0, forward_s=0.0)
+
+    async def scenario() -> None:
+        async with open_story() as story:
+            monkeypatch.setattr(EmbeddingBatcher, "embed_query", claiming)
+            timings = (await story.ask("/v1/search")).json()["timings_ms"]
+            assert (timings["tokenize"], timings["queue"]) == (0, 0)
+            assert timings["embed"] > 0
+            assert adds_up(timings)
 
     asyncio.run(scenario())
 
