@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Backlog:
         self._limits = limits
         self._clock = clock
         self._count = 0
+        self._callers: Counter[str] = Counter()
         self._looked_at = 0.0
         self._busy_s = self._left = 0.0  # of late, the older the less
 
@@ -63,21 +65,21 @@ class Backlog:
             return 0.0
         return before * (self._busy_s + self._clock() - self._looked_at) / self._left
 
-    def check(self, remaining_s: float = math.inf) -> None:
+    def check(self, caller: str, remaining_s: float = math.inf) -> None:
         """Look whether one more may come.
 
         Args:
             remaining_s: that it has.
 
         Raises:
-            OverloadedError: it would wait too long, or there are too many.
+            OverloadedError: it would wait too long, and its caller has its share already; or there are too many.
         """
         wait_s, longest_s = self.wait_s, min(self._limits.wait_s, remaining_s / _MARGIN)
-        if wait_s > longest_s:
+        if wait_s > longest_s and self._has_share(caller):
             raise OverloadedError(
                 f"{self._count} {self._what} are under way, and one more would wait for an expected "
                 f"{wait_s * 1000:.0f} ms; the limit is {longest_s * 1000:.0f} ms",
-                retry_after_s=max(_LEAST_RETRY_S, wait_s - longest_s),
+                retry_after_s=self._retry_s(wait_s - longest_s),
             )
         self.check_count()
 
@@ -90,13 +92,14 @@ class Backlog:
         if self._count >= self._limits.most:
             raise OverloadedError(
                 f"{self._count} {self._what} are under way; the limit is {self._limits.most}",
-                retry_after_s=max(_LEAST_RETRY_S, self.wait_s),
+                retry_after_s=self._retry_s(self.wait_s),
             )
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
-        """One more is under way, to the end of the block."""
+    def joined(self, caller: str) -> Iterator[None]:
+        """One more of the caller's is under way, to the end of the block."""
         self._count += 1
+        self._callers[caller] += 1
         if self._count == self._limits.at_once:
             self._looked_at = self._clock()  # from now on all are busy
         try:
@@ -104,6 +107,18 @@ class Backlog:
             self._observe()
         finally:
             self._count -= 1
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]
+
+    def _has_share(self, caller: str) -> bool:
+        """Of what is under way, as much as the others on the average: one who floods shuts out nobody else."""
+        others = len(self._callers.keys() | {caller})
+        return self._callers[caller] * others >= self._count
+
+    def _retry_s(self, seconds: float) -> float:
+        """By then there may be room. How long a standstill lasts nobody knows, and soon after it there is some."""
+        return max(_LEAST_RETRY_S, min(seconds, self._limits.wait_s))
 
     def _observe(self) -> None:
         """One is done; one that failed says nothing of the pace of the others."""

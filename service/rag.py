@@ -48,12 +48,12 @@ class Rag:
             DeadlineExceededError: naming the stage.
         """
         plan = self._planner.plan(question)
-        self._backlog.check(question.deadline.remaining())  # a model may be asked before the search
+        self._backlog.check(question.caller, question.deadline.remaining())  # a model may be asked before the search
         text, plan = await self._conversation.search_text(question, plan)
         if text != question.text:
             (text,) = self._screen.question([text], "messages", question.request_id)
-        self._backlog.check(question.deadline.remaining())
-        with self._backlog.joined():
+        self._backlog.check(question.caller, question.deadline.remaining())
+        with self._backlog.joined(question.caller):
             retrieval = await self._retriever.retrieve(question, text, plan)
         question.timings.counts["hits"] = len(retrieval.hits)
         return retrieval

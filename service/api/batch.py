@@ -16,7 +16,7 @@ from indexes.base import Document
 from indexes.errors import CollectionConflictError, IndexesError, InvalidNameError, StoreUnavailableError
 from service.api.access import needs
 from service.api.bodies import Bodies, told
-from service.api.caller import writer_of
+from service.api.caller import caller_of, writer_of
 from service.api.context import timings_of
 from service.api.description.failing import fails_with
 from service.api.jobs import WaitOrNot, until_ended
@@ -84,7 +84,7 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
     if wait_ms is not None:
         return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
     await services.hold.opened()  # before the body, which would be held meanwhile
-    services.ingestor.check_wait()
+    services.ingestor.check_wait(caller_of(request).name)
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
     bodies: Bodies = request.app.state.bodies
     prepare = partial(_prepared_lines, ingestor, writer_of(request), limit=limit)

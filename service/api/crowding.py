@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import problems
+from service.api.caller import caller_of
 from service.api.services import Services
 from service.errors import OverloadedError
 from service.telemetry.metrics import Metrics
@@ -33,7 +34,7 @@ class Crowding:
             return
         services: Services = scope["app"].state.services
         try:
-            services.backlog.check()
+            services.backlog.check(caller_of(Request(scope)).name)
         except OverloadedError as error:
             scope["route"] = _Asked(scope["path"])
             self._metrics.problems.labels(problems.kind_of(error).code).inc()

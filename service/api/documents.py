@@ -24,7 +24,7 @@ from indexes.names import check_document_id
 from service.api import media_type
 from service.api.access import needs
 from service.api.bodies import Bodies, told
-from service.api.caller import rights_of, writer_of
+from service.api.caller import caller_of, rights_of, writer_of
 from service.api.context import timings_of
 from service.api.description.failing import READING, fails_with
 from service.api.jobs import WaitOrNot
@@ -141,7 +141,7 @@ async def put_document(
         case media_type.JSON:
             if wait_ms is None:
                 await services.hold.opened()  # before the body, which would be held meanwhile
-                services.ingestor.check_wait()
+                services.ingestor.check_wait(caller_of(request).name)
             bodies: Bodies = request.app.state.bodies
             body = await bodies.read(await request.body(), _body)
             new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)

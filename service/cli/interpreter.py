@@ -9,6 +9,10 @@ import sys
 _SPIN_COUNT = "1000"
 _SPIN_VARIABLE = "GOMP_SPINCOUNT"
 _POLICY_VARIABLE = "OMP_WAIT_POLICY"
+# What torch keeps of oneDNN's for each shape that a forward had, several megabytes each. Its default of 1,024 would be
+# gigabytes once texts of all lengths have come in batches of all sizes.
+_SHAPES = "256"
+_SHAPES_VARIABLE = "LRU_CACHE_CAPACITY"
 # A thread that runs Python gives the GIL up this often; the default of 5 ms would be added to every hand-over.
 _SWITCH_INTERVAL_S = 1e-4
 
@@ -20,6 +24,11 @@ def share_the_cores() -> None:
     """
     if _POLICY_VARIABLE not in os.environ:
         os.environ.setdefault(_SPIN_VARIABLE, _SPIN_COUNT)
+
+
+def bound_shapes() -> None:
+    """Let torch keep fewer shapes, unless the environment says how many; to be called before it is imported."""
+    os.environ.setdefault(_SHAPES_VARIABLE, _SHAPES)
 
 
 def settle_memory() -> None:

@@ -20,7 +20,7 @@ from models.base import ModelError
 from service.access.opened import opened_keys
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
-from service.cli.interpreter import settle_memory, share_the_cores, share_the_interpreter
+from service.cli.interpreter import bound_shapes, settle_memory, share_the_cores, share_the_interpreter
 from service.cli.metrics_port import exposed, taken
 from service.cli.open_files import raise_open_files
 from service.content.rule_file import RuleFileError
@@ -62,6 +62,7 @@ def serve(
         fail(f"access.audit_log: {error}")
     _say_who_may_ask(settings)
     share_the_cores()
+    bound_shapes()
     try:
         with taken(settings.server) as metrics_listener:
             _log.info("loading %s", ", ".join(_models(settings)))

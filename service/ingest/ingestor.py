@@ -111,13 +111,13 @@ class Ingestor:
     def __exit__(self, *_: object) -> None:
         self._writing.shutdown()
 
-    def check_wait(self) -> None:
+    def check_wait(self, caller: str) -> None:
         """Look whether a caller who waits for a document may send it.
 
         Raises:
             OverloadedError: it would take too long.
         """
-        self._backlog.check()
+        self._backlog.check(caller)
 
     def prepare(self, document: NewDocument) -> Document:
         """Check a document and give it the form in which it is stored. Thread-safe.
@@ -204,7 +204,7 @@ class Ingestor:
             ForbiddenError: it would not exist for the writer, or what it would replace does not.
         """
         write.writer.check(write.document.metadata)
-        with self._backlog.joined():
+        with self._backlog.joined(write.writer.caller):
             async with self._slots:
                 written = await self._put(write)
         self._metrics.documents.labels(written.status).inc()

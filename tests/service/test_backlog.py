@@ -38,14 +38,14 @@ class Crowd:
         self._backlog = backlog
         self._stacks: list[ExitStack] = []
 
-    def come(self, count: int, remaining_s: float = math.inf) -> int:
+    def come(self, count: int, remaining_s: float = math.inf, caller: str = "") -> int:
         """How many of them were taken on."""
         before = len(self._stacks)
         for _ in range(count):
             stack = ExitStack()
             with suppress(OverloadedError):
-                self._backlog.check(remaining_s)
-                stack.enter_context(self._backlog.joined())
+                self._backlog.check(caller, remaining_s)
+                stack.enter_context(self._backlog.joined(caller))
                 self._stacks.append(stack)
         return len(self._stacks) - before
 
@@ -70,7 +70,7 @@ def test_before_anything_is_known_the_number_alone_decides(backlog: Backlog, cro
     assert crowd.come(60) == 50
     assert (backlog.count, backlog.wait_s) == (50, 0.0)
     with pytest.raises(OverloadedError, match="50 questions are under way; the limit is 50"):
-        backlog.check()
+        backlog.check("")
 
 
 def test_as_many_come_as_leave_within_the_wait(backlog: Backlog, clock: Clock, crowd: Crowd) -> None:
@@ -79,7 +79,7 @@ def test_as_many_come_as_leave_within_the_wait(backlog: Backlog, clock: Clock, c
     assert crowd.come(30) == 10
     assert backlog.count == AT_ONCE + 10
     with pytest.raises(OverloadedError, match="an expected 1100 ms; the limit is 1000 ms") as error:
-        backlog.check()
+        backlog.check("")
     backlog.check_count()
     assert error.value.retry_after_s == pytest.approx(0.1)  # until one has left
 
@@ -136,7 +136,26 @@ def test_failures_do_not_make_it_look_fast(backlog: Backlog, clock: Clock, crowd
     served(crowd, clock, 100, each_s=0.1)
     before = backlog.wait_s
     for _ in range(1000):
-        with pytest.raises(ValueError, match="broken"), backlog.joined():
+        with pytest.raises(ValueError, match="broken"), backlog.joined(""):
             raise ValueError("broken")
     assert backlog.wait_s == before
     assert backlog.count == AT_ONCE
+
+
+def test_one_who_floods_shuts_out_nobody_else(backlog: Backlog, clock: Clock, crowd: Crowd) -> None:
+    crowd.come(AT_ONCE)
+    served(crowd, clock, 100, each_s=0.1)
+    assert crowd.come(30) == 10
+    assert crowd.come(1, caller="another") == 1
+    assert crowd.come(1) == 0
+    assert crowd.come(100, caller="another") == 13, "until it has as much under way"
+    assert crowd.come(100, caller="a third") == 14
+
+
+def test_whoever_is_refused_in_a_standstill_asks_again_soon(backlog: Backlog, clock: Clock, crowd: Crowd) -> None:
+    crowd.come(AT_ONCE)
+    served(crowd, clock, 100, each_s=0.1)
+    clock.now += 600
+    with pytest.raises(OverloadedError) as error:
+        backlog.check("")
+    assert error.value.retry_after_s == 1.0
