@@ -1,6 +1,7 @@
-"""Searches at two servers in turn, one with telemetry and one without."""
+"""Searches at a server whose telemetry is on and off in turn."""
 
 import itertools
+import os
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from service.cli.bench.access.asking import Asking
 from service.cli.bench.machine import processor
 from service.cli.bench.server import free_port, running
 from service.cli.bench.telemetry.ratio import Ratio
+from service.cli.bench.telemetry.served import OFF, ON
 
 COST_LIMIT = 0.02
 CLIENTS = 4
@@ -33,20 +35,16 @@ def run(pairs: int, searches: int, say: Callable[[str], None]) -> dict[str, Any]
     """Measure.
 
     Args:
-        pairs: of blocks, one at each server, which of the two first by turns.
-        searches: of a block, by a few clients that each wait for their replies; the first server is scraped at times.
+        pairs: of blocks, one with telemetry and one without, which of the two first by turns.
+        searches: of a block, by a few clients that each wait for their replies; with telemetry there are scrapes too.
         say: where progress goes.
     """
-    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, _servers(Path(folder)) as (on, off):
-        say(f"writing {_DOCUMENTS} documents to each server")
-        _write(on)
-        _write(off)
-        numbers = itertools.count()
-        with _asking(on) as with_it, _asking(off) as without:
-            for askers in (with_it, without):
-                _block(askers, numbers, searches)  # to warm up
-            say(f"{pairs} pairs of blocks of {searches} searches")
-            taken = [_pair(with_it, without, numbers, searches, pair) for pair in range(pairs)]
+    with tempfile.TemporaryDirectory(prefix="quarry-bench-") as folder, _server(Path(folder)) as server:
+        say(f"writing {_DOCUMENTS} documents")
+        _write(server.url)
+        server.block(searches, is_on=True)  # to warm up
+        say(f"{pairs} pairs of blocks of {searches} searches")
+        taken = [_pair(server, searches, pair) for pair in range(pairs)]
     return _report([one for one, _ in taken], [other for _, other in taken], searches)
 
 
@@ -68,24 +66,42 @@ def _report(on: Sequence[float], off: Sequence[float], searches: int) -> dict[st
     }
 
 
-@contextmanager
-def _servers(folder: Path) -> Iterator[tuple[str, str]]:
-    """With telemetry, and without."""
-    with _server(folder, "on") as on, _server(folder, "off") as off:
-        yield on, off
+class _Server:
+    """The server, and its clients: each on a thread and a connection of its own."""
+
+    def __init__(self, url: str, pid: int, threads: ThreadPoolExecutor) -> None:
+        self.url = url
+        self._pid = pid
+        self._threads = threads
+        self._askers = [Asking(url) for _ in range(CLIENTS)]
+        self._numbers = itertools.count()
+
+    def block(self, searches: int, *, is_on: bool, is_scraped: bool = False) -> float:
+        """Searches a second."""
+        os.kill(self._pid, ON if is_on else OFF)
+        shares = [[next(self._numbers) for _ in range(searches // CLIENTS)] for _ in self._askers]
+        start = time.perf_counter()
+        done = self._threads.map(_search_all, self._askers, shares)
+        if is_scraped:
+            _expect_ok(httpx.get(f"{self.url}/metrics", trust_env=False).status_code)
+        count = sum(done)
+        return count / (time.perf_counter() - start)
 
 
 @contextmanager
-def _server(folder: Path, state: str) -> Iterator[str]:
+def _server(folder: Path) -> Iterator[_Server]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "service.cli.bench.telemetry.served", state, str(folder / state), str(port)]
+    command = [sys.executable, "-m", "service.cli.bench.telemetry.served", str(folder / "data"), str(port)]
 
     def is_up() -> None:
         httpx.get(f"{url}/readyz", trust_env=False).raise_for_status()
 
-    with running(command, folder / f"{state}.log", is_up):
-        yield url
+    with (
+        running(command, folder / "served.log", is_up) as pid,
+        ThreadPoolExecutor(CLIENTS, "quarry-asking") as threads,
+    ):
+        yield _Server(url, pid, threads)
 
 
 def _write(url: str) -> None:
@@ -95,40 +111,14 @@ def _write(url: str) -> None:
             client.put(f"/v1/collections/{_COLLECTION}/documents/{number}", json=body).raise_for_status()
 
 
-class _Askers:
-    """The clients of one server, each on a thread and a connection of its own."""
-
-    def __init__(self, url: str, threads: ThreadPoolExecutor) -> None:
-        self.askers = [Asking(url) for _ in range(CLIENTS)]
-        self.url = url
-        self.threads = threads
-
-
-@contextmanager
-def _asking(url: str) -> Iterator[_Askers]:
-    with ThreadPoolExecutor(CLIENTS, "quarry-asking") as threads:
-        yield _Askers(url, threads)
-
-
-def _pair(on: _Askers, off: _Askers, numbers: Iterator[int], searches: int, pair: int) -> tuple[float, float]:
+def _pair(server: _Server, searches: int, pair: int) -> tuple[float, float]:
     """Searches a second with telemetry, and without."""
     is_scraped = pair % _SCRAPED == 0
     if pair % 2:
-        one = _block(on, numbers, searches, is_scraped=is_scraped)
-        return one, _block(off, numbers, searches)
-    other = _block(off, numbers, searches)
-    return _block(on, numbers, searches, is_scraped=is_scraped), other
-
-
-def _block(askers: _Askers, numbers: Iterator[int], searches: int, *, is_scraped: bool = False) -> float:
-    """Searches a second."""
-    shares = [[next(numbers) for _ in range(searches // CLIENTS)] for _ in askers.askers]
-    start = time.perf_counter()
-    done = askers.threads.map(_search_all, askers.askers, shares)
-    if is_scraped:
-        _expect_ok(httpx.get(f"{askers.url}/metrics", trust_env=False).status_code)
-    count = sum(done)
-    return count / (time.perf_counter() - start)
+        one = server.block(searches, is_on=True, is_scraped=is_scraped)
+        return one, server.block(searches, is_on=False)
+    other = server.block(searches, is_on=False)
+    return server.block(searches, is_on=True, is_scraped=is_scraped), other
 
 
 def _search_all(asker: Asking, numbers: Sequence[int]) -> int:

@@ -1,10 +1,16 @@
-"""A server whose metrics do nothing and which logs no requests, or one as `quarry serve` runs it.
+"""A server whose telemetry is turned off by SIGUSR2, and on again by SIGUSR1.
 
-Usage: ``python -m service.cli.bench.telemetry.served on|off DATA_DIR PORT``
+One process, so that nothing but telemetry differs: two would each choose the form of their forwards by what they
+measure at their start.
+
+Usage: ``python -m service.cli.bench.telemetry.served DATA_DIR PORT``
 """
 
 import asyncio
+import logging
+import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -17,28 +23,50 @@ from service.cli.interpreter import settle_memory, share_the_cores, share_the_in
 from service.settings import Settings, load_settings
 from service.telemetry.logs import configure_logging
 
-_ON, _OFF = "on", "off"
+OFF, ON = signal.SIGUSR2, signal.SIGUSR1
 # Every search is one of its own: a remembered vector would leave telemetry beside less work than it has.
 _UNREMEMBERED = {"cache_bytes": 0}
+_COUNTING = ((Counter, "inc"), (Gauge, "set"), (Histogram, "observe"))
 
 
-def silence() -> None:
-    """Let every metric of this process do nothing; for a process that exists to be measured."""
-
-    def nothing(*_: Any, **__: Any) -> None:  # noqa: ANN401  whatever it is given
-        pass
-
-    def itself(metric: MetricWrapperBase, *_: Any, **__: Any) -> MetricWrapperBase:  # noqa: ANN401
-        return metric
-
-    for kind, methods in ((Counter, ("inc",)), (Gauge, ("set", "set_function")), (Histogram, ("observe",))):
-        for method in methods:
-            setattr(kind, method, nothing)
-    MetricWrapperBase.labels = itself  # type: ignore[method-assign,assignment]
+def _nothing(*_: Any, **__: Any) -> None:  # noqa: ANN401  whatever a metric is given
+    pass
 
 
-async def serve(settings: Settings) -> None:
+def _itself(metric: MetricWrapperBase, *_: Any, **__: Any) -> MetricWrapperBase:  # noqa: ANN401
+    return metric
+
+
+class Telemetry:
+    """The metrics of this process, and its log of requests; for a process that exists to be measured."""
+
+    def __init__(self) -> None:
+        self._methods: list[tuple[type, str, Callable[..., Any]]] = [
+            (kind, method, getattr(kind, method)) for kind, method in _COUNTING
+        ]
+        self._labels = MetricWrapperBase.labels
+        self._log = logging.getLogger("quarry.requests")
+
+    def turn_off(self) -> None:
+        """No metric counts, no request is logged."""
+        for kind, method, _ in self._methods:
+            setattr(kind, method, _nothing)
+        setattr(MetricWrapperBase, "labels", _itself)  # noqa: B010  a method, which mypy would not let be set
+        self._log.setLevel(logging.WARNING)
+
+    def turn_on(self) -> None:
+        """As it was."""
+        for kind, method, counting in self._methods:
+            setattr(kind, method, counting)
+        setattr(MetricWrapperBase, "labels", self._labels)  # noqa: B010
+        self._log.setLevel(logging.NOTSET)
+
+
+async def serve(settings: Settings, telemetry: Telemetry) -> None:
     """Until the process is ended."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(OFF, telemetry.turn_off)
+    loop.add_signal_handler(ON, telemetry.turn_on)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         settle_memory()
@@ -48,17 +76,13 @@ async def serve(settings: Settings) -> None:
 
 def main() -> None:
     """The arguments are those of this process."""
-    _, state, data_dir, port = sys.argv
-    if state not in {_ON, _OFF}:
-        sys.exit(f"{state!r} is neither {_ON} nor {_OFF}")
+    _, data_dir, port = sys.argv
     settings = load_settings(None, {"data_dir": data_dir, "server": {"port": int(port)}, "embedding": _UNREMEMBERED})
     share_the_cores()
-    configure_logging("info" if state == _ON else "warning")
-    if state == _OFF:
-        silence()
+    configure_logging(settings.server.log_level)
     share_the_interpreter()
     with asyncio.Runner(loop_factory=uvicorn.Config(create_app).get_loop_factory()) as runner:  # as `quarry serve`
-        runner.run(serve(settings))
+        runner.run(serve(settings, Telemetry()))
 
 
 if __name__ == "__main__":
