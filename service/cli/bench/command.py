@@ -13,6 +13,7 @@ from service.cli.bench.answer.command import answer
 from service.cli.bench.gpu_search.command import gpu_search
 from service.cli.bench.ingest.command import ingest
 from service.cli.bench.search.command import search
+from service.cli.bench.telemetry.command import telemetry
 from service.cli.configuration import settings_or_fail
 from service.cli.console import err, fail, out
 from service.cli.interpreter import share_the_cores
@@ -22,6 +23,7 @@ bench.command()(access)
 bench.command()(answer)
 bench.command()(ingest)
 bench.command()(search)
+bench.command()(telemetry)
 bench.command("gpu-search")(gpu_search)
 
 

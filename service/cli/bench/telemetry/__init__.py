@@ -1,0 +1,1 @@
+"""What telemetry costs: the same searches with it and without."""
