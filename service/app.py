@@ -39,6 +39,9 @@ from service.trace_settings import TraceSettings
 
 __all__ = ["Outside", "create_app", "create_metrics_app"]
 
+# Connections of the metrics' own port, beside all those of the API's.
+_SCRAPERS = 16
+
 _log = logging.getLogger("quarry.app")
 
 
@@ -49,9 +52,8 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.traces = await _traces(
-                stack, settings.traces, metrics
-            )  # before what takes long, and ended after it
+            # Before what takes long, and ended after it.
+            app.state.traces = await _traces(stack, settings.traces, metrics)
             app.state.services = await Construction(stack, settings, metrics, outside or Outside()).services()
             _log.info("ready", extra={"collections": len(app.state.services.library.names())})
             yield
@@ -65,7 +67,6 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         openapi_url=None,  # reference.py serves it
         generate_unique_id_function=_operation_id,
     )
-    app.state.traces = None
     entrance.install(app, settings, metrics)
     problems.install(app, metrics)
     for module in (question, documents, batch, jobs, collections, aliases, upkeep, operations):
@@ -83,7 +84,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
 def create_metrics_app(services: Services) -> FastAPI:
     """GET /metrics alone, guarded as it is on the API's port, for as long as the services last."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
-    entrance.install(app, services.settings, services.metrics)
+    entrance.install(app, services.settings, services.metrics, most=_SCRAPERS)
     problems.install(app, services.metrics)
     app.include_router(operations.exposition)
     app.state.services = services

@@ -84,7 +84,7 @@ class Connections:
         self._metrics.connections_closed.labels(reason).inc()
 
 
-def connections(settings: ServerSettings, metrics: Metrics) -> Connections:
-    """As the settings and the system's limit on open files have it."""
+def connections(settings: ServerSettings, metrics: Metrics, most: int | None = None) -> Connections:
+    """As the settings and the system's limit on open files have it, unless ``most`` is given."""
     bounds = ConnectionBounds(settings.head_timeout_s, settings.body_timeout_s)
-    return Connections(bounds, settings.max_connections or connections_by_files(), metrics)
+    return Connections(bounds, most or settings.max_connections or connections_by_files(), metrics)

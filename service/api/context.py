@@ -48,7 +48,7 @@ class RequestContext:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        traces: Traces | None = scope["app"].state.traces
+        traces: Traces | None = getattr(scope["app"].state, "traces", None)  # that of /metrics alone has none
         trace = traces.begin(Headers(scope=scope)) if traces else None
         timings, status = Timings(trace), 0
         scope.setdefault("state", {}).update(request_id=request_id, timings=timings, log_secret=self._secret)

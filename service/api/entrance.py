@@ -17,10 +17,14 @@ from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
 
-def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
-    """Put it in front of the routes of ``app``; what is added last is passed first."""
+def install(app: FastAPI, settings: Settings, metrics: Metrics, most: int | None = None) -> None:
+    """Put it in front of the routes of ``app``; what is added last is passed first.
+
+    Args:
+        most: connections at once; None is as the settings have it.
+    """
     server = settings.server
-    app.state.connections = connections(server, metrics)
+    app.state.connections = connections(server, metrics, most)
     app.state.bodies = Bodies()
     bounds = BodyBounds(server.max_body_bytes, server.body_timeout_s, server.max_small_body_bytes)
     app.add_middleware(BodyLimit, bounds=bounds)

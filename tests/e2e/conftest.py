@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scripted_memory import UNMARKED
+
 QUARRY = str(Path(sys.executable).with_name("quarry"))
 READY_WITHIN_S = 500.0
 MAX_BODY_BYTES = 2_000_000
@@ -22,7 +24,7 @@ Server = tuple[subprocess.Popen[bytes], httpx.Client]
 
 def _environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
-    return kept | {"HF_HUB_OFFLINE": "1"} | variables
+    return kept | {"HF_HUB_OFFLINE": "1"} | UNMARKED | variables
 
 
 def _address(log: Path, process: subprocess.Popen[bytes]) -> str:

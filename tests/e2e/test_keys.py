@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scripted_memory import UNMARKED
+
 ROOT = Path(__file__).parents[2]
 QUARRY = str(Path(sys.executable).with_name("quarry"))
 ADMIN = "a-key-of-an-operator-with-40-characters!"
@@ -26,7 +28,7 @@ def run(tmp_path: Path) -> Run:
 
     def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
-        environment = kept | {"HF_HUB_OFFLINE": "1"} | variables
+        environment = kept | {"HF_HUB_OFFLINE": "1"} | UNMARKED | variables
         return subprocess.run(
             [str(part) for part in command], env=environment, capture_output=True, text=True, timeout=500, check=False
         )

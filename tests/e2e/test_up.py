@@ -16,6 +16,8 @@ import httpx
 import psutil
 import pytest
 
+from scripted_memory import UNMARKED
+
 QUARRY = str(Path(sys.executable).with_name("quarry"))
 FAKE = Path(__file__).parents[1] / "service" / "up" / "fake_vllm.py"
 PATIENCE_S = 500.0
@@ -46,7 +48,7 @@ class Up:
         environment["QUARRY_ACCESS__ADMIN_KEY_FILE"] = str(secret)
         command = [QUARRY, "up", "--config", str(config), "--data-dir", str(folder / "data")]
         with self.log.open("wb") as log:
-            self.parent = subprocess.Popen(command, stderr=log, env=environment | {"HF_HUB_OFFLINE": "1"})
+            self.parent = subprocess.Popen(command, stderr=log, env=environment | {"HF_HUB_OFFLINE": "1"} | UNMARKED)
         headers = {"Authorization": f"Bearer {KEY}"}
         address = f"http://127.0.0.1:{port}"
         self.http = httpx.Client(base_url=address, headers=headers, timeout=300, trust_env=False)

@@ -27,6 +27,7 @@ from fastapi.responses import StreamingResponse
 
 from models.base import DeviceMemoryError, Embedder, Launched, TextKind, TokenIds, Vectors
 from models.hashing import HashingEmbedder
+from scripted_memory import ScriptedMemory
 from service.admission import EngineLimits
 from service.api.connection import Listening
 from service.app import Outside, create_app
@@ -45,7 +46,6 @@ from service.settings import Settings
 from service.spending import Spent, uncounted
 from service.telemetry.gpu import AbsentGpus, GpuReader
 from service.telemetry.metrics import Metrics
-from service.watermark import Filling
 
 READY_WITHIN_S = 200.0
 PATIENCE_S = 200.0
@@ -158,25 +158,6 @@ class OpenedEngine:
     def value(self, name: str, **labels: str) -> float:
         """A sample of the metrics; 0 where nothing was counted yet."""
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
-
-
-@dataclass
-class ScriptedMemory:
-    """Memory of which as much is taken as the test says: nobody's test depends on what else the machine does.
-
-    Attributes:
-        shares: by device.
-        given_back: how often.
-    """
-
-    shares: dict[str, float] = field(default_factory=lambda: {"cpu": 0.5})
-    given_back: int = 0
-
-    async def read(self) -> list[Filling]:
-        return [Filling(device, int(share * ROOMY), ROOMY) for device, share in self.shares.items()]
-
-    async def give_back(self) -> None:
-        self.given_back += 1
 
 
 @pytest.fixture

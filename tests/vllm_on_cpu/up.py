@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+from scripted_memory import UNMARKED
 from vllm_on_cpu.server import MODEL, READY_WITHIN_S
 
 LLM = "main"
@@ -121,7 +122,7 @@ def start_up(command: Path, weights: Path, folder: Path) -> Up:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "QUARRY_"))}
     managed = {"weights": str(weights), "command": str(command), "max_num_seqs": MAX_SEQS, "args": ["--enforce-eager"]}
     llms = {LLM: {"model": MODEL, "context": CONTEXT, "managed": managed}}
-    own |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "QUARRY_LLM": json.dumps(llms)}
+    own |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "QUARRY_LLM": json.dumps(llms)} | UNMARKED
     log, data_dir = folder / "log", folder / "data"
     quarry = str(Path(sys.executable).with_name("quarry"))
     with log.open("wb") as out:

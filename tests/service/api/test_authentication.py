@@ -11,6 +11,7 @@ import pytest
 from starlette.types import Message
 
 from models.hashing import HashingEmbedder
+from scripted_memory import ScriptedMemory
 from service.access.keys import Keys
 from service.api.authentication import OPEN
 from service.app import Outside, create_app
@@ -62,7 +63,8 @@ def test_of_two_keys_in_one_header_none_counts(opened: httpx.Client, red: str, p
 
 
 def test_nothing_of_a_body_is_read_before_the_key(tmp_path: Path) -> None:
-    app = create_app(Settings(data_dir=tmp_path, access={"admin_key": ADMIN}), Outside(HashingEmbedder()))
+    outside = Outside(HashingEmbedder(), memory=ScriptedMemory())
+    app = create_app(Settings(data_dir=tmp_path, access={"admin_key": ADMIN}), outside)
     sent: list[Message] = []
 
     async def receive() -> Message:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from models.hashing import HashingEmbedder
+from scripted_memory import ScriptedMemory
 from service.app import Outside, create_app
 from service.errors import ParserLostError, ParserUnavailableError, UnreadableDocumentError
 from service.ingest.jobs import runner
@@ -471,7 +472,8 @@ def test_files_that_are_ingested_again_are_neither_read_nor_embedded(parser: Gat
 
 def test_a_drain_waits_for_no_job(parser: GatedParser, tmp_path: Path) -> None:
     async def scenario() -> httpx.Response:
-        app = create_app(Settings(data_dir=tmp_path / "data"), Outside(HashingEmbedder(), parser=parser))
+        outside = Outside(HashingEmbedder(), parser=parser, memory=ScriptedMemory())
+        app = create_app(Settings(data_dir=tmp_path / "data"), outside)
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as client:
             files, params = {"file": ("a.txt", b"Some words.")}, {"wait_ms": 10 * PATIENCE_MS}

@@ -12,6 +12,7 @@ import pytest
 from starlette.types import Message
 
 from models.hashing import HashingEmbedder
+from scripted_memory import ScriptedMemory
 from service.access.keys import Keys, NewKey
 from service.access.rights import Rights
 from service.access.scope import Scope
@@ -29,7 +30,7 @@ def answered(data_dir: Path, scope: Scope, method: str, path: str, *headers: tup
     """The status for whoever has a key of ``scope`` and the collection ``docs``, with a body that nobody may read."""
     key = str(Keys(data_dir).create(NewKey("somebody", Rights(frozenset({scope}), frozenset({"docs"}))))[1])
     settings = Settings(data_dir=data_dir, server={"max_small_body_bytes": SMALL})
-    app = create_app(settings, Outside(HashingEmbedder()))
+    app = create_app(settings, Outside(HashingEmbedder(), memory=ScriptedMemory()))
     sent: list[Message] = []
 
     async def receive() -> Message:

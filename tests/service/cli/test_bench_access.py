@@ -9,6 +9,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from models.hashing import HashingEmbedder
+from scripted_memory import ScriptedMemory
 from service.app import Outside, create_app
 from service.cli.bench.access.overhead import Cost
 from service.cli.bench.access.served import Unguarded
@@ -28,7 +29,8 @@ def told(reply: httpx.Response) -> dict[str, Any]:
 
 
 def test_what_has_nothing_in_front_finds_the_same_with_and_without_fastapi(tmp_path: Path) -> None:
-    app = create_app(Settings(data_dir=tmp_path), Outside(embedder=HashingEmbedder()))
+    outside = Outside(HashingEmbedder(), memory=ScriptedMemory())
+    app = create_app(Settings(data_dir=tmp_path), outside)
 
     async def asked() -> list[httpx.Response]:
         async with app.router.lifespan_context(app):

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from models.base import Embedder
 from models.hashing import HashingEmbedder
+from scripted_memory import ScriptedMemory
 from service.app import Outside, create_app
 from service.generation.base import Delta, Event, Expectation, Finished, GenerationRequest, LlmCall, Turn
 from service.settings import Settings
@@ -141,7 +142,7 @@ def open_story(tmp_path: Path) -> OpenStory:
     @asynccontextmanager
     async def opened(embedder: Embedder | None = None, url: str = NOBODY, **settings: object) -> AsyncIterator[Story]:
         llm = {"main": {"url": url, "model": "tiny"}}
-        outside = Outside(embedder or HashingEmbedder())
+        outside = Outside(embedder or HashingEmbedder(), memory=ScriptedMemory())
         app = create_app(Settings(data_dir=tmp_path / "data", **{"llm": llm} | settings), outside)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
@@ -151,7 +152,8 @@ def open_story(tmp_path: Path) -> OpenStory:
             story = Story(app, http)
             if url == NOBODY:
                 app.state.services.generators["main"] = story.llm
-            await http.put("/v1/collections/docs/documents/bees", json={"text": TEXT, "title": "Bees"})
+            put = await http.put("/v1/collections/docs/documents/bees", json={"text": TEXT, "title": "Bees"})
+            put.raise_for_status()
             yield story
 
     return opened

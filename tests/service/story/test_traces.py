@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from models.hashing import HashingEmbedder
 from scripted_llm import ScriptedLlm, answering, error, said, usage
+from scripted_memory import ScriptedMemory
 from service.app import Outside, create_app
 from service.errors import TracesUnavailableError
 from service.settings import Settings
@@ -216,7 +217,7 @@ def test_without_the_extra_the_start_says_what_to_install(tmp_path: Path, monkey
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     settings = Settings(data_dir=tmp_path, traces={"endpoint": "http://127.0.0.1:4318/v1/traces"})
-    app = create_app(settings, Outside(HashingEmbedder()))
+    app = create_app(settings, Outside(HashingEmbedder(), memory=ScriptedMemory()))
 
     async def scenario() -> None:
         with pytest.raises(TracesUnavailableError, match=r"4318.*'opentelemetry' is not installed.*quarry\[otel\]"):
