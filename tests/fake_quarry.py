@@ -32,9 +32,16 @@ quarry_gpu_memory_bytes{device="cuda:0",kind="total"} 9097152.0
 
 
 # In the header of a request: what goes wrong with its reply. A stream is ``cut``, ``undone`` without its end, goes on
-# with ``more`` after it, ends with a problem (``error``, ``busy``), or says an ``other`` answer in the end; searches
-# for a valve may be ``shed``, and ``silent`` is no reply.
+# with ``more`` after it, ends with a problem (``error``, ``busy``), or says an ``other`` answer in the end; it ends with
+# a ``strange`` event, or has a chunk that is ``STRANGE``; searches for a valve may be ``shed``, all of them may find the
+# embedder ``down``, and ``silent`` is no reply.
 FAULT = "x-fault"
+STRANGE = {
+    "no delta": {"choices": [{"delta": None, "finish_reason": None}]},
+    "no rag": {"choices": [{"delta": {}, "finish_reason": None}], "rag": None},
+    "text for an error": {"error": "out of order"},
+    "text for a chunk": "out of order",
+}
 
 
 class FakeQuarry:
@@ -74,7 +81,9 @@ class FakeQuarry:
     async def _search(self, request: Request) -> Response:
         fault = await self._arrived(request)
         if fault == "shed" and b"valve" in await request.body():
-            return JSONResponse({"detail": "the queue is full"}, 503)
+            return JSONResponse(_problem("overloaded", 503), 503)
+        if fault == "down":
+            return JSONResponse(_problem("embedder_unavailable", 503), 503)
         return JSONResponse({"chunks": []})
 
     async def _query(self, request: Request) -> Response:
@@ -95,6 +104,10 @@ class FakeQuarry:
         return PlainTextResponse(METRICS)
 
 
+def _problem(code: str, status: int) -> dict[str, object]:
+    return {"status": status, "detail": "as told", "error": {"code": code, "message": "as told"}}
+
+
 def _event(name: str, data: object) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))
 
@@ -108,7 +121,9 @@ async def _events(fault: str) -> AsyncIterator[bytes]:
     if fault == "cut":
         raise ConnectionResetError("as told")
     if fault in {"error", "busy"}:
-        yield _event("error", {"status": 503 if fault == "busy" else 500, "detail": "as told"})
+        yield _event("error", _problem("overloaded" if fault == "busy" else "llm_unavailable", 503))
+    elif fault == "strange":
+        yield _event("done", ["ok"])
     elif fault != "undone":
         answer = "Something else." if fault == "other" else "".join(TOKENS)
         yield _event("done", {"status": "ok", "answer": answer, "degraded": []})
@@ -127,9 +142,11 @@ async def _chunks(fault: str) -> AsyncIterator[bytes]:
     if fault == "cut":
         raise ConnectionResetError("as told")
     if fault in {"error", "busy"}:
-        code = "overloaded" if fault == "busy" else "internal_error"
-        yield b"data: %s\n\n" % orjson.dumps({"error": {"code": code}, "choices": []})
+        problem = _problem("overloaded" if fault == "busy" else "llm_unavailable", 503)
+        yield b"data: %s\n\n" % orjson.dumps(problem | {"choices": []})
         return
+    if fault in STRANGE:
+        yield b"data: %s\n\n" % orjson.dumps(STRANGE[fault])
     yield chunk({}, "stop")
     if fault != "undone":
         yield b"data: [DONE]\n\n"

@@ -1,4 +1,7 @@
-"""Judged: what a reply is worth, whole or as a stream of server-sent events."""
+"""Judged: what a reply is worth, whole or as a stream of server-sent events.
+
+A reply may have any shape; each part is read as it ought to be, and one of `MALFORMED` says that it was another.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +12,9 @@ import orjson
 from loadtests.route import Route
 from loadtests.sample import Outcome
 
-_SHED = {429, 503}
+# What reading raises where a value is of another type than it ought to be.
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+_SHED = {"overloaded", "rate_limited"}
 _DETAIL_CHARACTERS = 200
 _SAID = {"ok", "no_answer", "partial", "blocked"}
 _DONE = b"[DONE]"
@@ -26,8 +31,18 @@ class Judged:
 
 
 def refused(status: int, body: bytes) -> Judged:
-    """A reply whose status is no success."""
-    outcome = Outcome.SHED if status in _SHED else Outcome.ERROR
+    """A reply whose status is no success: a shed by the code of its problem, which each route has at the same place."""
+    try:
+        problem = orjson.loads(body)
+    except ValueError:
+        problem = None
+    return _failed(status, problem, body)
+
+
+def _failed(status: int, problem: object, body: bytes) -> Judged:
+    error = problem.get("error") if isinstance(problem, Mapping) else None
+    code = error.get("code") if isinstance(error, Mapping) else None
+    outcome = Outcome.SHED if isinstance(code, str) and code in _SHED else Outcome.ERROR
     return Judged(outcome, status, detail=body[:_DETAIL_CHARACTERS].decode(errors="replace"))
 
 
@@ -42,7 +57,7 @@ def whole(route: Route, status: int, body: bytes) -> Judged:
                 is_one, degraded = told["status"] in {"created", "updated", "unchanged"}, False
             case _:
                 is_one, degraded = told["status"] in _SAID, bool(told["degraded"])
-    except (ValueError, KeyError, TypeError):
+    except MALFORMED:
         return broken(status, f"no reply of {route}: {body[:_DETAIL_CHARACTERS]!r}")
     return Judged(Outcome.OK, status, degraded) if is_one else broken(status, f"status is {told.get('status')!r}")
 
@@ -59,7 +74,7 @@ class Stream(Protocol):
         """Whether the frame has text of the answer."""
 
     def judged(self, status: int) -> Judged:
-        """What it was, now that it has ended in order."""
+        """What it was, now that it has ended in order; raises one of `MALFORMED`."""
 
 
 class QueryStream:
@@ -74,7 +89,7 @@ class QueryStream:
         """Whether the frame has text of the answer.
 
         Raises:
-            ValueError, KeyError: it is no event of this route.
+            MALFORMED: it is no event of this route.
         """
         name, data = _fields(frame)
         if not name:
@@ -91,7 +106,7 @@ class QueryStream:
         """A stream is whole when `done` is its last event and has the text that came before."""
         ends = [name for name in self._events if name in {"done", "error"}]
         if ends == ["error"] and self._events[-1] == "error":
-            return refused(int(self._last.get("status", 500)), orjson.dumps(self._last.get("detail")))
+            return _failed(int(self._last["status"]), self._last, orjson.dumps(self._last))
         if ends != ["done"] or self._events[-1] != "done" or self._events[0] != "retrieval":
             return broken(status, f"events are {', '.join(dict.fromkeys(self._events)) or 'none'}")
         if self._last.get("status") == "ok" and self._last.get("answer") != "".join(self._texts):
@@ -105,7 +120,7 @@ class ChatStream:
     def __init__(self) -> None:
         self._finish: str | None = None
         self._is_degraded = False
-        self._error: Mapping[str, Any] | None = None
+        self._problem: Mapping[str, Any] | None = None
         self._is_done = False
         self._has_more = False
 
@@ -113,7 +128,7 @@ class ChatStream:
         """Whether the frame has text of the answer.
 
         Raises:
-            ValueError, KeyError: it is no chunk.
+            MALFORMED: it is no chunk.
         """
         _, data = _fields(frame)
         if not data:
@@ -124,7 +139,7 @@ class ChatStream:
             return False
         chunk = orjson.loads(data)
         if "error" in chunk:
-            self._error = chunk["error"]
+            self._problem = chunk
             return False
         return self._is_text(chunk)
 
@@ -138,9 +153,10 @@ class ChatStream:
 
     def judged(self, status: int) -> Judged:
         """A stream is whole when it has a finish reason and `[DONE]` is last."""
-        if self._error is not None:
-            is_shed = self._error.get("code") in {"overloaded", "rate_limited"}
-            return Judged(Outcome.SHED if is_shed else Outcome.ERROR, status, detail=str(self._error.get("code")))
+        if self._problem is not None:
+            if not isinstance(self._problem["error"], Mapping):
+                return broken(status, f"error is {self._problem['error']!r}")
+            return _failed(status, self._problem, orjson.dumps(self._problem))
         if not self._finish or not self._is_done or self._has_more:
             ended = "with" if self._is_done and not self._has_more else "without"
             return broken(status, f"finish_reason is {self._finish}, {ended} [DONE] at the end")

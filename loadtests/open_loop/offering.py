@@ -13,7 +13,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTP
 from loadtests.arrivals import Arrival
 from loadtests.open_loop.connections import Connections
 from loadtests.open_loop.dispatch import Dispatch
-from loadtests.open_loop.judged import ChatStream, Judged, QueryStream, Stream, refused, whole
+from loadtests.open_loop.judged import MALFORMED, ChatStream, Judged, QueryStream, Stream, broken, refused, whole
 from loadtests.open_loop.outgoing import Desk
 from loadtests.plan import Plan, Summary
 from loadtests.route import Route
@@ -128,7 +128,7 @@ class Offering:
         try:
             with Timeout(self._plan.timeout_s), self._connections.one() as client:
                 outgoing = self._desk.outgoing(arrival)
-                response = client.request(outgoing.method, outgoing.path, outgoing.body, self._headers)
+                response = client.once(outgoing.method, outgoing.path, outgoing.body, self._headers)
                 return _read(arrival.route, response, moments, clock)
         except (Timeout, TimeoutError):
             return Judged(Outcome.TIMEOUT, None, detail=f"no end within {self._plan.timeout_s:g} s")
@@ -148,10 +148,10 @@ def _read(route: Route, response: HTTPSocketResponse, moments: Moments, clock: R
             at_s = clock.now_s()
             if stream.take(frame):
                 moments.texts.append(at_s)
-    except (KeyError, TypeError, ValueError) as error:
+        return stream.judged(status)
+    except MALFORMED as error:
         response.release()
-        return Judged(Outcome.BROKEN, status, detail=f"{type(error).__name__}: {error}")
-    return stream.judged(status)
+        return broken(status, f"{type(error).__name__}: {error}")
 
 
 def _sample(arrival: Arrival, moments: Moments, judged: Judged, ended_s: float) -> Sample:

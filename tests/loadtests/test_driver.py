@@ -1,14 +1,19 @@
 """What a driver leaves behind is held to what it was to do."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from loadtests.driver import DriverError, require_all
-from loadtests.plan import Plan
+from loadtests.budgets import DEFAULT, Budgets
+from loadtests.driver import Driver, DriverError, Load, Server, require_all
+from loadtests.plan import Material, Plan
 from loadtests.sample import Outcome, Sample
-from loadtests.shape import Phase
+from loadtests.shape import Phase, Shape
+
+MATERIAL = Material(questions=["What is closed?"], texts=["A valve."])
+NOBODY = Server("http://127.0.0.1:9", None, None)
 
 
 def test_an_arrival_without_a_sample_is_an_error(tmp_path: Path) -> None:
@@ -35,3 +40,14 @@ def test_an_arrival_without_a_sample_is_an_error(tmp_path: Path) -> None:
     for wrong in (samples[1:], samples[:-1], [*samples, samples[0]], [*samples[1:], replace(samples[0], number=999)]):
         with pytest.raises(DriverError, match="samples of"):
             require_all(wrong, plan)
+
+
+# Looked for, not imported: locust patches the threads of the process that imports it.
+@pytest.mark.skipif(find_spec("locust") is None, reason="the loadtest extra is not installed")
+@pytest.mark.slow
+def test_a_plan_that_cannot_be_offered_ends_the_driver_at_once(tmp_path: Path) -> None:
+    driver = Driver(NOBODY, Load("docs", "search", MATERIAL, 4, tmp_path), Budgets.read(DEFAULT))
+    (tmp_path / "material.json").write_text("{}")
+    with pytest.raises(DriverError, match="ended with code 3"):
+        driver.run("load", Shape((Phase.steady("load", 1.0, 5.0),)), seed=1)
+    assert (tmp_path / "load.log").read_text().count("the plan was not offered") == 1

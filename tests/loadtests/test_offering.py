@@ -6,13 +6,16 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
 
 pytest.importorskip("geventhttpclient", reason="the loadtest extra is not installed")
 
-from fake_quarry import FAULT
+from gevent.server import StreamServer
+
+from fake_quarry import FAULT, STRANGE
 from loadtests.open_loop.offering import Offering
 from loadtests.open_loop.outgoing import Desk
 from loadtests.plan import Material, Plan, Summary
@@ -91,6 +94,10 @@ def test_sheds_are_a_class_of_their_own(tmp_path: Path, url: str) -> None:
     assert set(counted) == {Outcome.SHED, Outcome.OK}
 
 
+def test_a_server_that_lacks_something_does_not_shed(tmp_path: Path, url: str) -> None:
+    assert set(outcomes(tmp_path, url, "search", "down")) == {Outcome.ERROR}
+
+
 @pytest.mark.parametrize("mix", ["stream", "chat"])
 @pytest.mark.parametrize(
     ("fault", "outcome"),
@@ -112,6 +119,24 @@ def test_an_answer_that_is_not_its_tokens_is_no_success(tmp_path: Path, url: str
     assert set(outcomes(tmp_path, url, "stream", "other")) == {Outcome.BROKEN}
 
 
+@pytest.mark.parametrize(("mix", "fault"), [("stream", "strange"), *(("chat", fault) for fault in STRANGE)])
+def test_a_reply_of_another_shape_is_broken_and_ends_nothing(tmp_path: Path, url: str, mix: str, fault: str) -> None:
+    assert set(outcomes(tmp_path, url, mix, fault)) == {Outcome.BROKEN}
+
+
+def test_what_is_lost_is_not_sent_again(tmp_path: Path) -> None:
+    taken: list[bytes] = []
+
+    def hang_up(connection: socket.socket, _: object) -> None:
+        taken.append(connection.recv(1 << 16))
+
+    with StreamServer(("127.0.0.1", 0), hang_up) as server:
+        server.start()
+        counted = outcomes(tmp_path, f"http://127.0.0.1:{server.server_port}", "ingest")
+    assert set(counted) == {Outcome.HANG_UP}
+    assert len(taken) == counted.total()
+
+
 def test_silence_is_a_timeout(tmp_path: Path, url: str) -> None:
     assert set(outcomes(tmp_path, url, "query", "silent", timeout_s=0.5)) == {Outcome.TIMEOUT}
 
@@ -127,7 +152,8 @@ def test_a_certificate_of_ssl_cert_file_is_trusted_and_no_other(
     tmp_path: Path, fake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = tmp_path / "node.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=node", "-days", "2"]
+    openssl = which("openssl") or pytest.skip("openssl is not installed")
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=node", "-days", "2"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "node.key"), "-out", str(certificate)]
     subprocess.run([*command, *names], check=True, capture_output=True, timeout=PATIENCE_S)
     url = fake("--certificate", str(certificate)).url
