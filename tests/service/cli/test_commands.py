@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,13 +187,14 @@ def test_settings_that_cannot_be(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_port_that_is_taken(tmp_path: Path, host: str) -> None:
+    """In a process of its own, whose log is set up."""
     before = psutil.Process().children()
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = quarry("serve", "--host", host, "--metrics-port", str(port))
-    assert done.exit_code == 1
+        command = [sys.executable, "-m", "service", "serve", "--host", host, "--metrics-port", str(port)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         f"quarry: server.metrics_port {port} at {host} cannot be taken: Address already in use"
     )
