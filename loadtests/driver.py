@@ -1,6 +1,7 @@
 """Driver: Locust in a process of its own, which follows a plan, and what it and the server left behind."""
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from loadtests.budgets import Budgets
 from loadtests.measured import Run
 from loadtests.plan import KEY_VARIABLE, Material, Plan, Summary
+from loadtests.profile import Profile
 from loadtests.route import Route
 from loadtests.sample import Sample, read
 from loadtests.shape import Shape
@@ -20,6 +22,8 @@ _LOCUSTFILE = _ROOT / "loadtests" / "open_loop" / "locustfile.py"
 # For starting Locust, and for its end.
 _AROUND_S = 120.0
 _LOG_CHARACTERS = 2000
+_RUNS = ("warm-up", "step-*", *Profile)
+_REPORT = ("report.html", "report.json", "samples.jsonl", "server.jsonl")
 
 
 class DriverError(Exception):
@@ -66,6 +70,7 @@ class Driver:
         self._server = server
         self._load = load
         self._budgets = budgets
+        _clear(load.folder)
         self._material = load.folder / "material.json"
         self._material.write_text(load.material.model_dump_json())
 
@@ -99,6 +104,7 @@ class Driver:
             phases=shape.phases,
             mix=self._load.mix,
             seed=seed,
+            nonce=secrets.token_hex(8),
             places=self._load.places,
             late_s=self._budgets.late_s,
             timeout_s=self._budgets.timeout_s,
@@ -135,6 +141,14 @@ def require_all(samples: Sequence[Sample], plan: Plan) -> None:
     arrivals = len(plan.arrivals())
     if {sample.number for sample in samples} != set(range(arrivals)) or len(samples) != arrivals:
         raise DriverError(f"{plan.samples} has {len(samples)} samples of {arrivals} arrivals")
+
+
+def _clear(folder: Path) -> None:
+    """Nothing of an earlier run may pass for one of this."""
+    names = [f"{run}.{kind}" for run in _RUNS for kind in ("samples.jsonl", "summary.json", "plan.json", "log")]
+    for name in (*names, *_REPORT):
+        for path in folder.glob(name):
+            path.unlink()
 
 
 def _end(log: Path) -> str:

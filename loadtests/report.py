@@ -74,5 +74,6 @@ def _step(step: Step) -> dict[str, float | int | bool | None]:
         "offered": goodput.offered,
         "goodput_share": goodput.share,
         "good_per_s": step.good_per_s,
+        "keeps_up": step.keeps_up,
         "holds": step.holds,
     }

@@ -60,11 +60,12 @@ def figures(**values: float | None) -> Figures:
 
 def test_each_limit_is_checked_against_its_figure() -> None:
     limits = Budgets.read(DEFAULT).profiles[Profile.STEADY]
-    checks = limits.checks(figures(goodput_share=0.995, missed_share=0.0, error_share=0.01))
+    checks = limits.checks(figures(goodput_share=0.995, missed_share=0.0, error_share=0.01, degraded_share=0.4))
     assert {check.name: check.met for check in checks} == {
         "goodput_share": True,
         "missed_share": True,
         "error_share": False,
+        "degraded_share": False,
         "p99_ms.search": True,
     }, "and nothing of routes that were not asked"
 
