@@ -12,8 +12,11 @@ from loadtests.budgets import Budgets
 from loadtests.measured import Run
 from loadtests.plan import KEY_VARIABLE, Material, Plan, Summary
 from loadtests.profile import Profile
+from loadtests.reading import Reading
+from loadtests.reading import write as write_readings
 from loadtests.route import Route
 from loadtests.sample import Sample, read
+from loadtests.sample import write as write_samples
 from loadtests.shape import Shape
 from loadtests.watch import Watch
 
@@ -36,11 +39,13 @@ class Server:
 
     Attributes:
         pid: of its process, where that runs on this machine.
+        metrics_url: where its metrics are; None is ``/metrics`` below the rest.
     """
 
     url: str
     key: str | None
     pid: int | None
+    metrics_url: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -84,7 +89,7 @@ class Driver:
             DriverError: it failed, or an arrival has no sample.
         """
         plan = self._plan(name, shape, seed)
-        watch = Watch(self._server.url, self._server.headers, self._server.pid)
+        watch = self._watch()
         with watch.going_on():
             self._locust(plan, name)
         samples = read(plan.samples)
@@ -92,6 +97,19 @@ class Driver:
         summary = Summary.model_validate_json(plan.summary.read_bytes())
         readings = watch.readings(summary.began, shape.seconds)
         return Run(shape, sorted(samples, key=lambda each: each.number), readings, summary.cpu_s)
+
+    def keep(self, run: Run) -> None:
+        """The raw samples and readings of a run, for whatever is made of them later."""
+        write_samples(self._load.folder / "samples.jsonl", run.samples)
+        write_readings(self._load.folder / "server.jsonl", run.readings)
+
+    def reading(self) -> Reading:
+        """What the server tells now."""
+        return self._watch().first()
+
+    def _watch(self) -> Watch:
+        server = self._server
+        return Watch(server.metrics_url or f"{server.url}/metrics", server.headers, server.pid)
 
     def _plan(self, name: str, shape: Shape, seed: int) -> Plan:
         folder = self._load.folder

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+pytest.importorskip("matplotlib", reason="the loadtest extra is not installed")
+
 from loadtests.__main__ import app
 from loadtests.budgets import DEFAULT
 from loadtests.sample import Outcome, read
@@ -141,11 +143,33 @@ def test_a_descriptor_that_leaks_fails_the_soak(fake: Callable[..., Server], loa
     assert ";" not in done.verdict, "and nothing else is broken"
 
 
-@pytest.mark.parametrize("arguments", [["--mix", "none"], ["--pid", "1"], ["--budgets", "/none"], ["--profile", "no"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mix", "none"],
+        ["--pid", "1"],
+        ["--budgets", "/none"],
+        ["--profile", "no"],
+        ["--pid", "99999999", "--url", "http://127.0.0.1:9"],
+        ["--questions", __file__],
+        ["--metrics-url", "http://127.0.0.1:9"],
+        ["--rate", "4", "--profile", "capacity"],
+        ["--seconds", "4", "--profile", "capacity"],
+        ["--url", "127.0.0.1:9"],
+        ["--url", "http://127.0.0.1:9/?a=b"],
+    ],
+)
 def test_what_cannot_be_done_ends_with_two(arguments: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert (done.exit_code, done.stdout) == (2, "")
     assert arguments[0] in done.stderr or arguments[1] in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_ends_with_two(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["--url", "http://127.0.0.1:9", "--out", str(tmp_path / "file" / "out")])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--out" in done.stderr
 
 
 def _closed_loop(server: Server, requests: int) -> list[float]:
