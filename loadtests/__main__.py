@@ -62,7 +62,8 @@ def main(  # noqa: PLR0913, PLR0917  an option is a parameter
     try:
         held_to = Budgets.read(budgets)
         _prepare(out)
-        with _material(questions) as (material, corpus), _server(url, key, pid, metrics_url) as server:
+        named = Server(url.rstrip("/"), key and key.strip(), pid, metrics_url) if url else None
+        with _material(questions) as (material, corpus), _server(named, out) as server:
             if corpus:
                 _say(f"putting {len(corpus.documents)} documents into {collection}")
                 corpus.put(server.url, server.headers, collection)
@@ -104,13 +105,13 @@ def _material(questions: Path | None) -> Iterator[tuple[Material, Corpus | None]
 
 
 @contextmanager
-def _server(url: str | None, key: str | None, pid: int | None, metrics_url: str | None) -> Iterator[Server]:
-    if url is not None:
-        yield Server(url.rstrip("/"), key and key.strip(), pid, metrics_url)
+def _server(named: Server | None, out: Path) -> Iterator[Server]:
+    if named is not None:
+        yield named
         return
     with tempfile.TemporaryDirectory(prefix="quarry-load-") as folder:
         _say("starting quarry serve and the fake vLLM")
-        with own_server(Path(folder)) as server:
+        with own_server(Path(folder), out) as server:
             yield server
 
 
