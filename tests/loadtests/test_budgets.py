@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("scipy", reason="the loadtest extra is not installed")
+
 from loadtests.budgets import DEFAULT, Budgets, BudgetsError, Limits
 from loadtests.figures import Figures
 from loadtests.profile import Profile

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("scipy", reason="the loadtest extra is not installed")
+
 from loadtests.budgets import DEFAULT, Budgets
 from loadtests.capacity import Climb, Step, capacity, peak_good_per_s
 from loadtests.figures import Figures

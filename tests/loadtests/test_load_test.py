@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
+pytest.importorskip("scipy", reason="the loadtest extra is not installed")
+
 from loadtests.arrivals import drawn
 from loadtests.budgets import DEFAULT, Budgets
 from loadtests.capacity import Climb
