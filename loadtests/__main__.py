@@ -1,5 +1,6 @@
 """python -m loadtests."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +15,20 @@ from loadtests.budgets import Budgets, BudgetsError
 from loadtests.corpus import Corpus, CorpusError, of_file
 from loadtests.driver import Driver, DriverError, Load, Server
 from loadtests.load_test import LoadTest, NoCapacityError, Request
+from loadtests.options import Options
 from loadtests.own_server import own_server
 from loadtests.page import page
 from loadtests.plan import KEY_VARIABLE, Material
 from loadtests.profile import Profile
-from loadtests.reading import write as write_readings
 from loadtests.report import Report
 from loadtests.route import MIXES
-from loadtests.sample import write as write_samples
+from loadtests.untold import UntoldError, require_told
 from service.cli.bench.search.documentation import TooFewTextsError
 from service.cli.bench.server import ServerStartError
 from service.cli.console import err, fail
 
 _BROKEN, _FAILED = 1, 2
-_FAILURES = (BudgetsError, CorpusError, DriverError, NoCapacityError, ServerStartError, TooFewTextsError)
+_FAILURES = (BudgetsError, CorpusError, DriverError, NoCapacityError, ServerStartError, TooFewTextsError, UntoldError)
 
 
 app = typer.Typer(add_completion=False)
@@ -39,6 +40,7 @@ def main(  # noqa: PLR0913, PLR0917  an option is a parameter
     url: Annotated[str | None, typer.Option(help="A server that runs; without it, one is started.")] = None,
     key: Annotated[str | None, typer.Option(envvar=KEY_VARIABLE, help="Its API key.")] = None,
     pid: Annotated[int | None, typer.Option(help="Its process, where that runs on this machine.")] = None,
+    metrics_url: Annotated[str | None, typer.Option(help="Of its metrics, where not at /metrics of --url.")] = None,
     collection: Annotated[str, typer.Option(help="Collection to load.")] = "loadtest",
     questions: Annotated[
         Path | None,
@@ -55,19 +57,18 @@ def main(  # noqa: PLR0913, PLR0917  an option is a parameter
     out: Annotated[Path, typer.Option(help="Folder of the report and the raw samples.")] = Path("loadtest-report"),
 ) -> None:
     """Load a server and hold it to its budgets. Exits with 0 if they are kept, 1 if one is broken, 2 on failure."""
-    if mix not in MIXES:
-        fail(f"--mix {mix}: must be one of {', '.join(MIXES)}", _FAILED)
-    if pid is not None and url is None:
-        fail("--pid goes with --url", _FAILED)
+    for why in Options(profile, mix, url, metrics_url, pid, questions, rate, seconds).wrong():
+        fail(why, _FAILED)
     try:
         held_to = Budgets.read(budgets)
-        out.mkdir(parents=True, exist_ok=True)
-        with _material(questions) as (material, corpus), _server(url, key, pid) as server:
+        _prepare(out)
+        named = Server(url.rstrip("/"), key and key.strip(), pid, metrics_url) if url else None
+        with _material(questions) as (material, corpus), _server(named, out) as server:
             if corpus:
                 _say(f"putting {len(corpus.documents)} documents into {collection}")
                 corpus.put(server.url, server.headers, collection)
             load = Load(collection, mix, material, places, out.resolve())
-            report = _measured(Request(profile, seed, rate, seconds), Driver(server, load, held_to), held_to, mix, url)
+            report = _report(Request(profile, seed, rate, seconds), Driver(server, load, held_to), held_to, mix, url)
     except _FAILURES as error:
         fail(str(error), _FAILED)
     _write(report, out)
@@ -76,9 +77,20 @@ def main(  # noqa: PLR0913, PLR0917  an option is a parameter
     raise typer.Exit(0 if report.verdict.passed else _BROKEN)
 
 
-def _measured(request: Request, driver: Driver, budgets: Budgets, mix: str, url: str | None) -> Report:
+def _prepare(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"--out {out}: {error.strerror}", _FAILED)
+    if not os.access(out, os.W_OK):
+        fail(f"--out {out}: may not be written", _FAILED)
+
+
+def _report(request: Request, driver: Driver, budgets: Budgets, mix: str, url: str | None) -> Report:
+    require_told(budgets.profiles[request.profile], request, driver.reading())
     test = LoadTest(driver, budgets, _say)
     measured = test.run(request)
+    driver.keep(measured.run)
     figures, verdict = test.verdict(measured)
     return Report(request, mix, url, measured, figures, verdict, budgets)
 
@@ -93,22 +105,19 @@ def _material(questions: Path | None) -> Iterator[tuple[Material, Corpus | None]
 
 
 @contextmanager
-def _server(url: str | None, key: str | None, pid: int | None) -> Iterator[Server]:
-    if url is not None:
-        yield Server(url.rstrip("/"), key and key.strip(), pid)
+def _server(named: Server | None, out: Path) -> Iterator[Server]:
+    if named is not None:
+        yield named
         return
     with tempfile.TemporaryDirectory(prefix="quarry-load-") as folder:
         _say("starting quarry serve and the fake vLLM")
-        with own_server(Path(folder)) as server:
+        with own_server(Path(folder), out) as server:
             yield server
 
 
 def _write(report: Report, out: Path) -> None:
-    run = report.measured.run
     (out / "report.json").write_bytes(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     (out / "report.html").write_text(page(report), encoding="utf-8")
-    write_samples(out / "samples.jsonl", run.samples)
-    write_readings(out / "server.jsonl", run.readings)
 
 
 def _say(text: str) -> None:

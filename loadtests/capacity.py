@@ -4,17 +4,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.goodput import Goodput
-
-GOOD_SHARE = 0.99
+from loadtests.goodput import GOOD_SHARE, Goodput
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A steady rate that was offered for a while."""
+    """A steady rate that was offered for a while.
+
+    Attributes:
+        keeps_up: as much was worked off as arrived. All may be good while a queue grows that is still short enough.
+    """
 
     rate: float
     goodput: Goodput
+    keeps_up: bool = True
 
     @property
     def good_per_s(self) -> float:
@@ -23,8 +26,8 @@ class Step:
 
     @property
     def holds(self) -> bool:
-        """Enough of it was good."""
-        return self.goodput.share is not None and self.goodput.share >= GOOD_SHARE
+        """Enough of it was good, and would be in a longer step."""
+        return self.keeps_up and self.goodput.share is not None and self.goodput.share >= GOOD_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Driver: Locust in a process of its own, which follows a plan, and what it and the server left behind."""
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,8 +11,12 @@ from pathlib import Path
 from loadtests.budgets import Budgets
 from loadtests.measured import Run
 from loadtests.plan import KEY_VARIABLE, Material, Plan, Summary
+from loadtests.profile import Profile
+from loadtests.reading import Reading
+from loadtests.reading import write as write_readings
 from loadtests.route import Route
 from loadtests.sample import Sample, read
+from loadtests.sample import write as write_samples
 from loadtests.shape import Shape
 from loadtests.watch import Watch
 
@@ -20,6 +25,8 @@ _LOCUSTFILE = _ROOT / "loadtests" / "open_loop" / "locustfile.py"
 # For starting Locust, and for its end.
 _AROUND_S = 120.0
 _LOG_CHARACTERS = 2000
+_RUNS = ("warm-up", "step-*", *Profile)
+_REPORT = ("report.html", "report.json", "samples.jsonl", "server.jsonl")
 
 
 class DriverError(Exception):
@@ -32,11 +39,13 @@ class Server:
 
     Attributes:
         pid: of its process, where that runs on this machine.
+        metrics_url: where its metrics are; None is ``/metrics`` below the rest.
     """
 
     url: str
     key: str | None
     pid: int | None
+    metrics_url: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -66,6 +75,7 @@ class Driver:
         self._server = server
         self._load = load
         self._budgets = budgets
+        _clear(load.folder)
         self._material = load.folder / "material.json"
         self._material.write_text(load.material.model_dump_json())
 
@@ -79,7 +89,7 @@ class Driver:
             DriverError: it failed, or an arrival has no sample.
         """
         plan = self._plan(name, shape, seed)
-        watch = Watch(self._server.url, self._server.headers, self._server.pid)
+        watch = self._watch()
         with watch.going_on():
             self._locust(plan, name)
         samples = read(plan.samples)
@@ -87,6 +97,19 @@ class Driver:
         summary = Summary.model_validate_json(plan.summary.read_bytes())
         readings = watch.readings(summary.began, shape.seconds)
         return Run(shape, sorted(samples, key=lambda each: each.number), readings, summary.cpu_s)
+
+    def keep(self, run: Run) -> None:
+        """The raw samples and readings of a run, for whatever is made of them later."""
+        write_samples(self._load.folder / "samples.jsonl", run.samples)
+        write_readings(self._load.folder / "server.jsonl", run.readings)
+
+    def reading(self) -> Reading:
+        """What the server tells now."""
+        return self._watch().first()
+
+    def _watch(self) -> Watch:
+        server = self._server
+        return Watch(server.metrics_url or f"{server.url}/metrics", server.headers, server.pid)
 
     def _plan(self, name: str, shape: Shape, seed: int) -> Plan:
         folder = self._load.folder
@@ -99,6 +122,7 @@ class Driver:
             phases=shape.phases,
             mix=self._load.mix,
             seed=seed,
+            nonce=secrets.token_hex(8),
             places=self._load.places,
             late_s=self._budgets.late_s,
             timeout_s=self._budgets.timeout_s,
@@ -135,6 +159,14 @@ def require_all(samples: Sequence[Sample], plan: Plan) -> None:
     arrivals = len(plan.arrivals())
     if {sample.number for sample in samples} != set(range(arrivals)) or len(samples) != arrivals:
         raise DriverError(f"{plan.samples} has {len(samples)} samples of {arrivals} arrivals")
+
+
+def _clear(folder: Path) -> None:
+    """Nothing of an earlier run may pass for one of this."""
+    names = [f"{run}.{kind}" for run in _RUNS for kind in ("samples.jsonl", "summary.json", "plan.json", "log")]
+    for name in (*names, *_REPORT):
+        for path in folder.glob(name):
+            path.unlink()
 
 
 def _end(log: Path) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from loadtests.goodput import Goodput
 from loadtests.measured import Measured, Run
 from loadtests.objective import Objectives
 from loadtests.profile import Profile
-from loadtests.reading import series
+from loadtests.reading import Figure, Reading, series
 from loadtests.recovery import recovery_s
 from loadtests.route import Route
 from loadtests.sample import Outcome, Sample
@@ -20,7 +21,21 @@ from loadtests.slope import Slope
 _MIB = 1 << 20
 _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
 # What the overload of a profile is called.
-_OVER = {Profile.OVERLOAD: "overload", Profile.SPIKE: "spike"}
+OVER = {Profile.OVERLOAD: "overload", Profile.SPIKE: "spike"}
+
+
+def _resident_mib(reading: Reading) -> float | None:
+    return None if reading.resident_bytes is None else reading.resident_bytes / _MIB
+
+
+# What may grow, by the name of its budget.
+GROWTH: Mapping[str, Figure] = MappingProxyType(
+    {
+        "memory_mib_per_hour": _resident_mib,
+        "descriptors_per_hour": lambda reading: reading.descriptors,
+        "threads_per_hour": lambda reading: reading.threads,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,7 @@ def _goodput(measured: Measured, objectives: Objectives) -> dict[str, float | No
     whole = Goodput.of(run.samples, objectives, Span(0.0, run.shape.seconds))
     found: dict[str, float | None] = dict.fromkeys(("goodput_of_peak", "found_share", "recovery_s"))
     found["goodput_share"] = whole.share
-    if name := _OVER.get(measured.profile):
+    if name := OVER.get(measured.profile):
         over = Goodput.of(run.samples, objectives, run.shape.span(name))
         peak = measured.peak_good_per_s
         if peak:
@@ -79,14 +94,7 @@ def _goodput(measured: Measured, objectives: Objectives) -> dict[str, float | No
 
 
 def _slopes(run: Run) -> dict[str, Slope | None]:
-    read = {
-        "memory_mib_per_hour": series(
-            run.readings, lambda each: None if each.resident_bytes is None else each.resident_bytes / _MIB
-        ),
-        "descriptors_per_hour": series(run.readings, lambda each: each.descriptors),
-        "threads_per_hour": series(run.readings, lambda each: each.threads),
-    }
-    return {name: Slope.of(readings) for name, readings in read.items()}
+    return {name: Slope.of(series(run.readings, figure)) for name, figure in GROWTH.items()}
 
 
 def _latency(samples: Sequence[Sample]) -> dict[Route, Mapping[str, Mapping[str, float]]]:

@@ -10,6 +10,9 @@ from loadtests.objective import Objectives
 from loadtests.sample import Sample
 from loadtests.shape import Span
 
+# Of what is offered to a server that keeps up.
+GOOD_SHARE = 0.99
+
 
 @dataclass(frozen=True, slots=True)
 class Goodput:

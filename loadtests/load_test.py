@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from loadtests.backlog import Backlog
 from loadtests.budgets import Budgets
 from loadtests.capacity import PROBE, Climb, Step, capacity
 from loadtests.figures import Figures
@@ -102,9 +103,11 @@ class LoadTest:
         while (rate := climb.next_rate(steps)) is not None:
             shape = Shape((Phase.steady(_STEP, climb.seconds(rate), rate),))
             run = self._driver.run(f"{_STEP}-{len(steps):02}", shape, seed + 1 + len(steps))
-            goodput = Goodput.of(run.samples, self._budgets.objectives, Span(0.0, shape.seconds))
-            steps.append(Step(rate, goodput))
+            span = Span(0.0, shape.seconds)
+            goodput = Goodput.of(run.samples, self._budgets.objectives, span)
+            steps.append(Step(rate, goodput, keeps_up=not Backlog.of(run.samples, span).grows))
             runs.append(run)
+            queued = "" if steps[-1].keeps_up else ", a queue that grows"
             share = "nothing offered" if goodput.share is None else f"goodput {goodput.share:.1%}"
-            self._say(f"{rate:.1f}/s for {shape.seconds:.0f} s: {share}, {steps[-1].good_per_s:.1f} good/s")
+            self._say(f"{rate:.1f}/s for {shape.seconds:.0f} s: {share}, {steps[-1].good_per_s:.1f} good/s{queued}")
         return steps, runs

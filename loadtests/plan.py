@@ -31,6 +31,7 @@ class Plan(BaseModel):
         places: requests that the driver has under way at once.
         late_s: one that would start later than this after its time is missed.
         timeout_s: from the start of a request until it is given up.
+        nonce: of this run alone; documents that are put have it, so that they are new to a collection that had others.
         deadline_ms: told to the server with each request that may have one.
         material: a file of ``Material``.
         samples: where a line for every arrival goes.
@@ -44,6 +45,7 @@ class Plan(BaseModel):
     phases: Sequence[Phase]
     mix: str
     seed: int
+    nonce: str
     places: Annotated[int, Field(ge=1)]
     late_s: float
     timeout_s: float

@@ -20,7 +20,9 @@ _MIB = 1 << 20
 _WINDOW_S = 5
 _WAITING = {
     "tokens for the device": lambda each: each.queue_tokens,
+    "questions that are searched for": lambda each: each.questions,
     "answers for a language model": lambda each: each.llm_queue,
+    "answers that are being written": lambda each: each.llm_slots,
 }
 
 
@@ -42,9 +44,9 @@ def latency(run: Run, salt: str) -> str:
 
 
 def timeline(run: Run, objectives: Objectives, salt: str) -> str:
-    """Second by second: what was offered and good, what waited in the server, and what it held."""
-    figure = Figure((_WIDTH, 3 * 2.6), layout="constrained")
-    load, queue, memory = figure.subplots(3, 1, sharex=True)
+    """Second by second: what was offered and good, what waited in the server and for how long, and what it held."""
+    figure = Figure((_WIDTH, 4 * 2.6), layout="constrained")
+    load, queue, wait, memory = figure.subplots(4, 1, sharex=True)
     counts = by_second(run.samples, objectives, run.shape.seconds)
     for column, label in enumerate(("offered", "good")):
         load.step(np.arange(len(counts)), counts[:, column], where="post", label=label)
@@ -53,11 +55,14 @@ def timeline(run: Run, objectives: Objectives, salt: str) -> str:
         if waiting := series(run.readings, figure_of):
             queue.plot(*zip(*waiting, strict=True), label=label)
     queue.set_ylabel("waiting")
+    if waits := series(run.readings, lambda each: each.question_wait_s):
+        wait.plot(*zip(*waits, strict=True), label="one more question")
+    wait.set_ylabel("wait, s")
     for label, points in _memory(run.readings).items():
         memory.plot(*zip(*points, strict=True), label=label)
     memory.set_ylabel("memory, MiB")
     memory.set_xlabel("second of the run")
-    for axes in (load, queue, memory):
+    for axes in (load, queue, wait, memory):
         axes.set_ylim(bottom=0)
         _finish(axes)
     return svg(figure, salt)

@@ -10,6 +10,8 @@ from loadtests.shape import Phase, Shape
 _HALF = 0.5
 _OVERLOAD = 3.0
 _SPIKE = 2.0
+# Recovery is looked for in windows of five seconds, and has ten of them to come.
+_LEAST_RECOVERY_S = 15.0
 
 
 class Profile(StrEnum):
@@ -55,13 +57,13 @@ def _spike(seconds: float, capacity: float) -> Shape:
     """A sixth of the time is the spike."""
     base, length = capacity * _HALF, seconds / 6
     spike = Phase.steady("spike", length, capacity * _SPIKE)
-    rest = seconds - 3 * length
+    rest = max(seconds - 3 * length, _LEAST_RECOVERY_S)
     return Shape((Phase.steady("baseline", 2 * length, base), spike, Phase.steady("recovery", rest, base)))
 
 
 def _overload(seconds: float, capacity: float) -> Shape:
-    """A quarter as long before it, and as long again after it."""
-    base, around = capacity * _HALF, max(seconds / 4, 10.0)
+    """A quarter as long before it, and as long again after it, but time to recover at least."""
+    base, around = capacity * _HALF, max(seconds / 4, _LEAST_RECOVERY_S)
     overload = Phase.steady("overload", seconds, capacity * _OVERLOAD)
     return Shape((Phase.steady("baseline", around, base), overload, Phase.steady("recovery", around, base)))
 

@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 _READ = (
     *("quarry_queue_tokens", "quarry_llm_queue", "quarry_llm_slots", "quarry_ledger_bytes", "quarry_gpu_memory_bytes"),
-    *("process_resident_memory_bytes", "process_open_fds"),
+    *("quarry_backlog_questions", "quarry_backlog_wait_seconds"),
+    *("process_resident_memory_bytes", "process_open_fds", "quarry_threads"),
 )
 _GPU_USED = {"kind": "used"}
 
@@ -24,6 +25,7 @@ class Reading:
         at_s: second of the run.
         queue_tokens: that wait for the device, in all lanes.
         llm_queue, llm_slots: answers that wait for a language model, and those that are being written.
+        questions, question_wait_s: that are being searched for, and what one more would wait behind them.
         memory: bytes by device, as the server's ledger has them.
         gpu_used: bytes by device, whoever holds them.
         resident_bytes, descriptors, threads: of the server's process.
@@ -33,6 +35,8 @@ class Reading:
     queue_tokens: float | None = None
     llm_queue: float | None = None
     llm_slots: float | None = None
+    questions: float | None = None
+    question_wait_s: float | None = None
     memory: Mapping[str, float] | None = None
     gpu_used: Mapping[str, float] | None = None
     resident_bytes: float | None = None
@@ -72,11 +76,13 @@ def read(at_s: float, exposition: str, process: ProcessFigures | None) -> Readin
         queue_tokens=_sum(found["quarry_queue_tokens"]),
         llm_queue=_sum(found["quarry_llm_queue"]),
         llm_slots=_sum(found["quarry_llm_slots"]),
+        questions=_sum(found["quarry_backlog_questions"]),
+        question_wait_s=_sum(found["quarry_backlog_wait_seconds"]),
         memory=_by_device(found["quarry_ledger_bytes"]),
         gpu_used=_by_device(each for each in found["quarry_gpu_memory_bytes"] if each[0].items() >= _GPU_USED.items()),
         resident_bytes=process.resident_bytes if process else _sum(resident),
         descriptors=process.descriptors if process else _sum(descriptors),
-        threads=process.threads if process else None,
+        threads=process.threads if process else _sum(found["quarry_threads"]),
     )
 
 

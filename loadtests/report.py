@@ -12,6 +12,7 @@ from loadtests.figures import Figures
 from loadtests.goodput import by_second
 from loadtests.load_test import Request
 from loadtests.measured import Measured
+from loadtests.own_server import SETTINGS
 from loadtests.verdict import Verdict
 from service.cli.bench.machine import processor
 
@@ -44,6 +45,7 @@ class Report:
             "processor": processor(),
             "cores": os.cpu_count(),
             "server": self.server,
+            "own_settings": {} if self.server else {name: list(told) for name, told in SETTINGS.items()},
             "profile": self.request.profile.value,
             "mix": self.mix,
             "seed": self.request.seed,
@@ -74,5 +76,6 @@ def _step(step: Step) -> dict[str, float | int | bool | None]:
         "offered": goodput.offered,
         "goodput_share": goodput.share,
         "good_per_s": step.good_per_s,
+        "keeps_up": step.keeps_up,
         "holds": step.holds,
     }

@@ -21,16 +21,16 @@ class Watch:
     """Readings so far; a moment at which the server did not reply has what the machine tells alone.
 
     Args:
-        url, headers: of the server.
+        url: of the metrics.
+        headers: that they ask for.
         pid: of its process, where that runs on this machine.
         every_s: between two readings.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], pid: int | None, every_s: float = EVERY_S) -> None:
         trusted = ssl.create_default_context()  # OpenSSL's own, which knows SSL_CERT_FILE and SSL_CERT_DIR
-        self._http = httpx.Client(
-            base_url=url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=False, verify=trusted
-        )
+        self._url = url
+        self._http = httpx.Client(headers=dict(headers), timeout=_TIMEOUT_S, trust_env=False, verify=trusted)
         self._process = psutil.Process(pid) if pid else None
         self._every_s = every_s
         self._readings: list[Reading] = []
@@ -48,6 +48,11 @@ class Watch:
             thread.join(_END_S)
             self._http.close()
 
+    def first(self) -> Reading:
+        """One, and no more."""
+        with self._http:
+            return self._read()
+
     def readings(self, began: float, seconds: float) -> Sequence[Reading]:
         """Those between second 0 of a run, which was ``began`` on the monotonic clock, and its end."""
         shifted = [replace(each, at_s=each.at_s - began) for each in self._readings]
@@ -62,7 +67,7 @@ class Watch:
     def _read(self) -> Reading:
         at_s = time.monotonic()
         try:
-            text = self._http.get("/metrics").raise_for_status().text
+            text = self._http.get(self._url).raise_for_status().text
         except httpx.HTTPError:
             text = ""
         return read(at_s, text, self._of_process())

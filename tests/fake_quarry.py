@@ -32,9 +32,9 @@ quarry_gpu_memory_bytes{device="cuda:0",kind="total"} 9097152.0
 
 
 # In the header of a request: what goes wrong with its reply. A stream is ``cut``, ``undone`` without its end, goes on
-# with ``more`` after it, ends with a problem (``error``, ``busy``), or says an ``other`` answer in the end; it ends with
-# a ``strange`` event, or has a chunk that is ``STRANGE``; searches for a valve may be ``shed``, all of them may find the
-# embedder ``down``, and ``silent`` is no reply.
+# with ``more`` after it, ends with a problem (``error``, ``busy``), says an ``other`` answer in the end, ends
+# with a ``strange`` event, or has a chunk that is ``STRANGE``; searches for a valve may be ``shed``, all of them may
+# find the embedder ``down``, and ``silent`` is no reply.
 FAULT = "x-fault"
 STRANGE = {
     "no delta": {"choices": [{"delta": None, "finish_reason": None}]},

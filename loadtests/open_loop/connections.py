@@ -16,8 +16,8 @@ _FRAMES = 16 * 1024
 class Connection(HTTPClient):
     """One that sends what it is given once.
 
-    The client's own ``request`` sends a PUT again where a connection is lost: the loss would not be seen, and the server
-    would have more to do than was offered.
+    The client's own ``request`` sends a PUT again where a connection is lost: the loss would not be seen, and the
+    server would have more to do than was offered.
     """
 
     def once(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> HTTPSocketPoolResponse:

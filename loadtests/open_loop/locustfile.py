@@ -19,7 +19,6 @@ from loadtests.open_loop.outgoing import Desk
 from loadtests.plan import KEY_VARIABLE, Material, Plan
 from loadtests.sample import Outcome, Sample
 
-
 _NOT_OFFERED = 3
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Outgoing: the request that an arrival makes."""
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -27,12 +27,13 @@ class Desk:
     """Writes requests.
 
     Args:
-        plan: collection, deadlines and seed.
+        plan: collection, deadlines and nonce.
     """
 
     def __init__(self, plan: Plan, material: Material) -> None:
         self._plan = plan
         self._material = material
+        self._prefix = urlsplit(plan.url).path.rstrip("/")
         self._collection = quote(plan.collection, safe="")
 
     def outgoing(self, arrival: Arrival) -> Outgoing:
@@ -45,12 +46,12 @@ class Desk:
                 return self._document(arrival.number)
             case Route.CHAT:
                 body = {"model": self._plan.collection, "messages": [{"role": "user", "content": question}]}
-                return _post("/v1/chat/completions", body | {"stream": True, "rag": {"top_k": _TOP_K, **timed}})
+                return self._post("/v1/chat/completions", body | {"stream": True, "rag": {"top_k": _TOP_K, **timed}})
             case Route.SEARCH:
-                return _post("/v1/search", self._asked(question) | timed)
+                return self._post("/v1/search", self._asked(question) | timed)
             case _:
                 stream = {"stream": arrival.route is Route.STREAM}
-                return _post("/v1/query", self._asked(question) | stream | timed)
+                return self._post("/v1/query", self._asked(question) | stream | timed)
 
     def _asked(self, question: str) -> dict[str, object]:
         return {"query": question, "collection": self._plan.collection, "top_k": _TOP_K}
@@ -58,9 +59,9 @@ class Desk:
     def _document(self, number: int) -> Outgoing:
         """Always a new text: one that is there already would be no work."""
         text = self._material.texts[number % len(self._material.texts)]
-        body = orjson.dumps({"title": f"Note {number}", "text": f"Note {number} of run {self._plan.seed}. {text}"})
-        return Outgoing("PUT", f"/v1/collections/{self._collection}/documents/load-{number % _KEPT_DOCUMENTS}", body)
+        body = orjson.dumps({"title": f"Note {number}", "text": f"Note {number} of run {self._plan.nonce}. {text}"})
+        path = f"/v1/collections/{self._collection}/documents/load-{number % _KEPT_DOCUMENTS}"
+        return Outgoing("PUT", f"{self._prefix}{path}", body)
 
-
-def _post(path: str, body: dict[str, object]) -> Outgoing:
-    return Outgoing("POST", path, orjson.dumps(body))
+    def _post(self, path: str, body: dict[str, object]) -> Outgoing:
+        return Outgoing("POST", f"{self._prefix}{path}", orjson.dumps(body))

@@ -15,6 +15,7 @@ from service.telemetry.ledger import LedgerMetrics
 from service.telemetry.llm import LlmMetrics
 from service.telemetry.memory import MemoryMetrics
 from service.telemetry.parsing import ParsingMetrics
+from service.telemetry.process import ProcessMetrics
 from service.telemetry.stages import StageMetrics
 from service.telemetry.traces import TraceMetrics
 
@@ -70,6 +71,7 @@ class Metrics:
         self.ledger = LedgerMetrics(self.registry)
         self.memory = MemoryMetrics(self.registry)
         self.traces = TraceMetrics(self.registry)
+        self.process = ProcessMetrics(self.registry)
 
     def count_content(self, rule: str, action: str, where: str) -> None:
         """A content rule matched."""

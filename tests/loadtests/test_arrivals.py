@@ -151,3 +151,10 @@ def test_after_an_overload_there_is_a_time_to_recover() -> None:
     assert (recovery.start, recovery.end) == (overload.end, shape.seconds)
     assert recovery.seconds > 10
     assert shape.rates(np.array([recovery.start + 1])) == 20
+
+
+@pytest.mark.parametrize("profile", [Profile.OVERLOAD, Profile.SPIKE])
+def test_a_short_overload_leaves_as_much_time_to_recover(profile: Profile) -> None:
+    course = profile.course
+    assert course is not None
+    assert course.shape(6, 40).span("recovery").seconds >= 15

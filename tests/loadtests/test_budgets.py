@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("scipy", reason="the loadtest extra is not installed")
+
 from loadtests.budgets import DEFAULT, Budgets, BudgetsError, Limits
 from loadtests.figures import Figures
 from loadtests.profile import Profile
@@ -60,11 +62,12 @@ def figures(**values: float | None) -> Figures:
 
 def test_each_limit_is_checked_against_its_figure() -> None:
     limits = Budgets.read(DEFAULT).profiles[Profile.STEADY]
-    checks = limits.checks(figures(goodput_share=0.995, missed_share=0.0, error_share=0.01))
+    checks = limits.checks(figures(goodput_share=0.995, missed_share=0.0, error_share=0.01, degraded_share=0.4))
     assert {check.name: check.met for check in checks} == {
         "goodput_share": True,
         "missed_share": True,
         "error_share": False,
+        "degraded_share": False,
         "p99_ms.search": True,
     }, "and nothing of routes that were not asked"
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+pytest.importorskip("matplotlib", reason="the loadtest extra is not installed")
+
 from loadtests.__main__ import app
 from loadtests.budgets import DEFAULT
 from loadtests.sample import Outcome, read
@@ -36,6 +38,7 @@ WIDE = {
     "late_s = 1.0": "late_s = 60.0",
     "query = 3000, stream = 3000, chat = 3000, ingest = 5000": "query = 60000",
     "p99_ms = { search = 1000,": f"p99_ms = {{ search = {P99_MS},",
+    "degraded_share = 0.01": "degraded_share = 0.5",
     "memory_mib_per_hour = 64": "memory_mib_per_hour = 100000",
     "descriptors_per_hour = 20": "descriptors_per_hour = 20000",
     "threads_per_hour = 4": "threads_per_hour = 20000",
@@ -89,7 +92,7 @@ def load(tmp_path: Path) -> Callable[..., Done]:
 @pytest.mark.slow
 def test_a_server_without_faults_keeps_its_budgets(fake: Callable[..., Server], load: Callable[..., Done]) -> None:
     done = load(fake(), "--profile", "soak", "--rate", "20", "--seconds", "8")
-    assert (done.code, done.verdict) == (0, "PASS soak: 6 budgets kept")
+    assert (done.code, done.verdict) == (0, "PASS soak: 7 budgets kept")
     report = done.report
     samples = read(done.folder / "samples.jsonl")
     assert report["offered"] == len(samples) > 0
@@ -103,7 +106,7 @@ def test_a_server_without_faults_keeps_its_budgets(fake: Callable[..., Server], 
     assert all(name in log for name in ("ttft", "itl", "e2e", "search", "ingest"))
     page = (done.folder / "report.html").read_text()
     assert page.count("<svg") == 3
-    assert "PASS soak: 6 budgets kept" in page
+    assert "PASS soak: 7 budgets kept" in page
     assert "<script" not in page
     assert "src=" not in page
 
@@ -140,11 +143,33 @@ def test_a_descriptor_that_leaks_fails_the_soak(fake: Callable[..., Server], loa
     assert ";" not in done.verdict, "and nothing else is broken"
 
 
-@pytest.mark.parametrize("arguments", [["--mix", "none"], ["--pid", "1"], ["--budgets", "/none"], ["--profile", "no"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mix", "none"],
+        ["--pid", "1"],
+        ["--budgets", "/none"],
+        ["--profile", "no"],
+        ["--pid", "99999999", "--url", "http://127.0.0.1:9"],
+        ["--questions", __file__],
+        ["--metrics-url", "http://127.0.0.1:9"],
+        ["--rate", "4", "--profile", "capacity"],
+        ["--seconds", "4", "--profile", "capacity"],
+        ["--url", "127.0.0.1:9"],
+        ["--url", "http://127.0.0.1:9/?a=b"],
+    ],
+)
 def test_what_cannot_be_done_ends_with_two(arguments: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert (done.exit_code, done.stdout) == (2, "")
     assert arguments[0] in done.stderr or arguments[1] in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_ends_with_two(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["--url", "http://127.0.0.1:9", "--out", str(tmp_path / "file" / "out")])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--out" in done.stderr
 
 
 def _closed_loop(server: Server, requests: int) -> list[float]:

@@ -23,6 +23,7 @@ def test_an_arrival_without_a_sample_is_an_error(tmp_path: Path) -> None:
         phases=[Phase.steady("load", 10, 5)],
         mix="mix",
         seed=1,
+        nonce="one",
         places=1,
         late_s=1,
         timeout_s=1,
@@ -51,3 +52,11 @@ def test_a_plan_that_cannot_be_offered_ends_the_driver_at_once(tmp_path: Path) -
     with pytest.raises(DriverError, match="ended with code 3"):
         driver.run("load", Shape((Phase.steady("load", 1.0, 5.0),)), seed=1)
     assert (tmp_path / "load.log").read_text().count("the plan was not offered") == 1
+
+
+def test_nothing_of_an_earlier_run_is_left_and_what_is_no_run_s_is(tmp_path: Path) -> None:
+    left = ["step-07.samples.jsonl", "soak.log", "warm-up.plan.json", "report.json"]
+    for name in [*left, "notes.log"]:
+        (tmp_path / name).touch()
+    Driver(NOBODY, Load("docs", "search", MATERIAL, 4, tmp_path), Budgets.read(DEFAULT))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["material.json", "notes.log"]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("scipy", reason="the loadtest extra is not installed")
+
 from loadtests.budgets import DEFAULT, Budgets
 from loadtests.capacity import Climb, Step, capacity, peak_good_per_s
 from loadtests.figures import Figures
@@ -75,6 +77,9 @@ def test_recovery_ends_where_five_seconds_are_good() -> None:
     # One good second between bad ones is no recovery.
     flapping = [sample(at / 10, 3.0 if at // 10 % 2 else 0.1) for at in range(400)]
     assert recovery_s(flapping, OBJECTIVES, Span(10, 40)) is None
+    # Nor are ten good ones, where it goes on to fail.
+    relapsing = [sample(at / 10, 3.0 if 200 <= at < 230 else 0.1) for at in range(400)]
+    assert recovery_s(relapsing, OBJECTIVES, Span(10, 40)) == pytest.approx(13, abs=0.25)
 
 
 def test_a_slope_is_one_in_spite_of_outliers_and_none_where_readings_scatter() -> None:
@@ -90,6 +95,9 @@ def test_a_slope_is_one_in_spite_of_outliers_and_none_where_readings_scatter() -
     warming_up = [(at, value * 3 if at < 19 else value) for at, value in scattered]
     assert Slope.of(warming_up) == still, "the first fifth is left out"
     assert Slope.of([(0.0, 1.0), (1.0, 2.0)]) is None
+    day = Slope.of([(float(at), at / 3600) for at in range(86_400)])
+    assert day is not None
+    assert day.per_hour == pytest.approx(1)
     assert Slope.of([]) is None
 
 

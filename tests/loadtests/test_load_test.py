@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
+pytest.importorskip("scipy", reason="the loadtest extra is not installed")
+
 from loadtests.arrivals import drawn
 from loadtests.budgets import DEFAULT, Budgets
 from loadtests.capacity import Climb
@@ -27,7 +29,8 @@ class Simulated:
         patience_s: it sheds what would wait longer; None lets everything wait.
     """
 
-    def __init__(self, capacity: float, patience_s: float | None = 0.5) -> None:
+    def __init__(self, capacity: float, patience_s: float | None = 0.5, mix: str = "search") -> None:
+        self._mix = mix
         self._service_s = 1 / capacity
         self._patience_s = patience_s
         self.shapes: dict[str, Shape] = {}
@@ -39,7 +42,7 @@ class Simulated:
 
     def _samples(self, shape: Shape, seed: int) -> Sequence[Sample]:
         samples, free_s = [], 0.0
-        for each in drawn(shape, MIXES["search"], seed):
+        for each in drawn(shape, MIXES[self._mix], seed):
             start_s = max(each.at_s, free_s)
             if self._patience_s is not None and start_s - each.at_s > self._patience_s:
                 outcome, end_s = Outcome.SHED, each.at_s
@@ -97,6 +100,13 @@ def test_the_capacity_is_the_highest_step_that_holds_and_comes_with_its_curve() 
     assert measured.run.shape.peak == measured.capacity
     assert any(step.goodput.share < 0.9 for step in measured.steps), "the curve shows what is beyond"
     assert verdict.passed, str(verdict)
+
+
+@pytest.mark.parametrize("mix", ["search", "query", "ingest"])
+def test_a_rate_is_not_held_where_the_queue_still_grows_as_the_step_ends(mix: str) -> None:
+    measured, _ = outcome_of(Simulated(50, patience_s=None, mix=mix), Profile.CAPACITY)
+    assert 50 / 1.2 <= measured.capacity <= 50 * 1.05
+    assert any(not step.keeps_up for step in measured.steps)
 
 
 def test_a_rate_that_is_given_is_offered_without_a_search() -> None:

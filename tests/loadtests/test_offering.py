@@ -46,12 +46,25 @@ def offered(
     folder: Path, url: str, mix: str, fault: str = "", places: int = 64, timeout_s: float = PATIENCE_S
 ) -> Sequence[Sample]:
     """A second of about forty arrivals, as the driver recorded them."""
-    plan = Plan(
+    plan = plan_of(folder, url, mix, places, timeout_s)
+    fired: list[Sample] = []
+    Offering(plan, Desk(plan, MATERIAL), {FAULT: fault}, fired.append).run()
+    samples = read(plan.samples)
+    assert [each.as_line() for each in samples] == [each.as_line() for each in fired]
+    assert sorted(each.number for each in samples) == [each.number for each in plan.arrivals()]
+    assert Summary.model_validate_json(plan.summary.read_bytes()).cpu_s > 0
+    return samples
+
+
+def plan_of(folder: Path, url: str, mix: str, places: int = 64, timeout_s: float = PATIENCE_S) -> Plan:
+    """A second of about forty arrivals."""
+    return Plan(
         url=url,
         collection="docs",
         phases=[Phase.steady("load", 1.0, 40.0)],
         mix=mix,
         seed=5,
+        nonce="one",
         places=places,
         late_s=PATIENCE_S if places > 1 else 2.0,
         timeout_s=timeout_s,
@@ -60,13 +73,6 @@ def offered(
         samples=folder / "samples.jsonl",
         summary=folder / "summary.json",
     )
-    fired: list[Sample] = []
-    Offering(plan, Desk(plan, MATERIAL), {FAULT: fault}, fired.append).run()
-    samples = read(plan.samples)
-    assert [each.as_line() for each in samples] == [each.as_line() for each in fired]
-    assert sorted(each.number for each in samples) == [each.number for each in plan.arrivals()]
-    assert Summary.model_validate_json(plan.summary.read_bytes()).cpu_s > 0
-    return samples
 
 
 def outcomes(
@@ -165,3 +171,13 @@ def test_a_certificate_of_ssl_cert_file_is_trusted_and_no_other(
 def test_without_a_free_place_a_start_is_missed(tmp_path: Path, url: str) -> None:
     counted = outcomes(tmp_path, url, "query", "silent", places=1, timeout_s=6.0)
     assert counted[Outcome.MISSED] == counted.total() - 1
+
+
+def test_a_prefix_of_the_server_is_asked_and_documents_are_new_in_each_run(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "http://127.0.0.1:9/rag/", "mix")
+    arrival = next(each for each in plan.arrivals() if each.route is Route.INGEST)
+    one, other = (Desk(plan.model_copy(update={"nonce": nonce}), MATERIAL).outgoing(arrival) for nonce in ("a", "b"))
+    assert one.path == other.path
+    assert one.path.startswith("/rag/v1/collections/docs/documents/load-")
+    assert one.body != other.body
+    assert all(Desk(plan, MATERIAL).outgoing(each).path.startswith("/rag/v1/") for each in plan.arrivals())

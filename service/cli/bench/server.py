@@ -66,19 +66,20 @@ def running(
     log: Path,
     is_up: Callable[[], None],
     folder: Path | None = None,
-    variables: Mapping[str, str] | None = None,
+    variables: Mapping[str, str | None] | None = None,
 ) -> Iterator[int]:
     """Start a server of any kind, yield its process id once it is up, end it with SIGTERM.
 
     Args:
         is_up: asks it; raises httpx's errors as long as it is not.
         folder: that it is started in; None is this one.
-        variables: of its environment, beside those of this process.
+        variables: of its environment, beside those of this process; None takes one away.
 
     Raises:
         ServerStartError: it never was.
     """
-    environment = {**os.environ, **(variables or {})}
+    wanted = {**os.environ, **(variables or {})}
+    environment = {name: value for name, value in wanted.items() if value is not None}
     with (
         log.open("ab") as out,
         subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environment) as process,  # noqa: S603  our own
