@@ -107,3 +107,5 @@ class TraceMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.spans = Counter("quarry_trace_spans", "Spans by what became of them.", ["outcome"], registry=registry)
+        for outcome in ("exported", "failed", "dropped"):  # a rate needs the zero before the first
+            self.spans.labels(outcome)
