@@ -131,6 +131,22 @@ def test_what_fails_is_told_by_its_type_alone(open_story: OpenStory) -> None:
     run(scenario())
 
 
+def test_a_stream_that_fails_is_told_by_the_code_of_its_problem(
+    open_story: OpenStory, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with telling(open_story, error(400, "honey bees are too long")) as (story, _):
+            with caplog.at_level(logging.INFO, "quarry"):
+                async with traced(story) as spans:
+                    asked = ASKED | {"on_failure": "fail", "stream": True}
+                    assert (await story.http.post("/v1/query", json=asked)).status_code == 200
+        server, (line,) = named(spans, "POST /v1/query"), lines(caplog)
+        assert server.attributes["error.type"] == line["problem"] == "llm_bad_response"
+        assert not server.status.is_ok
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(("sample", "flags", "is_traced"), [(1.0, "00", False), (0.0, "01", True)])
 def test_who_calls_has_decided_whether_it_is_traced(
     open_story: OpenStory, sample: float, flags: str, is_traced: bool
@@ -227,7 +243,9 @@ def test_without_the_extra_the_start_says_what_to_install(tmp_path: Path, monkey
     run(scenario())
 
 
-@pytest.mark.parametrize("endpoint", ["127.0.0.1:4318", "ftp://x/v1/traces", "http://h:x"])
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:4318", "ftp://x/v1/traces", "http://h:x", "http:///v1", "http://a:b@h/v1"]
+)
 def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         Settings(traces={"endpoint": endpoint})
