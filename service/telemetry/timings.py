@@ -40,10 +40,10 @@ class Timings:
         """Seconds since the request began."""
         return time.perf_counter() - self._start
 
-    def add(self, stage: str, seconds: float, attributes: Attributes = NONE) -> None:
-        """Count ``seconds`` to a stage, which ends now; its span has the attributes."""
+    def add(self, stage: str, seconds: float, attributes: Attributes = NONE, ago_s: float = 0.0) -> None:
+        """Count ``seconds`` to a stage that ended ``ago_s`` before now; its span has the attributes."""
         self._count(stage, seconds)
-        self.trace_stage(stage, seconds, attributes)
+        self.trace_stage(stage, seconds, attributes, ago_s)
 
     def trace_stage(self, stage: str, seconds: float, attributes: Attributes = NONE, ago_s: float = 0.0) -> None:
         """Only a span, of what is counted otherwise and ended ``ago_s`` before now."""
