@@ -51,12 +51,13 @@ def admit(work: Work, scheduler: Scheduler, limits: EngineLimits, now: float) ->
     if excess <= 0 and wait_s <= longest_s:
         scheduler.announce(work.lane, work.tokens)
         return
+    is_tightened = 0 < excess <= limits.queued_tokens - most and wait_s <= longest_s  # else it is refused anyway
     drained_s = wait_s * min(1.0, max(0, excess) / max(1, waiting))
     raise OverloadedError(
         f"{waiting} tokens wait in the {work.lane} lane, for an expected {wait_s * 1000:.0f} ms, and about "
         f"{work.tokens} more were asked for; the limits are {most} tokens"
         + (f" and {longest_s * 1000:.0f} ms" if math.isfinite(longest_s) else "")
-        + (f", as {limits.cause}" if most < limits.queued_tokens else ""),
+        + (f", as {limits.cause}" if is_tightened else ""),
         # Until the lane has drained so far that both limits are kept.
         retry_after_s=max(_LEAST_RETRY_S, drained_s, wait_s - longest_s),
     )

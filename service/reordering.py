@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
@@ -82,8 +83,11 @@ class Reorderer:
             return _as_reason(error)
         if len(scores) == len(candidates):
             return None
-        if not scores and question.on_failure == "fail":
-            raise limit.exceeded("rerank")
+        if not scores:
+            if limit.is_budget:
+                question.timings.spend("rerank", math.inf)  # not even one was in time
+            if question.on_failure == "fail":
+                raise limit.exceeded("rerank")
         return no_room
 
     async def _score(

@@ -137,11 +137,14 @@ class Retriever:
         except QuarryError:
             question.timings.add("embed", time.perf_counter() - start)
             raise
-        question.timings.add("tokenize", embedded.tokenize_s)
-        question.timings.add("queue", embedded.queue_s - embedded.tokenize_s)
-        spent = embedding_span(embedder.info.name, embedded.tokens) if question.timings.trace else {}
         # Of the forward, and until its vector is here: the event loop may have others to answer first.
-        question.timings.add("embed", max(0.0, time.perf_counter() - start - embedded.queue_s), spent)
+        embed_s = max(0.0, time.perf_counter() - start - embedded.queue_s)
+        waited_s = embedded.queue_s - embedded.tokenize_s
+        question.timings.add("tokenize", embedded.tokenize_s, ago_s=embed_s + waited_s)
+        question.timings.add("queue", waited_s, ago_s=embed_s)
+        is_computed = embedded.forward_s > 0  # else its vector was cached, and no model was asked
+        spent = embedding_span(embedder.info.name, embedded.tokens) if question.timings.trace and is_computed else {}
+        question.timings.add("embed", embed_s, spent)
         return embedded.vectors[0], read
 
     async def _read(self, query: Prepared, embedded: Embedded, embedder: EmbeddingBatcher) -> ReadQuery:

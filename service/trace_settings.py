@@ -10,9 +10,13 @@ from service.settings_group import Group
 
 def _parsable(url: str) -> str:
     try:
-        httpx.URL(url)
+        parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError(f"{url!r} is not a URL: {error}") from None
+    if parsed.userinfo:  # it would stand in messages and in what shows the settings
+        raise ValueError("the endpoint has a user or a password, which it must not")
+    if not parsed.host:
+        raise ValueError(f"{url!r} has no host")
     return url
 
 

@@ -67,8 +67,8 @@ async def _frames(
                         _count(item, services)
                         yield form.closing(item)
     except Exception as error:  # the edge of a stream: its status is sent, so the failure travels as an event
-        question.timings.has_failed = True
         body = problems.describe(request, error)
+        question.timings.has_failed, question.timings.problem = True, body["error"]["code"]
         services.metrics.problems.labels(body["error"]["code"]).inc()
         yield failure(request, body)
 

@@ -50,17 +50,18 @@ class RequestContext:
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         traces: Traces | None = getattr(scope["app"].state, "traces", None)  # that of /metrics alone has none
         trace = traces.begin(Headers(scope=scope)) if traces else None
-        timings, status = Timings(trace), 0
+        timings, status, is_whole = Timings(trace), 0, False
         scope.setdefault("state", {}).update(request_id=request_id, timings=timings, log_secret=self._secret)
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_whole
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["Server-Timing"] = server_timing(timings.milliseconds())
             await send(message)
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._app(scope, receive, send_with_headers)
@@ -68,6 +69,7 @@ class RequestContext:
             status = status or HTTPStatus.INTERNAL_SERVER_ERROR.value
             raise
         finally:
+            timings.has_failed = timings.has_failed or not is_whole  # whoever left says nothing of budgets
             self._record(scope, status, timings)
 
     def _record(self, scope: Scope, status: int, timings: Timings) -> None:
@@ -88,8 +90,9 @@ class RequestContext:
             "milliseconds": round(seconds * 1000, 3),
             **timings.counts,
         }
-        _log.info("request", extra=said | ({"trace_id": trace.trace_id} if trace else {}))
+        optional = {"trace_id": trace.trace_id if trace else "", "problem": timings.problem}
+        _log.info("request", extra=said | {name: value for name, value in optional.items() if value})
         if trace is not None:
             told = {"http.request.method": scope["method"], "http.route": route, "quarry.request_id": request_id}
-            trace.end(f"{scope['method']} {route}", status, told)
+            trace.end(f"{scope['method']} {route}", status, told, timings.problem)
         audit.record(scope, status)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems, sse
+from service.api.context import timings_of
 from service.errors import ShuttingDownError
 from service.telemetry.metrics import Metrics
 
@@ -127,6 +128,8 @@ class DrainGate:
         if media_type is None:
             await problems.response(request, error)(scope, receive, send)
         elif media_type.startswith(sse.EventStream.media_type):
+            timings = timings_of(request)
+            timings.has_failed, timings.problem = True, problems.kind_of(error).code
             body = sse.failure(request, problems.describe(request, error))
             await send({"type": "http.response.body", "body": body, "more_body": False})
 

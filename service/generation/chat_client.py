@@ -23,6 +23,7 @@ _CONNECT_TIMEOUT_S = 2.0
 _KEEP_ALIVE_S = 3.0
 # The longest reply is /tokenize's: the tokens of a whole context.
 _MAX_REPLY_BYTES = 16 * 1024 * 1024
+_MAX_METRICS_BYTES = 1024 * 1024  # ten times what a vLLM server has
 _COMPLETIONS = "/v1/chat/completions"
 
 
@@ -98,7 +99,7 @@ class ChatClient:
         Raises:
             GenerationError: as for every request.
         """
-        return (await self._got("GET", "/metrics", deadline)).decode(errors="replace")
+        return (await self._got("GET", "/metrics", deadline, most=_MAX_METRICS_BYTES)).decode(errors="replace")
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -116,11 +117,18 @@ class ChatClient:
             raise LlmBadResponseError(f"the language model's reply to {path} is not an object")
         return reply
 
-    async def _got(self, method: str, path: str, deadline: Deadline, body: Mapping[str, object] | None = None) -> bytes:
+    async def _got(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        body: Mapping[str, object] | None = None,
+        most: int = _MAX_REPLY_BYTES,
+    ) -> bytes:
         patience = Patience(deadline)
         patience.heard()  # there is no first text before the rest
         async with self._replied(method, path, patience, body) as response:
-            return await _read(response, patience)
+            return await _read(response, patience, most)
 
     @asynccontextmanager
     async def _replied(
@@ -144,18 +152,18 @@ class ChatClient:
                 response.release()  # closes the connection unless the body was read to its end
 
 
-async def _read(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
+async def _read(response: aiohttp.ClientResponse, patience: Patience, most: int = _MAX_REPLY_BYTES) -> bytes:
     """The whole body.
 
     Raises:
-        LlmBadResponseError: it is longer than any that makes sense.
+        LlmBadResponseError: it is longer than ``most`` bytes.
     """
     read = bytearray()
     async with patience.applied():
         async for part in response.content.iter_any():
             read += part
-            if len(read) > _MAX_REPLY_BYTES:
-                raise LlmBadResponseError(f"the language model's reply exceeds {_MAX_REPLY_BYTES} bytes")
+            if len(read) > most:
+                raise LlmBadResponseError(f"the language model's reply exceeds {most} bytes")
     return bytes(read)
 
 

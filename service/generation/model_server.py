@@ -154,6 +154,7 @@ class ModelServer:
 
     def _hear(self, piece: Piece, patience: Patience, stopwatch: Stopwatch) -> None:
         if piece.is_sign:
+            self._meters.signs.inc()
             patience.heard()
             self._health.heard()
         if piece.text:

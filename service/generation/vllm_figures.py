@@ -111,7 +111,7 @@ def figures(first: Scrape, last: Scrape) -> VllmFigures:
     window_s = last.at - first.at
 
     def grown(name: str) -> float | None:
-        return last.values[name] - first.values[name] if {name} <= first.values.keys() & last.values.keys() else None
+        return last.values[name] - first.values[name] if name in first.values and name in last.values else None
 
     def rate(name: str) -> float | None:
         return _ratio(grown(name), window_s)

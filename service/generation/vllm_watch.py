@@ -80,7 +80,8 @@ class VllmWatch:
             ValueError: what it answers are no metrics of vLLM.
         """
         asked_at = time.monotonic()
-        self._add(Scrape.of(await self._client.metrics(Deadline.after(self._patience_ms)), asked_at))
+        text = await self._client.metrics(Deadline.after(self._patience_ms))
+        self._add(await asyncio.to_thread(Scrape.of, text, asked_at))
 
     def _add(self, scrape: Scrape) -> None:
         if self._scrapes and not scrape.follows(self._scrapes[-1]):
@@ -99,6 +100,8 @@ class VllmWatch:
             except ValueError:
                 self._trouble = "its /metrics are not vLLM's"
             except Exception as error:  # a loop edge: the figures are of no use to any question
-                self._trouble = f"they could not be read: {type(error).__name__}"
-                _log.exception("a vLLM server's metrics could not be read in a way that was not foreseen")
+                trouble = f"they could not be read: {type(error).__name__}"
+                if trouble != self._trouble:
+                    _log.exception("a vLLM server's metrics could not be read in a way that was not foreseen")
+                self._trouble = trouble
             await asyncio.sleep(self._every_s)

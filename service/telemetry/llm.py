@@ -48,6 +48,7 @@ class LlmMetrics:
         self.requests = counter("quarry_llm_requests", "Requests of a language model by outcome.", "outcome")
         self.ttft = histogram("quarry_llm_ttft_seconds", "From sending to the first text.", ttft)
         self.itl = histogram("quarry_llm_itl_seconds", "Between two pieces of text.", itl)
+        self.signs = counter("quarry_llm_signs", "Pieces of answers, of text or of thought.")
         self.slots = gauge("quarry_llm_slots", "Answers that are being written.")
         self.queue = gauge("quarry_llm_queue", "Answers that wait for a slot.")
         self.queue_seconds = histogram("quarry_llm_queue_seconds", "Wait for a slot.", TTFT_SECONDS)
@@ -68,6 +69,7 @@ class LlmMeters:
         self._llm = llm
         self.ttft = metrics.ttft.labels(llm)
         self.itl = metrics.itl.labels(llm)
+        self.signs = metrics.signs.labels(llm)
         self.queue_seconds = metrics.queue_seconds.labels(llm)
         self.retries = metrics.retries.labels(llm)
 

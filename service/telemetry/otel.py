@@ -100,22 +100,22 @@ class OtelTrace:
         span = self._tracer.start_span(f"chat {served.model}", self._inside, SpanKind.CLIENT, attributes)
         try:
             yield _OtelChat(span)
-        except (
-            BaseException
-        ) as error:  # whoever left, too: the span says how the call ended, and everybody else goes on
+        except Exception as error:  # one that is closed or cancelled ended on purpose
             _fail(span, type(error).__qualname__)
             raise
         finally:
             span.end()
 
-    def end(self, name: str, status: int, attributes: Attributes) -> None:
-        """A reply of 5xx is an error, as the conventions of HTTP have it, and so is none."""
+    def end(self, name: str, status: int, attributes: Attributes, problem: str = "") -> None:
+        """A reply of 5xx is an error, as the conventions of HTTP have it, and so are none and a stream that failed."""
         self._span.update_name(name)
         self._span.set_attributes(dict(attributes))
         if status:
             self._span.set_attribute("http.response.status_code", status)
         if not status or status >= _SERVER_ERROR:
             _fail(self._span, str(status) if status else "no_reply")
+        elif problem:
+            _fail(self._span, problem)
         self._span.end()
 
 

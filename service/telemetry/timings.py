@@ -23,7 +23,8 @@ class Timings:
         counts: numbers and hashes of the request, for its line in the log.
         spent: seconds of what a stage's budget covers, which may be more than the stage of that name; infinite where
             the budget ended it.
-        has_failed: the request, or a stream that had begun, ended with an error.
+        has_failed: the request, or a stream that had begun, ended with an error or without its end.
+        problem: the code of the error that ended a stream; empty where none did.
     """
 
     def __init__(self, trace: RequestTrace | None = None) -> None:
@@ -33,15 +34,16 @@ class Timings:
         self._stages: dict[str, float] = {}
         self.spent: dict[str, float] = {}
         self.has_failed = False
+        self.problem = ""
 
     def elapsed(self) -> float:
         """Seconds since the request began."""
         return time.perf_counter() - self._start
 
-    def add(self, stage: str, seconds: float, attributes: Attributes = NONE) -> None:
-        """Count ``seconds`` to a stage, which ends now; its span has the attributes."""
+    def add(self, stage: str, seconds: float, attributes: Attributes = NONE, ago_s: float = 0.0) -> None:
+        """Count ``seconds`` to a stage that ended ``ago_s`` before now; its span has the attributes."""
         self._count(stage, seconds)
-        self.trace_stage(stage, seconds, attributes)
+        self.trace_stage(stage, seconds, attributes, ago_s)
 
     def trace_stage(self, stage: str, seconds: float, attributes: Attributes = NONE, ago_s: float = 0.0) -> None:
         """Only a span, of what is counted otherwise and ended ``ago_s`` before now."""

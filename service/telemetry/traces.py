@@ -71,8 +71,8 @@ class RequestTrace(Protocol):
     def chat(self, served: Served) -> AbstractContextManager[ChatSpan]:
         """A call of a language model that takes as long as the block; how that fails is noted by its type."""
 
-    def end(self, name: str, status: int, attributes: Attributes) -> None:
-        """The request has ended; status 0 is one without a reply."""
+    def end(self, name: str, status: int, attributes: Attributes, problem: str = "") -> None:
+        """The request has ended; status 0 is one without a reply, ``problem`` the code of what ended its stream."""
 
 
 class Traces(Protocol):
@@ -107,3 +107,5 @@ class TraceMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.spans = Counter("quarry_trace_spans", "Spans by what became of them.", ["outcome"], registry=registry)
+        for outcome in ("exported", "failed", "dropped"):  # a rate needs the zero before the first
+            self.spans.labels(outcome)

@@ -69,7 +69,7 @@ def test_a_failure_is_a_problem_of_a_5xx_but_for_refusals_and_lateness(rules: li
     others = {kind_of_type(type_).code for type_ in (OverloadedError, DeadlineExceededError, LlmTimeoutError)}
     failures = {kind.code for kind in KINDS if kind.status >= 500} - others
     expressions = [rule["expr"] for rule in rules if rule.get("record", "").startswith("quarry:requests_failed")]
-    assert len(expressions) == 5
+    assert len(expressions) == 8
     for expression in expressions:
         (codes,) = re.findall(r'quarry_problems_total\{code=~"([^"]+)"\}', expression)
         assert set(codes.split("|")) == failures

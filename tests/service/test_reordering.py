@@ -1,6 +1,7 @@
 """Hits are scored as long as there is time, by a clock that forwards move; what is late or fails leaves their order."""
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -99,6 +100,7 @@ def test_without_room_the_order_stays(
         reordered = await desk.asked(deadline_ms=deadline_ms)
         assert (list(reordered.hits), reordered.is_lost, reordered.left) == (HITS, True, left)
         assert (desk.model.batches, desk.spent, desk.counted("skipped", left)) == ([], [], 1)
+        assert math.isinf(desk.question.timings.spent["rerank"]) is (left == "budget")
         with pytest.raises(DeadlineExceededError) as failed:
             await desk.asked(deadline_ms=deadline_ms, on_failure="fail")
         assert failed.value.stage == "rerank"

@@ -214,6 +214,7 @@ def test_thoughts_are_a_sign_of_life_and_no_text(opened: Open, asked: Ask, name:
             events = await it.ask(asked())
             assert events[:3] == [Heard(), Heard(), Delta("Yes.")]
             assert len(signs) == 3
+            assert it.metric("quarry_llm_signs_total") == 3
             assert it.metric("quarry_llm_ttft_seconds_count") == 1
 
     asyncio.run(scenario())

@@ -1,6 +1,7 @@
 """Watching a vLLM server: the fake one, well and badly."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from loadtests.fake_vllm.options import Options
 from loadtests.fake_vllm.server import FakeVllm, fake_vllm, served
 from scripted_llm import eventually
 from service.generation.chat_client import ChatClient
+from service.generation.vllm_figures import Scrape
 from service.generation.vllm_watch import VllmState, VllmWatch
 
 PATIENCE_S = 200.0
@@ -88,6 +90,55 @@ def test_a_server_that_is_gone_or_no_vllm_has_no_figures(tmp_path: Path) -> None
     run(scenario(f"unix://{tmp_path / 'nobody.sock'}", "cannot be reached"))
     with served(other) as url:
         run(scenario(url, "not vLLM's"))
+
+
+def test_metrics_are_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, of = list[threading.Thread](), Scrape.of
+
+    def noted(text: str, at: float) -> Scrape:
+        read.append(threading.current_thread())
+        return of(text, at)
+
+    async def scenario(fake: FakeVllm) -> None:
+        monkeypatch.setattr(Scrape, "of", noted)
+        async with by_hand(fake.url) as watch:
+            await watch.look()
+        assert read
+        assert threading.current_thread() not in read
+
+    with fake_vllm(Options(MODEL)) as fake:
+        run(scenario(fake))
+
+
+def test_more_than_a_server_has_to_say_is_not_read() -> None:
+    async def scenario(url: str) -> None:
+        async with watching(url) as watch:
+            state = await seen(watch, lambda state: "exceeds 1048576 bytes" in str(state.trouble))
+            assert state.figures is None
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"vllm:num_requests_running 1\n" * 40_000})
+
+    with served(endless) as url:
+        run(scenario(url))
+
+
+def test_what_was_not_foreseen_is_said_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    asked = 0
+
+    async def scenario() -> None:
+        async with watching("http://127.0.0.1:9") as watch:
+            watch.look = look  # type: ignore[method-assign]
+            await eventually(lambda: asked >= 9)
+
+    async def look() -> None:
+        nonlocal asked
+        asked += 1
+        raise KeyError(asked) if asked < 5 else TypeError(asked)
+
+    run(scenario())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError, TypeError]
 
 
 @asynccontextmanager

@@ -106,3 +106,27 @@ def test_an_embedder_that_is_late(open_story: OpenStory, scripted: Any) -> None:
             return await counted(story)
 
     assert asyncio.run(told()) == {"embed": "missed"}
+
+
+def test_a_stream_whose_client_left_says_nothing_of_the_whole(open_story: OpenStory) -> None:
+    async def told() -> dict[str, str]:
+        async with open_story(budgets=AMPLE) as story:
+            story.llm.script = [Delta("Half an ans"), None]
+            asked = {"query": "When do the honey bees sleep?", "collection": "docs", "stream": True}
+            await story.asked_and_left("/v1/query", asked)
+            return await counted(story)
+
+    assert "total" not in asyncio.run(told())
+
+
+def test_a_stream_that_the_drain_cut_says_nothing_of_the_whole(open_story: OpenStory) -> None:
+    async def told() -> dict[str, str]:
+        async with open_story(budgets=AMPLE) as story:
+            story.llm.script = [Delta("Half an ans"), None]
+            asked = asyncio.create_task(story.ask(stream=True))
+            await story.llm.begun.wait()
+            assert await story.app.state.drain.run(0.0) == 1
+            assert (await asked).status_code == 200
+            return await counted(story)
+
+    assert "total" not in asyncio.run(told())

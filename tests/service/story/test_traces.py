@@ -19,7 +19,7 @@ from scripted_memory import ScriptedMemory
 from service.app import Outside, create_app
 from service.errors import TracesUnavailableError
 from service.settings import Settings
-from service.telemetry.traces import TraceMetrics
+from service.telemetry.traces import Served, TraceMetrics
 from service.trace_settings import TraceSettings
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
@@ -106,7 +106,10 @@ def test_a_question_is_a_tree_of_spans_without_a_word_of_it(open_story: OpenStor
                 "server.port": int(llm.url.rpartition(":")[2]),
             }
             assert llm.asked[0].headers["traceparent"] == f"00-{TRACE}-{chat.context.span_id:016x}-01"
-            embed = dict(named(spans, "embed").attributes)
+            tokenize, queue, embed_span = (named(spans, name) for name in ("tokenize", "queue", "embed"))
+            assert tokenize.start_time < tokenize.end_time <= queue.start_time + 10**5
+            assert queue.end_time <= embed_span.start_time + 10**5 < embed_span.end_time + 10**5
+            embed = dict(embed_span.attributes)
             assert (embed["gen_ai.operation.name"], embed["gen_ai.usage.input_tokens"] > 0) == ("embeddings", True)
             assert not [word for word in WORDS if word in told(spans)]
 
@@ -127,6 +130,46 @@ def test_what_fails_is_told_by_its_type_alone(open_story: OpenStory) -> None:
             assert failed == [None, "502"]
             assert named(spans, "GET /v1/collections/{collection}").status.is_ok
             assert not [word for word in WORDS if word in told(spans)]
+
+    run(scenario())
+
+
+def test_a_stream_that_fails_is_told_by_the_code_of_its_problem(
+    open_story: OpenStory, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with telling(open_story, error(400, "honey bees are too long")) as (story, _):
+            with caplog.at_level(logging.INFO, "quarry"):
+                async with traced(story) as spans:
+                    asked = ASKED | {"on_failure": "fail", "stream": True}
+                    assert (await story.http.post("/v1/query", json=asked)).status_code == 200
+        server, (line,) = named(spans, "POST /v1/query"), lines(caplog)
+        assert server.attributes["error.type"] == line["problem"] == "llm_bad_response"
+        assert not server.status.is_ok
+
+    run(scenario())
+
+
+def test_a_vector_of_the_cache_is_no_call_of_a_model(open_story: OpenStory) -> None:
+    async def scenario() -> None:
+        async with open_story() as story, traced(story) as spans:
+            for _ in range(2):
+                await story.http.post("/v1/search", json=ASKED)
+        first, second = (dict(span.attributes) for span in spans if span.name == "embed")
+        assert (first["gen_ai.operation.name"], second) == ("embeddings", {})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("left", [GeneratorExit, asyncio.CancelledError])
+def test_a_call_that_is_closed_on_purpose_is_no_error(left: type[BaseException]) -> None:
+    async def scenario() -> None:
+        exporter = InMemorySpanExporter()
+        async with OtelTraces(TraceSettings(), TraceMetrics(CollectorRegistry()), exporter) as traces:
+            with pytest.raises(left), traces.begin({}).chat(Served("tiny", "openai", "h")):
+                raise left
+        (span,) = exporter.get_finished_spans()
+        assert ("error.type" in span.attributes, span.status.is_ok) == (False, True)
 
     run(scenario())
 
@@ -227,7 +270,9 @@ def test_without_the_extra_the_start_says_what_to_install(tmp_path: Path, monkey
     run(scenario())
 
 
-@pytest.mark.parametrize("endpoint", ["127.0.0.1:4318", "ftp://x/v1/traces", "http://h:x"])
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:4318", "ftp://x/v1/traces", "http://h:x", "http:///v1", "http://a:b@h/v1"]
+)
 def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         Settings(traces={"endpoint": endpoint})
