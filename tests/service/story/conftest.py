@@ -153,7 +153,7 @@ def open_story(tmp_path: Path) -> OpenStory:
             if url == NOBODY:
                 app.state.services.generators["main"] = story.llm
             put = await http.put("/v1/collections/docs/documents/bees", json={"text": TEXT, "title": "Bees"})
-            put.raise_for_status()
+            assert put.is_success or "access" in settings, "a scenario with keys puts what it needs"
             yield story
 
     return opened
