@@ -11,6 +11,8 @@ from service.errors import BulkHeldError
 
 # Below the patience of `quarry ingest`, which sends again what was refused.
 _LONGEST_WAIT_S = 60.0
+# Of a request before its body, which meanwhile has one of its key's places.
+_BRIEF_WAIT_S = 5.0
 _RETRY_AFTER_S = 10.0
 
 
@@ -91,8 +93,12 @@ class BulkHold:
         self._steps += 1
         self._quiet.clear()
 
+    async def opened_briefly(self) -> None:
+        """Wait at the gate for some seconds and begin nothing, for whoever would hold a body meanwhile. As ``step``."""
+        await self.opened(min(_BRIEF_WAIT_S, self._longest_wait_s))
+
     async def opened(self, longest_wait_s: float | None = None) -> None:
-        """Wait at the gate and begin nothing, for whoever would hold a body meanwhile. As ``step``."""
+        """Wait at the gate and begin nothing. As ``step``."""
         wait_s = self._longest_wait_s if longest_wait_s is None else longest_wait_s
         if math.isinf(wait_s):
             while not self._open.is_set():

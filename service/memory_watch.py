@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -17,6 +18,8 @@ from service.watermark import Filling, Level, Watermarks
 _EVERY_S = 1.0
 # Looks with the host above a mark, between two times that freed memory is given back.
 _LOOKS_TO_GIVE_BACK = 10
+# A driver may not answer at all; what is held stays held meanwhile.
+_READ_S = 5.0
 _CAUSE = "memory is above its high mark"
 
 _log = logging.getLogger("quarry.memory")
@@ -52,6 +55,8 @@ class MemoryWatch:
         self._engine = engine
         self._metrics = metrics
         self._every_s = every_s
+        self._read_at = time.monotonic()
+        metrics.age.set_function(lambda: time.monotonic() - self._read_at)
         self._devices: Sequence[DeviceMemory] = ()
         self._looks_above = 0
 
@@ -76,7 +81,9 @@ class MemoryWatch:
     async def look(self) -> None:
         """Read, and act on what is new."""
         before = {device.filling.device: device.level for device in self._devices}
-        fillings = await self._memory.read()
+        async with asyncio.timeout(_READ_S):
+            fillings = await self._memory.read()
+        self._read_at = time.monotonic()
         levels = self.marks.levels(fillings, before)
         self._devices = [DeviceMemory(filling, levels[filling.device]) for filling in fillings]
         self._metrics.follow((one.filling.device, one.filling.share, one.level) for one in self._devices)

@@ -83,7 +83,7 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
     """
     if wait_ms is not None:
         return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
-    await services.hold.opened()  # before the body, which would be held meanwhile
+    await services.hold.opened_briefly()  # before the body, which would be held meanwhile
     services.ingestor.check_wait(caller_of(request).name)
     ingestor, limit = services.ingestor, services.settings.limits.batch_documents
     bodies: Bodies = request.app.state.bodies

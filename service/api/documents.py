@@ -140,7 +140,7 @@ async def put_document(
             put: OpenJob | Written = await uploads.put_file(document_id)
         case media_type.JSON:
             if wait_ms is None:
-                await services.hold.opened()  # before the body, which would be held meanwhile
+                await services.hold.opened_briefly()  # before the body, which would be held meanwhile
                 services.ingestor.check_wait(caller_of(request).name)
             bodies: Bodies = request.app.state.bodies
             body = await bodies.read(await request.body(), _body)

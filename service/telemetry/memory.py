@@ -12,6 +12,7 @@ class MemoryMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._share = Gauge("quarry_memory_share", "Share of the memory that is taken.", ["device"], registry=registry)
+        self.age = Gauge("quarry_memory_age_seconds", "Since memory was last read.", registry=registry)
         self._above = Gauge(
             "quarry_memory_watermark", "1 while memory is above the mark.", ["device", "mark"], registry=registry
         )

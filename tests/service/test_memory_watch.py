@@ -185,3 +185,22 @@ def test_whoever_waits_at_the_gate_begins_nothing(open_engine: OpenEngine) -> No
             assert await opened.hold.quiet(0.0)
 
     run(scenario())
+
+
+def test_a_reading_that_does_not_end_is_given_up_and_its_age_is_told(
+    open_engine: OpenEngine, scripted_memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with open_engine(HashingEmbedder()) as opened:
+            seen = watch(scripted_memory, opened)
+            await seen.look()
+            read_at = seen._read_at
+            monkeypatch.setattr("service.memory_watch._READ_S", 0.01)
+            monkeypatch.setattr(scripted_memory, "read", asyncio.Event().wait)
+            with pytest.raises(TimeoutError):
+                await seen.look()
+            assert seen._read_at == read_at
+            before = opened.value("quarry_memory_age_seconds")
+            assert opened.value("quarry_memory_age_seconds") >= before >= 0.01
+
+    run(scenario())

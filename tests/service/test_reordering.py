@@ -117,7 +117,8 @@ def test_what_waits_already_takes_of_the_time(open_engine: OpenEngine) -> None:
         desk.opened.engine._scheduler.in_flight[0].launched_at = time.monotonic() + 1000  # it has only just begun
         batcher, pairs = desk.reorderer._batcher, desk.model.tokenize("7", ["1"] * 8)
         assert batcher.fitting(pairs, 0.55) == 0
-        assert batcher.fitting(pairs, 1000.55 + 3 * HIT_TOKENS * TOKEN_S) == 5
+        # Five, and more as it goes on: it waits for nobody.
+        assert 5 <= batcher.fitting(pairs, 1000.55 + 3 * HIT_TOKENS * TOKEN_S) < len(pairs)
         assert batcher.expect(HIT_TOKENS) == pytest.approx(1000 + 4 * HIT_TOKENS * TOKEN_S, abs=60)
         desk.model.gate.set()
         await waiting

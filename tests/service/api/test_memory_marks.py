@@ -1,6 +1,8 @@
 """The API near the limit of memory: bulk work waits or is refused, nothing is lost, questions are answered."""
 
 import asyncio
+import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service import bulk_hold
 from service.bulk_hold import BulkHold
 from service.ingest.jobs import runner
 from service.ingest.loaders import LoadedText, load_file
@@ -91,8 +94,9 @@ def test_above_the_low_mark_writes_are_refused_jobs_wait_and_questions_are_answe
 
 
 def test_a_write_that_waits_goes_on_when_there_is_memory_again(
-    open_api: OpenApi, scripted_memory: Memory, threads: ThreadPoolExecutor
+    open_api: OpenApi, scripted_memory: Memory, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bulk_hold, "_BRIEF_WAIT_S", PATIENCE_S)
     with open_api(memory=scripted_memory) as api:
         scripted_memory.shares["cpu"] = 0.92
         until(api, "low")
@@ -103,6 +107,25 @@ def test_a_write_that_waits_goes_on_when_there_is_memory_again(
         scripted_memory.shares["cpu"] = 0.5
         assert writing.result(PATIENCE_S).status_code == 201
         assert api.get(f"{DOCUMENTS}/waiting").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/brief", ":batch"])
+def test_a_body_is_not_waited_with_for_long(
+    open_api: OpenApi, scripted_memory: Memory, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(bulk_hold, "_BRIEF_WAIT_S", 0.0)
+    with open_api(memory=scripted_memory) as api:
+        scripted_memory.shares["cpu"] = 0.92
+        until(api, "low")
+        method, headers = ("POST", {"content-type": "application/x-ndjson"}) if path == ":batch" else ("PUT", {})
+        body = json.dumps({"text": "Ivy climbs."} | ({"id": "brief"} if path == ":batch" else {}))
+        reply = api.request(
+            method, f"{DOCUMENTS}{path}", content=body, headers={"content-type": "application/json"} | headers
+        )
+        assert reply.status_code == 503
+        waited = re.search(r"it waited ([\d.e-]+) s", reply.text)
+        assert waited is not None
+        assert float(waited[1]) < 30  # and not for the 60 s of a step
 
 
 class Held:
