@@ -86,7 +86,12 @@ def occupied(server: Subject, requests: int) -> Iterator[list[socket.socket]]:
     finally:
         for connection in connections:
             connection.close()
-    until(lambda: gauge(server.http, "num_requests_running") + gauge(server.http, "num_requests_waiting") == 0)
+    until(lambda: in_flight(server) == 0)
+
+
+def in_flight(server: Subject) -> float:
+    """Requests that run or wait."""
+    return gauge(server.http, "num_requests_running") + gauge(server.http, "num_requests_waiting")
 
 
 def test_it_says_what_it_serves(server: Subject) -> None:
@@ -293,15 +298,27 @@ def test_hanging_up_frees_the_sequence(server: Subject, stream: bool) -> None:
 
 
 def test_a_full_server_says_busy_and_nothing_of_when(server: Subject) -> None:
-    with occupied(server, MAX_REQUESTS):
-        until(lambda: gauge(server.http, "num_requests_running") == MAX_SEQS)
-        # The limit is of running and waiting requests together.
-        until(lambda: gauge(server.http, "num_requests_waiting") == MAX_REQUESTS - MAX_SEQS)
-        response = server.http.post(CHAT, json=saying(stream=True))
-        assert response.status_code == 503
-        assert "retry-after" not in response.headers
-        said = error(response)
-        assert (said["type"], said["param"]) == ("Service Unavailable", None)
+    """The limit is of running and waiting requests together."""
+    with occupied(server, 0) as streams:
+
+        def is_full() -> bool:
+            """Streams that have ended are replaced."""
+            missing = MAX_REQUESTS - int(in_flight(server))
+            streams.extend(half_asked(server.url, CHAT, endless(stream=True)) for _ in range(missing))
+            return missing <= 0
+
+        def is_refused() -> bool:
+            until(is_full)
+            response = server.http.post(CHAT, json=saying(stream=True))
+            if response.status_code == 200:  # a stream had ended
+                return False
+            assert response.status_code == 503
+            assert "retry-after" not in response.headers
+            said = error(response)
+            assert (said["type"], said["param"]) == ("Service Unavailable", None)
+            return True
+
+        until(is_refused)
         assert server.http.get("/health").status_code == 200
         assert server.http.post("/tokenize", json=asking()).status_code == 200
 
@@ -309,15 +326,16 @@ def test_a_full_server_says_busy_and_nothing_of_when(server: Subject) -> None:
 def test_lower_priorities_go_first(server: Subject) -> None:
     order: list[str] = []
 
-    def ask(name: str, priority: int) -> None:
-        server.http.post(CHAT, json=asking(max_tokens=5, ignore_eos=True, priority=priority)).raise_for_status()
+    def ask(name: str, priority: int, max_tokens: int) -> None:
+        body = asking(max_tokens=max_tokens, ignore_eos=True, priority=priority)
+        server.http.post(CHAT, json=body).raise_for_status()
         order.append(name)
 
     with ThreadPoolExecutor(2) as pool, occupied(server, MAX_SEQS) as streams:
         until(lambda: gauge(server.http, "num_requests_running") == MAX_SEQS)
-        late = pool.submit(ask, "bulk", 5)
+        late = pool.submit(ask, "bulk", 5, CONTEXT // 4)  # so long that it is the last even where both get a place
         until(lambda: gauge(server.http, "num_requests_waiting") == 1)
-        early = pool.submit(ask, "canary", -2)
+        early = pool.submit(ask, "canary", -2, 5)
         until(lambda: gauge(server.http, "num_requests_waiting") == 2)
         streams.pop().close()
         early.result(PATIENCE_S)

@@ -24,7 +24,7 @@ from vllm_on_cpu.server import CONTEXT, MODEL, VllmServer
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 CONFIGURED = 4 * CONTEXT
-PASSAGES = 40
+PASSAGES = 80
 MAX_TOKENS = 64
 QUESTION = "How often is the signing key rotated?"
 SENTENCE = "The signing key of site {} is rotated every {} days by the operator on duty, who tells all readers of it. "

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 MODEL = "tiny"
-CONTEXT = 2048
+CONTEXT = 4096  # a stream to its end lasts for seconds on a fast and idle machine too
 MAX_SEQS = 4
 MAX_REQUESTS = 8
 KV_BYTES = 2**30
