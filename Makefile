@@ -157,7 +157,7 @@ $(CUDA_VENV)/dev.stamp: constraints/cuda-dev.lock pyproject.toml
 
 $(UV_VENV)/uv.stamp:
 	$(PYTHON) -m venv $(UV_VENV)
-	$(UV_VENV)/bin/pip install --quiet 'uv>=0.9,<1'
+	$(UV_VENV)/bin/pip install --quiet 'uv>=0.13,<0.14'
 	@touch $@
 
 # LlamaIndex asks for an older openai than the one that our tests use.

@@ -70,7 +70,7 @@ def sign_off(folder: Path) -> None:
         BundleError: a file has a name that this format cannot hold.
     """
     lines = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CHECKSUMS):
         name = str(path.relative_to(folder))
         if not name.isprintable() or "\\" in name:
             raise BundleError(f"{name!r} cannot be in a list of checksums: rename it")
