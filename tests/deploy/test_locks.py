@@ -1,4 +1,4 @@
-"""The locks of the CUDA image, as far as they can be held to what they are of without a network; `make check-cuda-lock` resolves."""
+"""The locks of the CUDA image, held to what they are of without a network; `make check-cuda-lock` resolves them."""
 
 import re
 import tomllib

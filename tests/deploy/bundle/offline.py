@@ -1,4 +1,4 @@
-"""A node without a network: installs a bundle, serves, ingests and asks. ``python offline.py BUNDLE PREFIX``, in a namespace.
+"""A node without a network: ``python offline.py BUNDLE PREFIX`` installs a bundle, serves, ingests and asks.
 
 Needs nothing but the standard library, and says on stdout what came of it, as JSON.
 """

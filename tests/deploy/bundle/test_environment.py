@@ -14,7 +14,7 @@ from deploy.bundle.sbom import sbom
 from tiny_wheels import tiny_wheel
 
 MIT = "Permission is hereby granted."
-# Of the root with its extra `gpu`, b is asked for, and of that its extra `fast`, which asks for c; d is only for others.
+# The root with its extra `gpu` asks for b, and for its extra `fast`, which asks for c; d is there for nobody.
 METADATA = {
     "a": [
         "License-Expression: Apache-2.0",

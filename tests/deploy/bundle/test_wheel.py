@@ -11,17 +11,14 @@ from tiny_wheels import tiny_wheel
 
 
 def test_a_wheel(tmp_path: Path) -> None:
-    texts = {
-        "licenses/LICENSE": "Do.",
-        "licenses/vendored/x.txt": "Too.",
-        "COPYING.LESSER": "Less.",
-        "top_level.txt": "x",
-    }
-    path = tiny_wheel(tmp_path, "a_b", ["License-Expression: MIT"], {"a_b.py": "x = 1\n"}, texts)
+    texts = {"licenses/LICENSE": "Do.", "licenses/vendored/x.txt": "Too.", "COPYING.LESSER": "Less."}
+    path = tiny_wheel(
+        tmp_path, "a_b", ["License-Expression: MIT"], {"a_b.py": "x = 1\n"}, texts | {"top_level.txt": "a_b"}
+    )
     wheel = Wheel.read(path)
     assert (wheel.name, str(wheel.version), wheel.glibc, wheel.licence) == ("a-b", "1.0", (0, 0), "MIT")
     assert wheel.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert wheel.licence_texts == {place: text for place, text in texts.items() if place != "top_level.txt"}
+    assert wheel.licence_texts == texts
     assert wheel.installed_bytes > len("x = 1\n")
 
 
