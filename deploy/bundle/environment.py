@@ -36,7 +36,7 @@ class Environment:
         Raises:
             BundleError: there is something else in it, or two wheels of one distribution.
         """
-        wheels = sorted(map(Wheel.read, folder.iterdir()), key=lambda wheel: wheel.name)
+        wheels = sorted(map(Wheel.read, sorted(folder.iterdir())), key=lambda wheel: wheel.name)
         for one, other in pairwise(wheels):
             if one.name == other.name:
                 raise BundleError(f"{name} has both {one.path.name} and {other.path.name}")

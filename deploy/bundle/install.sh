@@ -15,8 +15,9 @@ fail() {
 }
 
 bundle=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+environments=$(cd "$bundle/environments" && echo *)
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-	echo "usage: $0 PREFIX [$(ls "$bundle/environments" | paste -s -d '|')]" >&2
+	echo "usage: $0 PREFIX [ENVIRONMENT], which is one of: $environments" >&2
 	exit 2
 fi
 environment=${2:-quarry}
@@ -29,15 +30,17 @@ here=$bundle/environments/$environment
 # First, since all that follows is read from it.
 wrong=$(cd "$bundle" && sha256sum --check --strict --quiet SHA256SUMS 2>&1) || fail "this bundle is damaged:
 $wrong"
-[ -d "$here" ] || fail "there is no environment $environment in this bundle: $(ls "$bundle/environments" | paste -s -d ' ')"
+[ -d "$here" ] || fail "there is no environment $environment in this bundle, but: $environments"
 needs_python='' needs_glibc='' needs_kib=''
+# shellcheck source=/dev/null
 . "$here/needs.env"
 
 machine="$(uname -s) $(uname -m)"
 [ "$machine" = "Linux x86_64" ] || fail "this bundle is for Linux x86_64, and this is $machine"
-glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || glibc="none"
-oldest=$(printf '%s\n' "$needs_glibc" "${glibc#glibc }" | sort --version-sort | head -n 1)
-[ "$oldest" = "$needs_glibc" ] || fail "this environment needs glibc $needs_glibc, and here is ${glibc#glibc }"
+libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || libc="another library"
+oldest=$(printf '%s\n' "$needs_glibc" "${libc#glibc }" | sort -V | head -n 1)
+[ "$oldest" = "$needs_glibc" ] && [ "${libc#glibc }" != "$libc" ] ||
+	fail "$environment needs glibc $needs_glibc, and here is $libc"
 
 python=${PYTHON:-python$needs_python}
 found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.implementation.name)' 2>/dev/null) || found="no Python"

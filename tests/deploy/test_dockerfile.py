@@ -61,8 +61,9 @@ def is_sent(path: str) -> bool:
     sent = True
     paths = [path, *map(str, PurePosixPath(path).parents)]
     for line in (ROOT / ".dockerignore").read_text().splitlines():
-        pattern = line.strip().removeprefix("!").removeprefix("**/")
-        if pattern and not line.startswith("#") and any(fnmatch(each, pattern) for each in paths[:-1]):
+        pattern = line.removeprefix("!")
+        fits = [fnmatch(each, pattern) or fnmatch(f"/{each}", pattern.replace("**/", "*/")) for each in paths[:-1]]
+        if line and not line.startswith("#") and any(fits):
             sent = line.startswith("!")
     return sent
 
