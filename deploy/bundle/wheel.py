@@ -50,7 +50,8 @@ class Wheel:
         try:
             name, version, _, tags = parse_wheel_filename(path.name)
             with ZipFile(path) as archive, path.open("rb") as stream:
-                (info,) = {entry.partition("/")[0] for entry in archive.namelist() if ".dist-info/" in entry}
+                folders = {entry.partition("/")[0] for entry in archive.namelist()}
+                (info,) = (folder for folder in folders if folder.endswith(".dist-info"))
                 return cls(
                     path=path,
                     name=name,

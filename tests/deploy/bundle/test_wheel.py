@@ -9,12 +9,13 @@ from deploy.bundle.errors import BundleError
 from deploy.bundle.wheel import Wheel
 from tiny_wheels import tiny_wheel
 
+# setuptools has the metadata of others inside its own package.
+FILES = {"a_b.py": "x = 1\n", "a_b/_vendor/c-1.0.dist-info/METADATA": "Name: c\n"}
+
 
 def test_a_wheel(tmp_path: Path) -> None:
     texts = {"licenses/LICENSE": "Do.", "licenses/vendored/x.txt": "Too.", "COPYING.LESSER": "Less."}
-    path = tiny_wheel(
-        tmp_path, "a_b", ["License-Expression: MIT"], {"a_b.py": "x = 1\n"}, texts | {"top_level.txt": "a_b"}
-    )
+    path = tiny_wheel(tmp_path, "a_b", ["License-Expression: MIT"], FILES, texts | {"top_level.txt": "a_b"})
     wheel = Wheel.read(path)
     assert (wheel.name, str(wheel.version), wheel.glibc, wheel.licence) == ("a-b", "1.0", (0, 0), "MIT")
     assert wheel.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
