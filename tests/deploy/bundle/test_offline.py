@@ -55,7 +55,7 @@ def test_it_is_installed_and_answers_where_there_is_no_network(unpacked: Path, t
     assert told["ended"] == 0
     answer = told["answer"]
     assert "blue valve" in answer["answer"]
-    assert [citation["document_id"] for citation in answer["citations"]] == ["pump.txt"]
+    assert {citation["document_id"] for citation in answer["citations"]} == {"pump.txt"}
 
 
 def test_a_changed_byte_in_a_wheel_is_named_and_nothing_installed(unpacked: Path, tmp_path: Path) -> None:
