@@ -62,6 +62,13 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(offered: Path, own: Path,
         fetched(Source("quarry", "3.12", "quarry", lock), own, tmp_path / "here", None)
 
 
+def test_a_lock_without_hashes_is_none(offered: Path, own: Path, tmp_path: Path) -> None:
+    tiny_wheel(offered, "dep")
+    (tmp_path / "a.lock").write_text("dep==1.0\n")
+    with pytest.raises(BundleError, match="Hashes are required"):
+        fetched(Source("quarry", "3.12", "quarry", str(tmp_path / "a.lock")), own, tmp_path / "here", None)
+
+
 def test_only_the_environment_of_that_name_has_quarry(offered: Path, own: Path, tmp_path: Path) -> None:
     lock = locked(tmp_path, tiny_wheel(offered, "vllm"))
     environment = fetched(Source("vllm", "3.12", "vllm", lock), own, tmp_path / "here", None)
