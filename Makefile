@@ -5,9 +5,13 @@ PORT ?= 8080
 TORCH_INDEX_URL ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# What the CUDA profile is locked for.
+CUDA_PYTHON ?= python3.12
 CUDA_VENV ?= .venv-cuda
 VLLM_VENV ?= .venv-vllm
 LLAMA_INDEX_VENV ?= .venv-llama-index
+UV_VENV ?= .venv-uv
+IMAGE ?= quarry:cuda
 export HF_HUB_OFFLINE ?= 1
 # Each loads torch and its own models, and starts servers: 5 GB at most.
 WORKERS ?= 2
@@ -17,12 +21,16 @@ FLIPS ?= 1000
 EXAMPLES ?= 10000
 schema-test: EXAMPLES := $(if $(filter command line environment,$(origin EXAMPLES)),$(EXAMPLES),200)
 SEED ?= 1
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse --short HEAD)
+BUNDLE = python -m deploy.bundle --profile $(or $(PROFILE),cpu) $(MODELS:%=--models %) --revision $(REVISION) \
+	--epoch $$(git log -1 --format=%ct) $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
+.PHONY: help run test test-vllm test-cuda-build test-cuda-faiss test-bundle cuda-lock check-cuda-lock image bundle crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
@@ -44,8 +52,27 @@ test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in W
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
-test-cuda-faiss: $(CUDA_VENV)/dev.stamp ## Run the tests of the index under the CUDA build of FAISS, which needs no GPU (6 GB)
+test-cuda-build: $(CUDA_VENV)/dev.stamp ## Install the CUDA profile by its lock (6 GB) and run the whole suite under it, on the CPU
+	$(CUDA_VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm' $(ARGS)
+
+test-cuda-faiss: $(CUDA_VENV)/dev.stamp ## Run the tests of the index under the CUDA build of FAISS, which needs no GPU
 	$(CUDA_VENV)/bin/python -m pytest tests/indexes
+
+test-bundle: $(VENV)/dev.stamp ## Make a bundle, install it in an empty network namespace and ask it there
+	BUNDLE=$$($(BIN)/$(BUNDLE)) && export BUNDLE && $(BIN)/python -m pytest tests/deploy/bundle/test_offline.py $(ARGS)
+
+cuda-lock: $(UV_VENV)/uv.stamp ## Resolve the locks of the CUDA image anew; ARGS=--upgrade takes newer versions
+	UV=$(UV_VENV)/bin/uv constraints/locks write $(ARGS)
+
+check-cuda-lock: $(UV_VENV)/uv.stamp ## Prove by dry runs that both environments of the CUDA image resolve to their locks and can be had
+	UV=$(UV_VENV)/bin/uv constraints/locks check
+
+image: ## Build the CUDA image as IMAGE; MODELS, a folder of models to bake in; BASE, another base
+	docker build --file Dockerfile.cuda --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+		$(if $(BASE),--build-arg BASE=$(BASE)) $(if $(MODELS),--build-context models=$(MODELS)) $(ARGS) .
+
+bundle: $(VENV)/dev.stamp ## Write dist/quarry-...tar, all that a node without a network needs: PROFILE=cpu or cuda; MODELS, folders of models
+	$(BIN)/$(BUNDLE)
 
 crash-test: $(VENV)/dev.stamp ## Kill a writing process KILLS times and look for lost rows; SEED resumes
 	PYTHONPATH=.:tests $(BIN)/python -m faults.crash --kills $(KILLS) --seed $(SEED)
@@ -100,7 +127,7 @@ bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cu
 	$(PYTHON) -m service bench gpu-search --device cuda:0 --out docs/benchmarks/gpu-search.md
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
-	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-llama-index .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-uv .venv-llama-index .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -118,11 +145,18 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel]'
 	@touch $@
 
-# A recent pip: older ones do not find the versions of torch and FAISS that go together.
-$(CUDA_VENV)/dev.stamp: pyproject.toml
-	$(PYTHON) -m venv $(CUDA_VENV)
-	$(CUDA_VENV)/bin/pip install --quiet --upgrade pip
-	$(CUDA_VENV)/bin/pip install --quiet --editable '.[cuda,dev,eval,otel]'
+$(CUDA_VENV)/dev.stamp: constraints/cuda-dev.lock pyproject.toml
+	@$(CUDA_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null \
+		|| { echo 'The CUDA profile is locked for Python 3.12; name one: CUDA_PYTHON=/path/to/python3.12'; exit 1; }
+	@echo 'Setting up $(CUDA_VENV) (6 GB) ...'
+	$(CUDA_PYTHON) -m venv $(CUDA_VENV)
+	$(CUDA_VENV)/bin/pip install --quiet --require-hashes --no-deps --only-binary :all: --requirement $<
+	$(CUDA_VENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(UV_VENV)/uv.stamp:
+	$(PYTHON) -m venv $(UV_VENV)
+	$(UV_VENV)/bin/pip install --quiet 'uv>=0.13,<0.14'
 	@touch $@
 
 # LlamaIndex asks for an older openai than the one that our tests use.

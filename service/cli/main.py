@@ -11,6 +11,7 @@ from service.cli.content import app as content
 from service.cli.doctor import doctor
 from service.cli.documents import app as documents
 from service.cli.eval.command import evaluate
+from service.cli.health import health
 from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.jobs import app as jobs
@@ -34,6 +35,7 @@ app.command()(search)
 app.command("eval")(evaluate)
 app.command()(calibrate)
 app.command()(doctor)
+app.command()(health)
 app.command()(backup)
 app.command()(restore)
 app.command()(plan)

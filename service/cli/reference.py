@@ -25,7 +25,7 @@ helps.
 | exit code | |
 |---|---|
 | 0 | done; of `ask` also where the documents have no answer |
-| 1 | refused, failed or not reachable; a document of `ingest` failed; `index verify` or `doctor` found a fault |
+| 1 | refused, failed or unreachable; a document of `ingest` failed; `index verify`, `doctor` or `health` found faults |
 | 1 | of `eval`: also a target that was missed, and a question that the server refused |
 | 1 | of `calibrate`: also a confidence that does not tell the questions apart |
 | 2 | the command line is wrong; of `plan`, it does not fit |
