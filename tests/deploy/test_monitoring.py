@@ -29,14 +29,14 @@ class Datasource(Exactly):
     type: str
     access: str
     url: str
-    isDefault: bool  # noqa: N815  Grafana's
-    jsonData: dict[str, str]  # noqa: N815
+    isDefault: bool
+    jsonData: dict[str, str]
 
 
 class Datasources(Exactly):
     """A file of them."""
 
-    apiVersion: int  # noqa: N815
+    apiVersion: int
     datasources: list[Datasource]
 
 
@@ -45,14 +45,14 @@ class Provider(Exactly):
 
     name: str
     type: str
-    allowUiUpdates: bool  # noqa: N815
+    allowUiUpdates: bool
     options: dict[str, str]
 
 
 class Providers(Exactly):
     """A file of them."""
 
-    apiVersion: int  # noqa: N815
+    apiVersion: int
     providers: list[Provider]
 
 

@@ -86,7 +86,7 @@ def test_both_run_as_the_user_that_is_made_and_read_one_key() -> None:
 
 
 def test_a_start_is_waited_for_no_longer_than_the_server_lives(tmp_path: Path) -> None:
-    gone = subprocess.Popen(["true"])
+    gone = subprocess.Popen(["/bin/true"])
     gone.wait()
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexit 1\n")
