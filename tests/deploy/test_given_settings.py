@@ -78,6 +78,17 @@ def test_the_file_that_the_arguments_name_is_the_one_that_is_mounted(name: str) 
     assert deployment.arguments == ["up", *named]
 
 
+def test_what_compose_and_kubernetes_give_differs_in_paths_alone() -> None:
+    """So that the start of one, which is tested, is the other's too."""
+    given_by = [{**DEPLOYMENTS[name].environment} for name in ("compose-cpu", "kubernetes-cpu")]
+    paths = [
+        {name: Path(variables.pop(name)) for name in [*variables] if "/" in variables[name]} for variables in given_by
+    ]
+    assert given_by[0] == given_by[1]
+    assert paths[0].keys() == paths[1].keys() == {"QUARRY_ACCESS__ADMIN_KEY_FILE", "QUARRY_DATA_DIR"}
+    assert paths[0]["QUARRY_DATA_DIR"] == paths[1]["QUARRY_DATA_DIR"]
+
+
 def test_both_files_of_settings_are_one() -> None:
     assert (kubernetes.BASE / "quarry.toml").read_bytes() == (given.DEPLOY / "quarry.toml").read_bytes()
 

@@ -46,6 +46,7 @@ class Started:
 
     process: "subprocess.Popen[bytes]"
     log: Path
+    key: Path
     data_dir: Path
     port: int
     metrics_port: int
@@ -74,7 +75,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     with log.open("wb") as output:
         process = subprocess.Popen([QUARRY, *deployment.arguments, *ports], stderr=output, env=environment)
     try:
-        server = Started(process, log, data_dir, port, metrics_port)
+        server = Started(process, log, key, data_dir, port, metrics_port)
         until(server.is_ready, process, log)
         yield server
     finally:
@@ -93,7 +94,16 @@ def test_it_answers_whoever_has_the_key_and_nobody_else(started: Started) -> Non
         assert operator.put("/v1/collections/docs/documents/roses", json=text).status_code == 201
         question = {"query": "When are roses pruned?", "collection": "docs"}
         assert "March" in operator.post("/v1/query", json=question).json()["answer"]
-        made = operator.post("/v1/admin/keys", json={"name": "acme", "scopes": ["query"]}).json()["key"]
+
+
+@pytest.mark.parametrize("name", ["compose-cpu", "kubernetes-cpu"])
+def test_the_command_that_makes_a_key_for_a_client_makes_one(name: str, started: Started) -> None:
+    path = given.every()[name].environment["QUARRY_ACCESS__ADMIN_KEY_FILE"]
+    command = f"QUARRY_KEY=$(cat {path}) quarry keys create acme --scope query,ingest"
+    assert f"sh -c '{command}'" in (given.DEPLOY.parent / "docs" / "deploying.md").read_text()
+    here = command.replace(path, str(started.key)).replace(" quarry ", f" {QUARRY} ")
+    words = ["/bin/sh", "-c", f"{here} --url http://127.0.0.1:{started.port}"]
+    made = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout.strip()
     assert started.get("/v1/collections", Authorization=f"Bearer {made}").is_success
 
 
