@@ -1,6 +1,8 @@
 # Quarry. `make help` lists the targets; each does its own set-up in .venv.
 PYTHON ?= python3
 PORT ?= 8080
+# What `make run` puts into the collection `docs`.
+DOCUMENTS ?= README.md ARCHITECTURE.md CHANGELOG.md docs
 # A smaller index for torch, e.g. one with CPU-only wheels; empty takes pip's own.
 TORCH_INDEX_URL ?=
 VENV := .venv
@@ -30,13 +32,12 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	@echo 'Starting the server on http://127.0.0.1:$(PORT); Ctrl-C stops it ...'
 	@QUARRY_SERVER__LOG_LEVEL=warning $(BIN)/quarry serve --port $(PORT) & server=$$!; \
 	trap 'kill $$server 2>/dev/null; wait $$server' INT TERM EXIT; \
-	until $(BIN)/python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:$(PORT)/readyz")' 2>/dev/null; \
+	until $(BIN)/python -c 'import urllib.request as u; u.build_opener(u.ProxyHandler({})).open("http://127.0.0.1:$(PORT)/readyz")' 2>/dev/null; \
 		do kill -0 $$server 2>/dev/null || exit 1; sleep 0.3; done; \
-	$(BIN)/quarry ingest README.md ARCHITECTURE.md CHANGELOG.md docs \
-		--collection docs --url http://127.0.0.1:$(PORT) || exit 1; \
+	$(BIN)/quarry ingest $(DOCUMENTS) --collection docs --url http://127.0.0.1:$(PORT) || exit 1; \
 	echo; echo 'Ready. In another terminal:'; \
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
-	echo; wait $$server
+	echo 'or in the browser: http://127.0.0.1:$(PORT)/'; wait $$server
 
 test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
 	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm'
