@@ -81,6 +81,7 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 
 docs: $(VENV)/dev.stamp ## Write the pages that are made from the program
 	$(BIN)/python -m service.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+	$(BIN)/python -m service.cli.settings_page > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 
 # A variable: others can see a command line.
 loadtest: export QUARRY_KEY := $(or $(KEY),$(QUARRY_KEY))

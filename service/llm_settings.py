@@ -47,8 +47,8 @@ class LlmSettings(Group):
         key: sent as a bearer token.
         model: the name the server knows it by.
         context: tokens of prompt and answer together.
-        server: ``vllm`` may be asked for what only vLLM has: it counts prompts, keeps tenants' cached prefixes apart and
-            tells its own timings.
+        server: ``vllm`` may be asked for what only vLLM has: it counts prompts, keeps tenants' cached prefixes
+            apart and tells its own timings.
         priorities: vLLM runs with ``--scheduling-policy priority``; a managed one does.
         tokenizer: folder with the model's ``tokenizer.json`` and chat template, to count long prompts here; None asks
             vLLM.
