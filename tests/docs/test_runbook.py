@@ -28,8 +28,8 @@ def section(heading: str) -> str:
 def test_an_alert_leads_to_its_section(name: str) -> None:
     page, _, anchor = alerts()[name]["annotations"]["runbook_url"].partition("#")
     assert page == "docs/runbook.md"
-    (named,) = re.findall(r"^Alerts?: (.*?)(?:\.|,? [a-z])", RUNBOOK.section(anchor), re.MULTILINE | re.DOTALL)
-    assert f"`{name}`" in RUNBOOK.section(anchor).split("```")[0], named
+    (head,) = re.findall(r"^Alerts?: .*?(?=\n\n)", RUNBOOK.section(anchor), re.MULTILINE | re.DOTALL)
+    assert f"`{name}`" in head
 
 
 def test_no_section_names_an_alert_that_is_not_there() -> None:
@@ -40,7 +40,7 @@ def test_no_section_names_an_alert_that_is_not_there() -> None:
 def test_a_section_has_a_metric_and_an_action(heading: str) -> None:
     text = section(heading)
     assert heading in PROCEDURES or "```promql\n" in text
-    assert re.search(r"^(?:\d\. |\| )|^Cooling", text, re.MULTILINE)
+    assert re.search(r"^(?:\d\. |\| )", text, re.MULTILINE)
 
 
 def test_the_table_of_symptoms_leads_to_every_section() -> None:

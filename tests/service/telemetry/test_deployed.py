@@ -1,4 +1,4 @@
-"""The dashboard, the alerts and the runbook ask for what a server really has: each of their series is in a live scrape."""
+"""The dashboard, the alerts and the runbook ask for what a server has: each of their series is in a live scrape."""
 
 import json
 import re
