@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 _FOLDERS = (".ci", "deploy", "docs", "indexes", "loadtests", "models", "service", "tests")
 _PARSER = MarkdownIt("commonmark").enable("table")
 _PROMPT = "$ "
+_LEFT_OUT = "…"
 _NO_ANCHOR = re.compile(r"[^\w\- ]")
 _HTML_ANCHOR = re.compile(r'<a (?:id|name)="([^"]+)"')
 
@@ -48,6 +49,12 @@ class Block:
         """What a console prints after its commands."""
         typed = {line for command in self.commands for line in f"{_PROMPT}{command}".splitlines()}
         return "\n".join(line for line in self.text.splitlines() if line not in typed).strip()
+
+    def shows(self, printed: str) -> bool:
+        """Whether it shows what was printed, where it leaves out what differs from one run to another."""
+        pattern = ".*".join(re.escape(part) for part in self.shown.split(_LEFT_OUT))
+        lines = "\n".join(line.rstrip() for line in printed.splitlines())
+        return re.fullmatch(pattern, lines.strip(), re.DOTALL) is not None
 
 
 class Page:

@@ -1,6 +1,5 @@
 """README.md and docs/quickstart.md: who types their commands in their order gets what they show."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ PAGES = [Page(ROOT / "README.md"), Page(ROOT / "docs" / "quickstart.md")]
 # Commands that are not typed, and why.
 NOT_RUN = {"quarry serve --config quarry.toml": "needs a language model's server; tests/service/story has it"}
 LANGUAGES = {"console", "python", "toml"}
-ANY = "…"
 PUMP = [
     "This page is about how to start the pump.\nIt is started with its valve closed.",
     "The pump is serviced every ninety days by a trained technician.\nOld oil goes to the collection point.",
@@ -39,12 +37,6 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     somebody.end()
 
 
-def looks_like(shown: str, printed: str) -> bool:
-    """Whether a page shows what was printed, where it leaves out what differs from one run to another."""
-    pattern = ".*".join(re.escape(part) for part in shown.split(ANY))
-    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
-
-
 def run(block: Block, newcomer: Newcomer) -> None:
     if block.language == "python":
         assert newcomer.python(block.text).strip()
@@ -56,7 +48,7 @@ def run(block: Block, newcomer: Newcomer) -> None:
         elif command not in NOT_RUN:
             printed += newcomer.type(command)
     if block.shown:
-        assert looks_like(block.shown, printed), f"{block.text}\nprinted:\n{printed}"
+        assert block.shows(printed), f"{block.text}\nprinted:\n{printed}"
 
 
 def test_what_a_page_says_can_be_typed(page: Page, newcomer: Newcomer) -> None:
