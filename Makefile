@@ -107,7 +107,7 @@ clean: ## Remove the environment and every cache; documents in quarry-data stay
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, not " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'On Debian and Ubuntu: apt install python3-venv'; exit 1; }
 
 # torch first: pip would otherwise be free to take a build with gigabytes of CUDA libraries.
 $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python

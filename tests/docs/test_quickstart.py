@@ -1,5 +1,6 @@
 """README.md and docs/quickstart.md: who types their commands in their order gets what they show."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def page(request: pytest.FixtureRequest) -> Page:
 
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
+    for program in ("bash", "curl", "make"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is missing, which the pages use")
     papers = tmp_path / "papers"
     papers.mkdir()
     (papers / "pump.pdf").write_bytes(pdf(PUMP, title="Pump P-7"))
