@@ -135,7 +135,7 @@ def _groups(group: _Group, definitions: Schema) -> Iterator[_Group]:
 def _below(field: Schema) -> str | None:
     """Where the schema of a field is that is a group, or a dict of such."""
     inside = field.get("additionalProperties") or _one(field)
-    return inside.get("$ref") if isinstance(inside, Mapping) else None
+    return str(inside["$ref"]) if isinstance(inside, Mapping) and "$ref" in inside else None
 
 
 def _section(group: _Group) -> str:
