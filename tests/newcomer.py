@@ -47,21 +47,27 @@ class Newcomer:
         self._exported.touch()
         self._server: subprocess.Popen[str] | None = None
 
-    def start(self) -> str:
-        """What ``make run`` says until it names the address last; .venv is taken as it is, and the README is read."""
+    def start(self) -> None:
+        """``make run``, until it has named the address as its last line; .venv is taken as it is."""
         there = ["--old-file=.venv/run.stamp", f"PORT={self.port}", "DOCUMENTS=README.md"]
-        log = (self.home / "server.log").open("w")
-        self._server = subprocess.Popen(
-            [*START.split(), *there], cwd=self._clone, env=self._environment(), text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=log,
-        )  # fmt: skip
+        path = self.home / "server.log"
+        with path.open("w") as log:
+            self._server = subprocess.Popen(
+                [*START.split(), *there], cwd=self._clone, env=self._environment(), text=True, start_new_session=True,
+                stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
         assert self._server.stdout is not None
-        said = []
+        said = ""
         for line in self._server.stdout:
-            said.append(line)
-            if "Ready" in "".join(said) and line.endswith(f"http://127.0.0.1:{self.port}/\n"):
-                return "".join(said)
-        raise AssertionError("".join(said) + Path(log.name).read_text())
+            said += line
+            if "Ready" in said and line.endswith(f"http://127.0.0.1:{self.port}/\n"):
+                return
+        raise AssertionError(said + path.read_text())
+
+    @property
+    def has_started(self) -> bool:
+        """The server runs."""
+        return self._server is not None and self._server.poll() is None
 
     def type(self, command: str) -> str:
         """What a command prints that ends well."""

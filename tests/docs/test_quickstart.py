@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,8 @@ PAGES = [Page(ROOT / "README.md"), Page(ROOT / "docs" / "quickstart.md")]
 NOT_RUN = {"quarry serve --config quarry.toml": "needs a language model's server; tests/service/story has it"}
 LANGUAGES = {"console", "python", "toml"}
 PUMP = [
-    "This page is about how to start the pump.\nIt is started with its valve closed.",
-    "The pump is serviced every ninety days by a trained technician.\nOld oil goes to the collection point.",
+    "In the box are a wrench, four bolts and a gasket.",
+    "The pump is serviced every ninety days by a trained technician.",
 ]
 LEASE = ["The lease of the hall ends on the last day of March.\nThe notice period is six months."]
 
@@ -27,18 +26,28 @@ def page(request: pytest.FixtureRequest) -> Page:
     return chosen
 
 
-@pytest.fixture
-def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """One for all pages, as the next page would start the same server again."""
     for program in ("bash", "curl", "make"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing, which the pages use")
-    papers = tmp_path / "papers"
+    home = tmp_path_factory.mktemp("home")
+    papers = home / "papers"
     papers.mkdir()
     (papers / "pump.pdf").write_bytes(pdf(PUMP, title="Pump P-7"))
     (papers / "lease.pdf").write_bytes(pdf(LEASE, title="Lease of the hall"))
-    somebody = Newcomer(tmp_path)
+    somebody = Newcomer(home)
     yield somebody
     somebody.end()
+
+
+def begin(newcomer: Newcomer) -> None:
+    """The server, without what an earlier page has brought into it."""
+    if newcomer.has_started:
+        newcomer.type("quarry collections delete papers --yes")
+    else:
+        newcomer.start()
 
 
 def run(block: Block, newcomer: Newcomer) -> None:
@@ -48,7 +57,7 @@ def run(block: Block, newcomer: Newcomer) -> None:
     printed = ""
     for command in block.commands:
         if command == START:
-            newcomer.start()
+            begin(newcomer)
         elif command not in NOT_RUN:
             printed += newcomer.type(command)
     if block.shown:

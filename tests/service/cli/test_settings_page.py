@@ -20,7 +20,7 @@ def fields(settings: type[Settings | Group], prefix: str = "") -> set[str]:
     """Names of all settings below a group."""
     names = set()
     for name, field in settings.model_fields.items():
-        below = {"llm": LlmSettings, "managed": ManagedSettings}.get(name, field.annotation)
+        below = {"llm": LlmSettings, "llm.NAME.managed": ManagedSettings}.get(prefix + name, field.annotation)
         if isinstance(below, type) and issubclass(below, Group):
             names |= fields(below, f"{prefix}{name}." + ("NAME." if name == "llm" else ""))
         else:
@@ -44,9 +44,10 @@ def test_a_setting_can_be_given_by_its_variable(
     name: str, variable: str, default: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its default, or where it has none something that may be refused, but never as an unknown name."""
-    for other, value in {"MODEL": "m", "URL": "http://a", "MANAGED__WEIGHTS": "/m"}.items():
+    if name.startswith("llm."):
+        monkeypatch.setenv("QUARRY_LLM__MAIN__MODEL", "tiny")
         monkeypatch.setenv(
-            f"QUARRY_LLM__MAIN__{other}", "unix:///a" if "MANAGED" in variable and other == "URL" else value
+            "QUARRY_LLM__MAIN__MANAGED__WEIGHTS" if "managed" in name else "QUARRY_LLM__MAIN__URL", "http://a"
         )
     given = default.strip("`").strip('"') if default.startswith("`") else "1"
     monkeypatch.setenv(variable.replace("NAME", "MAIN"), given)
