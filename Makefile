@@ -26,11 +26,12 @@ SEED ?= 1
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# A trial: the lines of the log and of the audit log would drown what is said.
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
 		|| { echo 'Port $(PORT) is taken; choose another: make run PORT=...'; exit 1; }
 	@echo 'Starting the server on http://127.0.0.1:$(PORT); Ctrl-C stops it ...'
-	@QUARRY_SERVER__LOG_LEVEL=warning $(BIN)/quarry serve --port $(PORT) & server=$$!; \
+	@QUARRY_SERVER__LOG_LEVEL=warning QUARRY_ACCESS__AUDIT_LOG=/dev/null $(BIN)/quarry serve --port $(PORT) & server=$$!; \
 	trap 'kill $$server 2>/dev/null; wait $$server' INT TERM EXIT; \
 	until $(BIN)/python -c 'import urllib.request as u; u.build_opener(u.ProxyHandler({})).open("http://127.0.0.1:$(PORT)/readyz")' 2>/dev/null; \
 		do kill -0 $$server 2>/dev/null || exit 1; sleep 0.3; done; \

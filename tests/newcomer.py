@@ -50,8 +50,7 @@ class Newcomer:
     def start(self) -> None:
         """``make run``, until it has named the address as its last line; .venv is taken as it is."""
         there = ["--old-file=.venv/run.stamp", f"PORT={self.port}", "DOCUMENTS=README.md"]
-        path = self.home / "server.log"
-        with path.open("w") as log:
+        with (self.home / "server.log").open("w") as log:
             self._server = subprocess.Popen(
                 [*START.split(), *there], cwd=self._clone, env=self._environment(), text=True, start_new_session=True,
                 stdout=subprocess.PIPE, stderr=log,
@@ -62,7 +61,12 @@ class Newcomer:
             said += line
             if "Ready" in said and line.endswith(f"http://127.0.0.1:{self.port}/\n"):
                 return
-        raise AssertionError(said + path.read_text())
+        raise AssertionError(said + self.logged)
+
+    @property
+    def logged(self) -> str:
+        """What the server has said on stderr."""
+        return (self.home / "server.log").read_text()
 
     @property
     def has_started(self) -> bool:

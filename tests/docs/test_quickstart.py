@@ -48,6 +48,7 @@ def begin(newcomer: Newcomer) -> None:
         newcomer.type("quarry collections delete papers --yes")
     else:
         newcomer.start()
+        assert '{"asctime"' not in newcomer.logged, "lines of a log between what is said to a newcomer"
 
 
 def run(block: Block, newcomer: Newcomer) -> None:
