@@ -1,6 +1,8 @@
 # Quarry. `make help` lists the targets; each does its own set-up in .venv.
 PYTHON ?= python3
 PORT ?= 8080
+# What `make run` puts into the collection `docs`.
+DOCUMENTS ?= README.md ARCHITECTURE.md CHANGELOG.md docs
 # A smaller index for torch, e.g. one with CPU-only wheels; empty takes pip's own.
 TORCH_INDEX_URL ?=
 VENV := .venv
@@ -32,19 +34,19 @@ BUNDLE = python -m deploy.bundle --profile $(or $(PROFILE),cpu) $(MODELS:%=--mod
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# A trial: the lines of the log and of the audit log would drown what is said.
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
 		|| { echo 'Port $(PORT) is taken; choose another: make run PORT=...'; exit 1; }
 	@echo 'Starting the server on http://127.0.0.1:$(PORT); Ctrl-C stops it ...'
-	@QUARRY_SERVER__LOG_LEVEL=warning $(BIN)/quarry serve --port $(PORT) & server=$$!; \
+	@QUARRY_SERVER__LOG_LEVEL=warning QUARRY_ACCESS__AUDIT_LOG=/dev/null $(BIN)/quarry serve --port $(PORT) & server=$$!; \
 	trap 'kill $$server 2>/dev/null; wait $$server' INT TERM EXIT; \
-	until $(BIN)/python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:$(PORT)/readyz")' 2>/dev/null; \
+	until $(BIN)/python -c 'import urllib.request as u; u.build_opener(u.ProxyHandler({})).open("http://127.0.0.1:$(PORT)/readyz")' 2>/dev/null; \
 		do kill -0 $$server 2>/dev/null || exit 1; sleep 0.3; done; \
-	$(BIN)/quarry ingest README.md ARCHITECTURE.md CHANGELOG.md docs \
-		--collection docs --url http://127.0.0.1:$(PORT) || exit 1; \
+	$(BIN)/quarry ingest $(DOCUMENTS) --collection docs --url http://127.0.0.1:$(PORT) || exit 1; \
 	echo; echo 'Ready. In another terminal:'; \
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
-	echo; wait $$server
+	echo 'or in the browser: http://127.0.0.1:$(PORT)/'; wait $$server
 
 test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
 	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm'
@@ -107,6 +109,7 @@ fmt: $(VENV)/dev.stamp ## Format and mend what the linter can
 
 docs: $(VENV)/dev.stamp ## Write the pages that are made from the program
 	$(BIN)/python -m service.cli.reference > docs/cli.md.new && mv docs/cli.md.new docs/cli.md
+	$(BIN)/python -m service.cli.settings_page > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 
 # A variable: others can see a command line.
 loadtest: export QUARRY_KEY := $(or $(KEY),$(QUARRY_KEY))
@@ -132,7 +135,7 @@ clean: ## Remove the environment and every cache; documents in quarry-data stay
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, not " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'On Debian and Ubuntu: apt install python3-venv'; exit 1; }
 
 # torch first: pip would otherwise be free to take a build with gigabytes of CUDA libraries.
 $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python

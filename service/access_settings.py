@@ -11,11 +11,12 @@ class AccessSettings(Group):
     """Keys beside those of ``quarry keys``.
 
     Attributes:
-        admin_key: a key with all rights, of 32 characters or more; keys are needed then.
+        admin_key: a key with all rights, of 32 characters or more; every request needs a key then. Better as a file,
+            by ``QUARRY_ACCESS__ADMIN_KEY_FILE``.
         open_metrics: GET /metrics asks for no key; it names collections and keys.
         requests_per_minute: of each key that has no limit of its own, as the next two; None is no limit.
         tokens_per_minute: that models read and write for it.
-        concurrency: requests at a time.
+        concurrency: requests of it at a time.
         audit_log: a file for the audit log alone; None writes it where the other logs go.
     """
 

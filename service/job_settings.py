@@ -9,9 +9,10 @@ class JobSettings(Group):
     """How uploads are taken on, carried out and remembered.
 
     Attributes:
-        default_wait_ms: that the upload of a file waits for its job, where it says nothing itself.
+        default_wait_ms: that the upload of a file waits to be searchable, where it says nothing itself; then it is a
+            202.
         concurrency: jobs that are carried out at a time.
-        max_open: jobs that have not ended; beyond it none is accepted.
+        max_open: jobs that have not ended; beyond it: 503.
         max_open_bytes: of their raw inputs, those counted that still arrive, likewise.
         attempts: of a job during which the process died, or as often the one that read its file; then it has failed.
         patience_s: that a job is tried again for, by one process, while what it needs is unavailable.

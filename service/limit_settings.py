@@ -12,12 +12,23 @@ class LimitSettings(Group):
 
     Attributes:
         questions: that may be under way at once, as far as the end of their searches.
-        wait_ms: longest expected wait of a question behind others; or half of what its deadline leaves.
-        write_wait_ms: longest expected wait of a document behind others, where its sender waits for it.
-        collections: that there may be when one more is created; None takes as many as fit into half of the files that
-            the process may open. More that are there already are served.
-        memory_low: share of a device's memory from which bulk work pauses.
-        memory_high: share from which fewer queries may wait, too; 1 with ``memory_low`` turns both marks off.
+        wait_ms: longest expected wait of a question behind others, by the pace of late, or half of what its deadline
+            leaves; beyond it: 503 with ``Retry-After``, before its body is read where it can be. Who has less under
+            way than the other callers is taken on all the same.
+        write_wait_ms: longest expected wait of a JSON document or a batch behind others; beyond it: 503 with
+            ``Retry-After``. Jobs wait as long as they must.
+        query_characters: of a question or a search, and of the last message of a conversation.
+        conversation_messages: of one conversation.
+        conversation_characters: of all of them together.
+        document_characters: of a document's text, whatever its file.
+        batch_documents: lines of one batch; ``quarry ingest`` sends 64.
+        embedding_inputs: texts of one ``/v1/embeddings`` request.
+        rerank_documents: documents of one ``/v1/rerank`` request.
+        collections: that there may be when one more is created; beyond it: 409. None takes as many as fit into half of
+            the files that the process may open, 16 each, and into three quarters of what it may map
+            (``vm.max_map_count``), 24 each, at most 10,000. More that are there already are served.
+        memory_low: share of a device's memory from which bulk work waits; 1 turns the mark off.
+        memory_high: share from which fewer queries may wait, too; 1 turns the mark off.
     """
 
     questions: int = Field(1000, ge=1)

@@ -26,7 +26,7 @@ class ManagedSettings(Group):
         devices: CUDA devices it may use, by index; several are used by tensor parallelism.
         max_num_seqs: sequences it decodes at once.
         kv_cache_bytes: memory of the KV cache on each device; None takes what the plan leaves.
-        args: further flags, as on the command line.
+        args: further flags of ``vllm serve``, as on the command line; they replace ours of the same name.
         start_s: longest time from its start to its first token.
     """
 
@@ -47,9 +47,11 @@ class LlmSettings(Group):
         key: sent as a bearer token.
         model: the name the server knows it by.
         context: tokens of prompt and answer together.
-        server: ``vllm`` may be asked for what only vLLM has: token counts, priorities, cache salts, its own timings.
+        server: ``vllm`` may be asked for what only vLLM has: it counts prompts, keeps tenants' cached prefixes
+            apart and tells its own timings.
         priorities: vLLM runs with ``--scheduling-policy priority``; a managed one does.
-        tokenizer: folder of the model's tokenizer, to count prompts here; None asks vLLM.
+        tokenizer: folder with the model's ``tokenizer.json`` and chat template, to count long prompts here; None asks
+            vLLM.
         max_streams: answers that the server writes for us at once.
         max_queued: answers that wait for one of these.
         managed: how ``quarry up`` runs the server; None leaves it alone.

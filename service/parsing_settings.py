@@ -11,7 +11,7 @@ class ParsingSettings(Group):
     Attributes:
         processes: at once; None takes the cores the process may run on, four at most.
         max_queued: files that wait for one of them; beyond it: 503.
-        seconds: from a process's start to its end.
+        seconds: from a process's start to its end; beyond it, as beyond each of the next: 413.
         cpu_seconds: that it may compute.
         memory_bytes: that it may take of memory.
         expanded_bytes: what all members of an archive, as DOCX is one, may expand to.

@@ -12,8 +12,8 @@ class RerankSettings(Group):
     """The cross-encoder behind /v1/rerank, which reorders the hits of searches too.
 
     Attributes:
-        model: None serves none. It runs on the embedding model's device.
-        searches: hits are reordered, for requests that do not say.
+        model: folder of a cross-encoder with one label; None serves none. It runs on the embedding model's device.
+        searches: hits are reordered, for requests that do not say, where there is a model.
         candidates: the best hits of a search, that are reordered, for requests that do not say; at most.
     """
 

@@ -17,14 +17,22 @@ class ServerSettings(Group):
     """Where to listen, what a request may be, and who may ask.
 
     Attributes:
-        metrics_port: of /metrics alone, at the same address; None leaves it on the API's.
-        max_body_bytes: of a document, a batch, a file, or texts to embed or to rank.
-        max_small_body_bytes: of everything else, where that is less.
+        host: address to listen on; one that others can reach needs keys.
+        port: of the API; 0 takes a free one.
+        metrics_port: of /metrics alone, at the same address and for the same keys; None leaves it on the API's, 0
+            takes a free one.
+        max_body_bytes: of a document, a batch, a file, or texts to embed or to rank; beyond it: 413.
+        max_small_body_bytes: of everything else, such as a search, where that is less; beyond it: 413.
         head_timeout_s: for the whole head of a request, from the connection or from the head's first byte on.
-        body_timeout_s: without a single byte, of a body that is read or of a reply that is taken.
-        max_connections: open at once; None takes half of the files that the process may open, at most 10,000.
-        hosts: names by which the server may be called; empty: any where keys guard it, else the loopback's.
-        cors_origins: web pages that may read replies, as exact origins; ``*`` alone is every page.
+        body_timeout_s: without a single byte, of a body that is read or of a reply that is taken; beyond it: 408, or
+            the connection is closed.
+        max_connections: open at once; then those that wait for their client give way. None takes half of the files
+            that the process may open, at most 10,000.
+        hosts: names by which the server may be called, as ``quarry.example``; one that is not ``localhost`` or below
+            it needs keys. Empty: any where keys guard it, else these of the loopback and IP addresses.
+        cors_origins: web pages whose scripts may read replies, as exact origins like ``https://page.example``; ``*``
+            alone is every page, where there are keys.
+        log_level: of the lines on stderr.
     """
 
     host: str = "127.0.0.1"

@@ -50,15 +50,19 @@ class EmbeddingSettings(Group):
     """The embedding models, and how the device is shared.
 
     Attributes:
-        model: makes the vectors of collections that name no other.
-        also: more models to serve.
+        model: makes the vectors of collections that name no other: a SentenceTransformer folder, or the name of a hub
+            model that is already in the local cache; nothing is downloaded.
+        also: more models to serve, as ``/models/bge-m3``; a collection names one as its ``embedding_model``.
+        device: ``cpu``, ``cuda:0`` or the like; ``auto`` is the first GPU, else the CPU.
+        dtype: of the forwards; ``auto`` is on a CPU bfloat16 where it is measured to be faster, on a GPU the half
+            precision it computes in; either equal to float32 within a cosine of 0.999, else float32.
         threads: cores that forwards use, on a CPU; None takes those the process may run on.
         max_batch_tokens: of one forward; None measures at start from where on more brings nothing.
         bulk_batch_ms: time that one forward of bulk work should take at most; it has 256 tokens at least.
         ageing_ms: bulk work that has waited this long goes before queries.
-        max_queued_tokens: that wait in one lane, queries or bulk.
-        max_wait_ms: longest expected wait of a query that is taken on.
-        stall_s: a forward that takes longer turns readiness off.
+        max_queued_tokens: that wait in one lane, queries or bulk; beyond it: 503.
+        max_wait_ms: longest expected wait of a query that is taken on; beyond it: 503.
+        stall_s: a forward that takes longer turns ``/readyz`` off.
         cache_bytes: memory for vectors of queries asked before; 0 keeps none.
     """
 
@@ -80,12 +84,16 @@ class IndexSettings(Group):
     """When rows become IVF-PQ, and how they are searched.
 
     Attributes:
-        seal_rows: rows searched exactly before they are sealed; None measures where exact and IVF-PQ take equally long.
-        nprobe: inverted lists visited; None takes what the recall curve of the index chose.
-        refine: candidates rescored for each hit wanted; None likewise.
+        seal_rows: rows searched exactly before they are sealed as IVF-PQ; None measures where both take equally long,
+            never below 8192.
+        nprobe: inverted lists visited; None takes what the recall curve of the index chose. A number overrides the
+            measured one everywhere, and such searches are not in the live recall.
+        refine: candidates rescored for each hit wanted; None and a number as for ``nprobe``.
         target_recall: share of the exact ten nearest that a search should find, for collections that name none.
-        shadow_share: of the searches that are made again exactly, to know the recall that users get.
-        device: where sealed rows are searched: ``cpu``, ``cuda:0``, or ``auto`` for the first GPU that FAISS sees.
+        shadow_share: of the searches that are made again exactly in the background, to know the recall that users
+            get; 0: none.
+        device: where sealed rows are searched: ``cpu``, ``cuda:0``, or ``auto`` for the first GPU that FAISS sees;
+            ``/v1/status`` says what came of it, and why.
         device_bytes: memory that indexes may take on a GPU; None lets each take half of what is free.
     """
 
@@ -99,7 +107,12 @@ class IndexSettings(Group):
 
 
 class ChunkingSettings(Group):
-    """Defaults for new collections, in tokens of the embedding model."""
+    """Defaults for new collections, in tokens of the embedding model.
+
+    Attributes:
+        size: of a chunk at most, and less where the model reads less.
+        overlap: that neighbours share.
+    """
 
     size: int = Field(100, ge=16, le=8192)
     overlap: int = Field(20, ge=0)
@@ -119,7 +132,7 @@ class RetrievalSettings(Group):
             into plain ones, which helps only where the documents have plain ones.
         repeat_penalty: cosine that every chunk of a document but its best loses in the order of the hits, by whatever
             metric they are ordered; 0 turns it off.
-        hybrid: words are looked for too, for requests that do not say.
+        hybrid: words are looked for beside the vector, for requests that do not say.
         dense_weight: share of the vectors in the order of the hits then, 0..1; the rest is the words'.
         language: of new collections that name none: how their words are told apart and brought to their stems.
     """
@@ -161,12 +174,13 @@ class BudgetSettings(Group):
 
     Attributes:
         total_ms: of a request that names no deadline_ms itself.
-        embed_ms: of the query's vector, waiting for the device included.
-        search_ms: of the index.
-        rerank_ms: of the cross-encoder that reorders hits; as many as fit into it are reordered, and none is an error.
-        rewrite_ms: of making a question of several messages stand alone.
-        llm_ttft_ms: from the prompt to the first text of the answer.
-        llm_itl_ms: between two pieces of the answer.
+        embed_ms: of the query's vector, waiting for the device included; beyond it: 504.
+        search_ms: of the search; beyond it: 504.
+        rerank_ms: of the cross-encoder that reorders hits, waiting included; as many as fit into it are reordered, and
+            none is an error.
+        rewrite_ms: of making a question of several messages stand alone; beyond it it is searched for as it is.
+        llm_ttft_ms: from the prompt to the first text of the answer; beyond it the language model counts as late.
+        llm_itl_ms: between two pieces of the answer, likewise.
     """
 
     total_ms: int = Field(60_000, ge=1, le=600_000)
@@ -179,7 +193,11 @@ class BudgetSettings(Group):
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set; immutable."""
+    """Everything an operator can set; immutable.
+
+    Attributes:
+        data_dir: folder of all that is kept; one process uses it at a time.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,

@@ -24,7 +24,8 @@ class TraceSettings(Group):
     """Where traces go; nowhere by default.
 
     Attributes:
-        endpoint: of a collector that takes OTLP over HTTP, with its path, e.g. ``http://127.0.0.1:4318/v1/traces``.
+        endpoint: of a collector that takes OTLP over HTTP, with its path, e.g. ``http://127.0.0.1:4318/v1/traces``;
+            needs the extra ``otel``.
         sample: share of the requests that are traced; those whose caller has decided go by that.
         max_queued: spans that wait to be sent; beyond it they are dropped, and counted.
     """

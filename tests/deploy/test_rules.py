@@ -62,7 +62,7 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do(rules: list[dict[str, Any
     for rule in rules:
         if "alert" in rule:
             assert rule["labels"]["severity"] in {"page", "ticket"}
-            assert set(rule["annotations"]) == {"summary", "description"}
+            assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
 
 
 def test_a_failure_is_a_problem_of_a_5xx_but_for_refusals_and_lateness(rules: list[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
-"""The dashboard and the alerts ask for what a server really has: each of their series is in a live scrape."""
+"""The dashboard, the alerts and the runbook ask for what a server has: each of their series is in a live scrape."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from markdown_page import ROOT, Page
 from models.cross_encoder import CrossEncoderReranker
 from overlap import Overlap
 from promql import OF_TARGET, grouped_by, selectors
@@ -29,7 +31,11 @@ RECORDED = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
 PANELS = [
     panel for panel in json.loads((DEPLOY / "grafana" / "quarry.json").read_text())["panels"] if panel["type"] != "row"
 ]
+RUNBOOK = Page(ROOT / "docs" / "runbook.md")
+LOOKED_AT = [line for block in RUNBOOK.blocks if block.language == "promql" for line in block.text.splitlines()]
+LOOKED_AT += sorted({name for span in RUNBOOK.spans for name in re.findall(r"quarry_[a-z_]+", span)})
 EXPRESSIONS = {
+    **{f"runbook: {expression}": expression for expression in LOOKED_AT if not expression.startswith("process_")},
     **{rule.get("record") or rule["alert"]: rule["expr"] for rule in RULES},
     **{f"{panel['title']} {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]},
 }
