@@ -34,7 +34,7 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 		do kill -0 $$server 2>/dev/null || exit 1; sleep 0.3; done; \
 	$(BIN)/quarry ingest README.md ARCHITECTURE.md CHANGELOG.md docs \
 		--collection docs --url http://127.0.0.1:$(PORT) || exit 1; \
-	echo; echo 'Ready. In another terminal:'; \
+	echo; echo 'Ready: http://127.0.0.1:$(PORT)/ in a browser. Or in another terminal:'; \
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
 	echo; wait $$server
 

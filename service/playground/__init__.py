@@ -1,1 +1,1 @@
-"""The playground, as a browser runs it: a page, its style and its modules; ``service/api/playground.py`` serves them."""
+"""The playground as a browser runs it: a page, its style, its modules. ``service/api/playground.py`` serves them."""

@@ -4,7 +4,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 import httpx
@@ -27,7 +27,7 @@ DOCUMENTS = {
     # Characters of two units before the span: an offset that counts units would mark other words.
     "guide/keys.md": (
         "Rotating keys",
-        "# Rotating keys 🔑🗝️\n\nA 𝒌𝒆𝒚 of 🎉 is none. The signing key is rotated every ninety days by the operator on "
+        "# Rotating keys 🔑🗝️\n\nA 🗝 of 🎉 is none. The signing key is rotated every ninety days by the operator on "
         "duty. Old keys stay valid for one week after the rotation.\n\n"
         "## Emergency\n\nA leaked key is revoked at once with the revoke command.",
     ),
@@ -279,8 +279,8 @@ def ratios(visit: Visit) -> dict[str, float]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_word_can_be_read_in_both_schemes(
-    browser: "Browser", http: httpx.Client, model: FakeVllm, scheme: Any
-) -> None:  # noqa: ANN401
+    browser: "Browser", http: httpx.Client, model: FakeVllm, scheme: Literal["light", "dark"]
+) -> None:
     model.script({"text": "Every ninety days [1]."})
     with visiting(browser, str(http.base_url).rstrip("/"), PHONE, scheme) as visit:
         visit.open()
