@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 PATIENCE_MS = 200_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
-# Said by Chromium of every reply that is no success; those are looked at by their status.
-_OF_A_STATUS = "Failed to load resource: the server responded with"
+# Said by Chromium of every reply that is no success, and of none; those are looked at by their status.
+_OF_A_REPLY = "Failed to load resource: "
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Visit:
             self.refused.append((response.status, httpx.URL(response.url).path))
 
     def _note_console(self, message: "ConsoleMessage") -> None:
-        if message.type in {"error", "warning"} and not message.text.startswith(_OF_A_STATUS):
+        if message.type in {"error", "warning"} and not message.text.startswith(_OF_A_REPLY):
             self.complaints.append(message.text)
 
 

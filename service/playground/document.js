@@ -52,8 +52,11 @@ export class DocumentView {
       }
       this.#show(collection, found, span);
     } catch (problem) {
+      if (asked.signal.aborted) {
+        return; // another one was asked for, or this one is closed
+      }
       if (!(problem instanceof Problem)) {
-        return; // another one was asked for meanwhile
+        throw problem;
       }
       this.#head(span.id, collection, [problem.message, problem.detail, "This was quoted:"].join(" "));
       this.#places.text.replaceChildren(element("blockquote", {}, span.quote));

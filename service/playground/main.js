@@ -81,7 +81,7 @@ const uploads = new Uploads(
   (collection) => void look(collection),
   demandKey,
 );
-const status = new StatusWatch(server, showStatus, (problem) => memory.hide(withoutStatus(problem)));
+const status = new StatusWatch(server, showStatus, hideStatus);
 
 byId("empty-add").addEventListener("click", () => uploads.focus());
 void start();
@@ -145,11 +145,14 @@ function showStatus(reply) {
   byId("version").textContent = `Quarry ${reply.version}`;
 }
 
-/**
- * @param {Problem} problem
- * @returns {string}
- */
-function withoutStatus(problem) {
-  const isLocked = problem.status === UNAUTHENTICATED || problem.status === FORBIDDEN;
-  return isLocked ? "A key of scope admin sees here what is held where." : problem.message;
+/** @param {Problem} problem */
+function hideStatus(problem) {
+  if (problem.status !== UNAUTHENTICATED && problem.status !== FORBIDDEN) {
+    memory.hide(problem.message);
+    return;
+  }
+  memory.hide("A key of scope admin sees here what is held where.");
+  waterfall.budget({});
+  question.offer([]);
+  byId("version").textContent = "";
 }

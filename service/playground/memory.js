@@ -13,7 +13,7 @@ const WORDS = new Map([
   ["index_words", ["Words", "index"]],
   ["query_cache", ["Cached queries", "index"]],
   ["llm_kv_cache", ["Language model's KV cache", "llm"]],
-  ["unattributed", ["Rest of this process", "rest"]],
+  ["unattributed", ["Not attributed", "rest"]],
   ["other_processes", ["Other processes", "others"]],
   ["hidden_processes", ["Processes that are not listed", "others"]],
 ]);

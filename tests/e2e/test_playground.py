@@ -83,10 +83,10 @@ def focused(visit: Visit, wanted: str) -> bool:
     return found
 
 
-def tab_to(visit: Visit, wanted: str) -> None:
+def tab_to(visit: Visit, wanted: str, key: str = "Tab") -> None:
     """Press Tab until this has the focus; whatever has it on the way shows it."""
     for _ in range(60):
-        visit.page.keyboard.press("Tab")
+        visit.page.keyboard.press(key)
         outline = visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", visit.page.evaluate("document.activeElement.outerHTML")
         if focused(visit, wanted):
@@ -165,9 +165,9 @@ def test_text_is_there_before_the_answer_ends_and_stop_hangs_up(visit: Visit, mo
 
 def test_by_the_keyboard_alone(visit: Visit, model: FakeVllm) -> None:
     model.script({"text": "Every ninety days [1]."})
-    visit.page.evaluate("document.activeElement.blur()")
     keyboard = visit.page.keyboard
-    tab_to(visit, ".skip")
+    assert focused(visit, "#question")
+    tab_to(visit, ".skip", "Shift+Tab")
     keyboard.press("Enter")
     assert focused(visit, "#question")
     keyboard.type(QUESTION)

@@ -166,7 +166,6 @@ def test_a_server_that_is_gone(opened: Opened) -> None:
     visit.page.route("**/v1/query", lambda route: route.abort())
     visit.ask(QUESTION)
     assert "cannot be reached" in visit("#problem").inner_text()
-    visit.complaints.clear()  # Chromium tells of it, too
 
 
 @pytest.mark.parametrize("end", ["", event("token", {"text": " and"})[:-9], ": still here\n\n"])
