@@ -32,6 +32,7 @@ export class AnswerView {
   /** Nothing yet, and more to come. */
   begin() {
     this.#root.replaceChildren();
+    this.flow(false);
     this.#root.ariaBusy = "true"; // read out when it is whole, and not word by word
   }
 
@@ -77,6 +78,11 @@ export class AnswerView {
       citations.forEach((citation) => this.cite(citation));
     }
     this.#root.ariaBusy = "false";
+  }
+
+  /** @param {boolean} isQuoted the text is sentences of documents, whose lines end anywhere */
+  flow(isQuoted) {
+    this.#root.classList.toggle("flowing", isQuoted);
   }
 
   get text() {

@@ -119,6 +119,7 @@ export class Asking {
         break;
       case "done":
         answer.end(data.answer, citations);
+        answer.flow(data.confidence !== null); // which only quotes have
         outcome.end(data, citations.length);
         waterfall.show(data.timings_ms);
         break;

@@ -49,7 +49,7 @@ export class CollectionChoice {
     for (const name of Object.keys(unavailable)) {
       options.push(element("option", { value: name, disabled: true }, `${name} (cannot be read)`));
     }
-    this.#select.replaceChildren(...options);
+    this.#select.replaceChildren(...(options.length > 0 ? options : [element("option", { value: "" }, "none yet")]));
     this.#names.replaceChildren(...collections.map(({ name }) => element("option", { value: name })));
     const usable = options.filter((option) => !option.disabled);
     this.#select.value = (usable.find((option) => option.value === wanted) ?? usable[0])?.value ?? "";

@@ -2,7 +2,7 @@
 
 import { showProblem } from "./outcome.js";
 
-const SENDABLE = /^[\x21-\x7e]+$/;
+const SENDABLE = /^[\x20-\x7e]+$/; // what a header may hold
 
 export class KeyForm {
   #server;
@@ -51,7 +51,7 @@ export class KeyForm {
   #use(key) {
     // Before the browser refuses to put it into a header, in words of its own.
     const isSendable = SENDABLE.test(key);
-    this.#places.input.setCustomValidity(isSendable ? "" : "A key has letters, digits and signs, and no spaces.");
+    this.#places.input.setCustomValidity(isSendable ? "" : "A key has plain letters, digits and signs.");
     this.#places.input.reportValidity();
     if (isSendable) {
       this.#places.panel.open = false;

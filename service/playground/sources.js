@@ -20,6 +20,7 @@ import { counted } from "./figures.js";
 
 export class Sources {
   #titles = new Map();
+  #known = new Set();
   #quoted;
   #found;
   #onOpened;
@@ -38,6 +39,7 @@ export class Sources {
   /** Nothing yet. */
   begin() {
     this.#titles.clear();
+    this.#known.clear();
     for (const place of [this.#quoted, this.#found]) {
       list(place).replaceChildren();
       place.hidden = true;
@@ -58,8 +60,13 @@ export class Sources {
     summary.textContent = `${counted(chunks.length, "passage")} found`;
   }
 
-  /** @param {Citation} citation */
+  /** @param {Citation} citation is listed once, however often the answer rests on it */
   quote(citation) {
+    const name = JSON.stringify([citation.marker, spanOf(citation)]);
+    if (this.#known.has(name)) {
+      return;
+    }
+    this.#known.add(name);
     const item = this.#add(this.#quoted, spanOf(citation), placeOf(citation));
     item.prepend(element("span", { className: "number", ariaHidden: "true" }, String(citation.marker)));
     this.#quoted.hidden = false;

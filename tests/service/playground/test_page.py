@@ -38,7 +38,7 @@ def opened(browser: "Browser", listening: Callable[..., str]) -> Iterator[Opened
         def start(key: str = "", text: str = SAID, may_refuse: set[int] | None = None, **server: object) -> Visit:
             address = listening(**server)
             if text:
-                headers = {"Authorization": f"Bearer {key}"}
+                headers = {"Authorization": f"Bearer {key}"} if key else {}
                 httpx.put(address + PATH, json={"title": "Sky", "text": text}, headers=headers).raise_for_status()
             visit = stack.enter_context(visiting(browser, address))
             visit.may_refuse = may_refuse or set()
