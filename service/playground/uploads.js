@@ -85,7 +85,8 @@ export class Uploads {
     let count = 0;
     const work = async () => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        count += Number(await this.#one(collection, next.file, next.line));
+        const isStored = await this.#one(collection, next.file, next.line);
+        count += Number(isStored); // after the wait: the other worker counts, too
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
