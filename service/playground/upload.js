@@ -118,7 +118,8 @@ function progressOf(job) {
  * @returns {Ended}
  */
 function ended(job) {
-  const counts = Object.entries(job.outcomes);
+  const places = [...OUTCOMES.keys()];
+  const counts = Object.entries(job.outcomes).sort(([one], [other]) => places.indexOf(one) - places.indexOf(other));
   const errors = job.errors.map((/** @type {any} */ error) =>
     error.line === null ? error.message : `line ${error.line}: ${error.message}`,
   );
