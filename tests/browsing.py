@@ -10,7 +10,7 @@ import httpx
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 200_000
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 # Said by Chromium of every reply that is no success, and of none; those are looked at by their status.

@@ -249,7 +249,9 @@ def test_what_is_hostile_stays_text_and_within_the_window(visit: Visit, model: F
     assert visit.page.evaluate("window.hacked") is None
     assert visit.overflow() == 0
     confined = "nodes => nodes.every(node => getComputedStyle(node).unicodeBidi === 'isolate')"
-    assert visit("bdi, #document-title, #document-text, #answer-text, blockquote").evaluate_all(confined)
+    assert visit(".source > :first-child, #document-title, #document-text, #answer-text, blockquote").evaluate_all(
+        confined
+    )
 
 
 def ratios(visit: Visit) -> dict[str, float]:

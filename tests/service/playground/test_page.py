@@ -134,21 +134,25 @@ def test_an_empty_server_leads_to_an_upload(opened: Opened) -> None:
     assert SAID in visit("#answer-text").inner_text()
 
 
-@pytest.mark.parametrize(("status", "headers", "said"), [
-    (403, {}, ["This is not allowed.", "as it is"]),
-    (429, {"Retry-After": "7"}, ["limit is used up", "as it is", "Try again in 7 s."]),
+REFUSALS: list[tuple[int, dict[str, str], list[str]]] = [
+    (403, {}, ["This is not allowed."]),
+    (429, {"Retry-After": "7"}, ["limit is used up", "Try again in 7 s."]),
     (503, {"Retry-After": "1", "retry-after-ms": "1500"}, ["cannot do this at the moment", "Try again in 2 s."]),
-    (504, {}, ["not enough time", "as it is"]),
-])  # fmt: skip
-def test_a_refusal_is_told_in_words(opened: Opened, status: int, headers: dict[str, str], said: list[str]) -> None:
-    visit = opened(may_refuse={status})
-    problem = {"detail": "as it is", "request_id": "0123abcd", "status": status}
-    replies(visit, json.dumps(problem), status, **{"Content-Type": "application/problem+json"}, **headers)
-    visit.ask(QUESTION)
-    told = visit("#problem").inner_text()
-    assert all(words in told for words in [*said, "0123abcd"]), told
-    assert visit("#outcome").inner_text() == "No answer"
-    visit.page.unroute_all()
+    (504, {}, ["not enough time"]),
+]
+
+
+def test_a_refusal_is_told_in_words(opened: Opened) -> None:
+    visit = opened(may_refuse={status for status, _, _ in REFUSALS})
+    for status, headers, said in REFUSALS:  # on one page, as the next question follows whatever became of the last
+        problem = {"detail": f"as it is: {status}", "request_id": "0123abcd", "status": status}
+        replies(visit, json.dumps(problem), status, **{"Content-Type": "application/problem+json"}, **headers)
+        visit.ask(QUESTION)
+        told = visit("#problem").inner_text()
+        assert all(words in told for words in [*said, f"as it is: {status}", "0123abcd"]), told
+        assert ("Try again" in told) is bool(headers)
+        assert visit("#outcome").inner_text() == "No answer"
+        visit.page.unroute_all()
     visit.ask(QUESTION)
     assert visit("#problem").is_hidden()
     assert SAID in visit("#answer-text").inner_text()
@@ -168,15 +172,16 @@ def test_a_server_that_is_gone(opened: Opened) -> None:
     assert "cannot be reached" in visit("#problem").inner_text()
 
 
-@pytest.mark.parametrize("end", ["", event("token", {"text": " and"})[:-9], ": still here\n\n"])
-def test_a_stream_without_an_end_is_no_answer(opened: Opened, end: str) -> None:
+def test_a_stream_without_an_end_is_no_answer(opened: Opened) -> None:
     visit = opened()
-    replies(visit, event("retrieval", RETRIEVAL) + event("token", {"text": "The sky"}) + end)
-    visit.ask(QUESTION)
-    assert visit("#outcome").inner_text() == "No answer"
-    assert "broke off" in visit("#problem").inner_text()
-    assert visit("#answer-text").inner_text() == "The sky"
-    assert visit("#answer-text").get_attribute("aria-busy") == "false"
+    for end in ("", event("token", {"text": " and"})[:-9], ": still here\n\n"):
+        replies(visit, event("retrieval", RETRIEVAL) + event("token", {"text": "The sky"}) + end)
+        visit.ask(QUESTION)
+        assert visit("#outcome").inner_text() == "No answer"
+        assert "broke off" in visit("#problem").inner_text()
+        assert visit("#answer-text").inner_text() == "The sky"
+        assert visit("#answer-text").get_attribute("aria-busy") == "false"
+        visit.page.unroute_all()
 
 
 def test_an_error_in_a_stream(opened: Opened, language_model: Callable[..., str]) -> None:
