@@ -20,6 +20,7 @@ from service.api import (
     keys,
     model_list,
     operations,
+    playground,
     problems,
     question,
     reference,
@@ -27,6 +28,7 @@ from service.api import (
     upkeep,
 )
 from service.api.known_query import REFUSED_QUERY
+from service.api.playground import Playground
 from service.api.reference import Reference
 from service.api.services import Services
 from service.construction import Construction
@@ -75,9 +77,9 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         app.include_router(operations.exposition, responses=REFUSED_QUERY)
     for module in (admin, keys, reference):
         app.include_router(module.router, responses=REFUSED_QUERY)
-    for module in (chat, model_list, embeddings, rerank):  # in others' shapes
+    for module in (chat, model_list, embeddings, rerank, playground):  # in others' shapes, and a browser's
         app.include_router(module.router)
-    app.state.reference = Reference(app, settings)
+    app.state.reference, app.state.playground = Reference(app, settings), Playground()
     return app
 
 

@@ -2,6 +2,8 @@
 
 import gc
 import os
+from collections.abc import Iterator
+from shutil import which
 
 # Read by huggingface_hub when it is imported, so it is set before anything here imports it.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from transformers import PreTrainedTokenizerFast
 
     from models.transformer import TransformerEmbedder
@@ -29,6 +32,20 @@ def pytest_collection_finish() -> None:
     """Leave what was imported out of every later collection: to look through torch's modules again took a sixth."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium. Not for longer than a module: as long as it lives, no test of its thread can run an event loop."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no chromium here: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        # Without its sandbox, which root does not get: it opens what these tests serve, and nothing else.
+        launched = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.access.caller import Caller
 from service.access.keys import Keys
 from service.api import problems
+from service.api.playground import PATHS
 from service.errors import UnauthenticatedError
 from service.telemetry.metrics import Metrics
 
 # What says nothing of anybody's documents: whether the process lives and can serve, and how it is asked.
-OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
+OPEN = PATHS | {"/healthz", "/readyz", "/openapi.json", "/docs"}
 _METRICS = "/metrics"
 _BEARER = "bearer "
 

@@ -26,6 +26,7 @@ from service.api.schemas.status import (
 from service.api.services import Services, ServicesOf
 from service.ingest.jobs.board import BoardState
 from service.memory_watch import MemoryWatch
+from service.telemetry.buckets import budgets_ms
 from service.telemetry.health import Disk
 from service.watermark import Level
 
@@ -89,6 +90,7 @@ async def status(services: ServicesOf) -> StatusReply:
         maintenance_running=services.maintenance.is_running,
         collections=await _collections(services),
         aliases=services.library.aliases(),
+        budgets_ms=budgets_ms(services.settings.budgets),
         gpus=measured["gpus"],
         ledger=measured["ledger"],
         memory=_memory(services.memory),

@@ -16,6 +16,12 @@ PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+# For the playground: its own scripts and its own style, and no text that becomes markup (`require-trusted-types-for`).
+PLAYGROUND_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+
 _RAW = tuple((name.encode(), value.encode()) for name, value in SECURE.items())
 
 

@@ -45,10 +45,14 @@ TOKENS = (
 )
 
 
+def budgets_ms(budgets: BudgetSettings) -> dict[str, int]:
+    """Milliseconds by stage, of the stages that have a budget and of the ``total``."""
+    return {setting.removesuffix("_ms"): given for setting, given in budgets.model_dump(exclude_none=True).items()}
+
+
 def budgets_s(budgets: BudgetSettings) -> dict[str, float]:
-    """Seconds by stage, of the stages that have a budget and of the ``total``."""
-    given = budgets.model_dump(exclude_none=True)
-    return {setting.removesuffix("_ms"): milliseconds / 1000 for setting, milliseconds in given.items()}
+    """The same in seconds."""
+    return {stage: milliseconds / 1000 for stage, milliseconds in budgets_ms(budgets).items()}
 
 
 def with_edges(buckets: Iterable[float], *edges: float | None) -> tuple[float, ...]:

@@ -344,11 +344,12 @@ def _scripted(pieces: Sequence[bytes], status: int, end: str, requests: list[dic
 
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """(embedder=..., **settings) -> address of the application, served from a thread."""
+    """(embedder=..., gpus=..., **settings) -> address of the application, served from a thread."""
     with ExitStack() as stack:
 
-        def start(embedder: Embedder | None = None, **settings: object) -> str:
-            outside = Outside(embedder or HashingEmbedder(), memory=ScriptedMemory())
+        def start(embedder: Embedder | None = None, gpus: GpuReader | None = None, **settings: object) -> str:
+            reader = gpus or AbsentGpus("a test")
+            outside = Outside(embedder or HashingEmbedder(), open_gpus=lambda _: reader, memory=ScriptedMemory())
             app = create_app(Settings(data_dir=tmp_path / "served", **settings), outside)
             return stack.enter_context(_running(app, None, lifespan="on"))
 

@@ -91,6 +91,7 @@ class StatusReply(BaseModel):
             "maintenance_running": True,
             "collections": {},
             "aliases": {},
+            "budgets_ms": {"total": 60000, "rerank": 500, "rewrite": 5000},
             "gpus": {"gpus": [], "absent": "no driver", "driver": None},
             "ledger": {"entries": [], "totals": []},
             "memory": {
@@ -116,6 +117,7 @@ class StatusReply(BaseModel):
     maintenance_running: bool
     collections: dict[str, dict[str, Any]] = Field(description="State by name, or why it is unavailable.")
     aliases: dict[str, str] = Field(description="Collection by alias.")
+    budgets_ms: dict[str, int] = Field(description="Budget by stage, and of the `total`.")
     gpus: dict[str, Any] = Field(description="What the driver says of each GPU, or why nothing does.")
     ledger: dict[str, Any] = Field(description="Who holds the memory of which device.")
     memory: MemoryReply

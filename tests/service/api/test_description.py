@@ -18,6 +18,7 @@ from service.api.description.document import TAGS, describe, operations
 from service.api.description.failing import CODES, fails_with
 from service.api.description.links import LINKS
 from service.api.description.page import markdown
+from service.api.playground import PATHS
 from service.api.problems import KINDS, TABLE, kind_of_type
 from service.app import create_app
 from service.settings import Settings
@@ -50,7 +51,10 @@ def routes_of(routes: list[BaseRoute]) -> Iterator[APIRoute]:
 
 def served(app: FastAPI) -> dict[tuple[str, str], APIRoute]:
     return {
-        (method.lower(), route.path_format): route for route in routes_of(app.router.routes) for method in route.methods
+        (method.lower(), route.path_format): route
+        for route in routes_of(app.router.routes)
+        for method in route.methods
+        if route.path_format not in PATHS  # a page and its files, which are no part of the API
     }
 
 

@@ -49,6 +49,7 @@ def test_status_tells_the_state_of_everything(api: httpx.Client) -> None:
     assert status["generators"] == {"extractive": {"kind": "extractive", "state": "ready"}}
     assert status["default_llm"] == "extractive"
     assert status["maintenance_running"] is True
+    assert status["budgets_ms"] == {"total": 60_000, "rerank": 500, "rewrite": 5_000}
     docs = status["collections"]["docs"]
     assert {name: docs[name] for name in ("documents", "chunks", "index_version", "seal_rows")} == {
         "documents": 1, "chunks": 1, "index_version": 1, "seal_rows": 8192,

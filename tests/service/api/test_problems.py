@@ -322,7 +322,7 @@ def test_bad_collections(
     assert said in problem(limited.put("/v1/collections/new", json=body), status, "invalid_request")["detail"]
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/collections/docs/nothing", "/%FF"])
+@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v1/nothing", "/v1/collections/docs/nothing", "/%FF"])
 def test_unknown_routes(limited: httpx.Client, problem: Problem, path: str) -> None:
     assert "there is no" in problem(limited.get(path), 404, "not_found")["detail"]
 

@@ -1,0 +1,99 @@
+/** Problems: what went wrong, in words. */
+
+const WORDS = new Map([
+  [400, "The server does not take this."],
+  [401, "This server asks for a key."],
+  [403, "This is not allowed."],
+  [404, "This is not there."],
+  [408, "It took too long to arrive."],
+  [409, "Something is in the way."],
+  [413, "This is too large."],
+  [415, "This kind of file is not read."],
+  [421, "The server does not go by this name."],
+  [422, "The server does not take this."],
+  [429, "The key's limit is used up."],
+  [500, "The server failed."],
+  [502, "The language model's server gave no proper reply."],
+  [503, "The server cannot do this at the moment."],
+  [504, "There was not enough time."],
+]);
+const MS_IN_S = 1000;
+
+/**
+ * A request that brought nothing.
+ *
+ * `message` says it in one sentence, `detail` in the server's words.
+ */
+export class Problem extends Error {
+  /**
+   * @param {string} message
+   * @param {{status?: number, detail?: string, requestId?: string, retryAfterMs?: number | null}} [known]
+   */
+  constructor(message, { status = 0, detail = "", requestId = "", retryAfterMs = null } = {}) {
+    super(message);
+    this.status = status;
+    this.detail = detail;
+    this.requestId = requestId;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /**
+   * Of a reply that is no success.
+   *
+   * @param {number} status
+   * @param {string} body problem+json, or whatever stands before the server sent
+   * @param {(name: string) => string | null} header
+   */
+  static of(status, body, header) {
+    const told = parsed(body);
+    const after = Number(header("retry-after-ms") ?? Number(header("retry-after") ?? NaN) * MS_IN_S);
+    return new Problem(WORDS.get(status) ?? `The server replied with ${status}.`, {
+      status,
+      detail: told.detail ?? "",
+      requestId: told.request_id ?? header("x-request-id") ?? "",
+      retryAfterMs: Number.isFinite(after) ? after : null,
+    });
+  }
+
+  /**
+   * Of the event that ends a stream.
+   *
+   * @param {{status: number, detail: string, request_id: string}} told
+   */
+  static ofEvent(told) {
+    const { status, detail, request_id: requestId } = told;
+    return new Problem(WORDS.get(status) ?? "The answer failed.", { status, detail, requestId });
+  }
+
+  /** Nobody replied. */
+  static unreachable() {
+    return new Problem("The server cannot be reached.", { detail: "Is it running, and are you on its network?" });
+  }
+
+  /** A stream that ended before its end. */
+  static brokenOff() {
+    const detail = "The connection ended before the answer did. What is above may be incomplete.";
+    return new Problem("The answer broke off.", { detail });
+  }
+
+  /** When to ask again, as a sentence; empty where the server does not say. */
+  get again() {
+    if (this.retryAfterMs === null) {
+      return "";
+    }
+    return `Try again in ${Math.max(1, Math.ceil(this.retryAfterMs / MS_IN_S))} s.`;
+  }
+}
+
+/**
+ * @param {string} body
+ * @returns {{detail?: string, request_id?: string}}
+ */
+function parsed(body) {
+  try {
+    const value = JSON.parse(body);
+    return value !== null && typeof value === "object" ? value : {};
+  } catch {
+    return {}; // a proxy's own page: its status says what there is to say
+  }
+}

@@ -1,0 +1,281 @@
+"""The playground in Chromium, before servers that want keys, are empty, refuse, fail, or have a GPU."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from browsing import Visit, visiting
+from service.telemetry.gpu import GpuMemory, GpuReading, GpuState, RecordedGpus
+from tenants.asking import ADMIN
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
+
+pytestmark = pytest.mark.browser
+
+Opened = Callable[..., Visit]
+PATH = "/v1/collections/docs/documents/sky"
+QUESTION = "Which colour is the sky?"
+SAID = "The sky is blue."
+GIB = 2**30
+CHUNK = {
+    "id": "sky#0", "document_id": "sky", "title": "Sky", "url": None, "text": SAID, "start": 0, "end": len(SAID),
+    "page": None, "heading_path": [], "score": 0.7, "scores": {},
+}  # fmt: skip
+RETRIEVAL = {"chunks": [CHUNK], "searched": QUESTION, "warnings": [], "timings_ms": {"total": 1.0}}
+
+
+@pytest.fixture
+def opened(browser: "Browser", listening: Callable[..., str]) -> Iterator[Opened]:
+    """(key=..., text=..., path=..., **server) -> the page of a server that has a document, unless the text is empty."""
+    with ExitStack() as stack:
+
+        def start(key: str = "", text: str = SAID, may_refuse: set[int] | None = None, **server: object) -> Visit:
+            address = listening(**server)
+            if text:
+                headers = {"Authorization": f"Bearer {key}"} if key else {}
+                httpx.put(address + PATH, json={"title": "Sky", "text": text}, headers=headers).raise_for_status()
+            visit = stack.enter_context(visiting(browser, address))
+            visit.may_refuse = may_refuse or set()
+            visit.open()
+            return visit
+
+        yield start
+
+
+def event(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def replies(visit: Visit, body: str, status: int = 200, **headers: str) -> None:
+    """Let this be the reply to every question, whatever the server would say."""
+
+    def fulfil(route: "Route") -> None:
+        route.fulfill(body=body, status=status, headers=headers)
+
+    visit.page.route("**/v1/query", fulfil)
+
+
+def made(visit: Visit, scope: str, **more: Any) -> str:  # noqa: ANN401
+    """A key of this scope."""
+    body = {"name": scope, "scopes": [scope], **more}
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    key: str = httpx.post(f"{visit.address}/v1/admin/keys", json=body, headers=headers).raise_for_status().json()["key"]
+    return key
+
+
+def show(visit: Visit, key: str) -> None:
+    """Type a key into its field."""
+    if not visit("#key").evaluate("details => details.open"):
+        visit("#key summary").click()
+    visit("#key-input").fill(key)
+    visit("#key-input").press("Enter")
+
+
+def test_a_key_is_asked_for_used_and_kept_nowhere(opened: Opened) -> None:
+    visit = opened(key=ADMIN, access={"admin_key": ADMIN}, may_refuse={401, 403})
+    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    assert visit("#key-input").evaluate("input => document.activeElement === input")
+    assert visit("#send").is_disabled()
+    show(visit, "quarry.wrong")
+    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    show(visit, ADMIN)
+    visit("#send:enabled").wait_for()
+    visit("#memory-devices .device").first.wait_for()
+    assert visit("#key-state").inner_text() == "Key in use"
+    visit.ask(QUESTION)
+    assert SAID in visit("#answer-text").inner_text()
+    stored = "[...Object.values(sessionStorage), ...Object.values(localStorage), document.cookie].join('')"
+    assert visit.page.evaluate(stored) == ""
+    assert not [url for url in visit.asked if ADMIN in url]
+    show(visit, made(visit, "query"))
+    visit("#memory-note").get_by_text("A key of scope admin").wait_for()
+    assert visit("#answer").is_hidden(), "it was for another key"
+    visit.ask(QUESTION)
+    assert SAID in visit("#answer-text").inner_text()
+    visit("#key summary").click()
+    visit("#key-forget").click()
+    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    assert visit("#key-state").inner_text() == "No key"
+    assert visit("#answer").is_hidden()
+
+
+def test_what_a_key_does_not_grant(opened: Opened) -> None:
+    visit = opened(key=ADMIN, access={"admin_key": ADMIN}, may_refuse={401, 403})
+    show(visit, made(visit, "ingest"))
+    visit("#send:enabled").wait_for()
+    visit.ask(QUESTION)
+    said = visit("#problem").inner_text()
+    assert "This is not allowed." in said
+    assert "query" in said, "the server's words name the scope that is missing"
+    visit("#key summary").click()
+    visit("#key-input").fill("“typographic”")
+    visit("#key-input").press("Enter")
+    assert visit("#key-input").evaluate("input => !input.checkValidity()")
+
+
+def test_an_empty_server_leads_to_an_upload(opened: Opened) -> None:
+    visit = opened(text="")
+    assert visit("#empty").is_visible()
+    assert visit("#send").is_disabled()
+    visit("#empty-add").click()
+    assert visit("#upload-files").evaluate("input => document.activeElement === input")
+    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
+    visit("#upload button").click()
+    visit("#send:enabled").wait_for()
+    assert visit("#empty").is_hidden()
+    assert visit("#uploads .said").inner_text() == "added"
+    visit.ask(QUESTION)
+    assert SAID in visit("#answer-text").inner_text()
+
+
+REFUSALS: list[tuple[int, dict[str, str], list[str]]] = [
+    (403, {}, ["This is not allowed."]),
+    (429, {"Retry-After": "7"}, ["limit is used up", "Try again in 7 s."]),
+    (503, {"Retry-After": "1", "retry-after-ms": "1500"}, ["cannot do this at the moment", "Try again in 2 s."]),
+    (504, {}, ["not enough time"]),
+]
+
+
+def test_a_refusal_is_told_in_words(opened: Opened) -> None:
+    visit = opened(may_refuse={status for status, _, _ in REFUSALS})
+    for status, headers, said in REFUSALS:  # on one page, as the next question follows whatever became of the last
+        problem = {"detail": f"as it is: {status}", "request_id": "0123abcd", "status": status}
+        replies(visit, json.dumps(problem), status, **{"Content-Type": "application/problem+json"}, **headers)
+        visit.ask(QUESTION)
+        told = visit("#problem").inner_text()
+        assert all(words in told for words in [*said, f"as it is: {status}", "0123abcd"]), told
+        assert ("Try again" in told) is bool(headers)
+        assert visit("#outcome").inner_text() == "No answer"
+        visit.page.unroute_all()
+    visit.ask(QUESTION)
+    assert visit("#problem").is_hidden()
+    assert SAID in visit("#answer-text").inner_text()
+
+
+def test_a_page_of_a_proxy_is_not_taken_for_words(opened: Opened) -> None:
+    visit = opened(may_refuse={502})
+    replies(visit, "<html><body><h1>Bad Gateway</h1><img src=x></body></html>", 502)
+    visit.ask(QUESTION)
+    assert visit("#problem").inner_text() == "The language model's server gave no proper reply."
+
+
+def test_a_server_that_is_gone(opened: Opened) -> None:
+    visit = opened()
+    visit.page.route("**/v1/query", lambda route: route.abort())
+    visit.ask(QUESTION)
+    assert "cannot be reached" in visit("#problem").inner_text()
+
+
+def test_a_stream_without_an_end_is_no_answer(opened: Opened) -> None:
+    visit = opened()
+    for end in ("", event("token", {"text": " and"})[:-9], ": still here\n\n"):
+        replies(visit, event("retrieval", RETRIEVAL) + event("token", {"text": "The sky"}) + end)
+        visit.ask(QUESTION)
+        assert visit("#outcome").inner_text() == "No answer"
+        assert "broke off" in visit("#problem").inner_text()
+        assert visit("#answer-text").inner_text() == "The sky"
+        assert visit("#answer-text").get_attribute("aria-busy") == "false"
+        visit.page.unroute_all()
+
+
+def test_an_error_in_a_stream(opened: Opened, language_model: Callable[..., str]) -> None:
+    said = b'data: {"choices":[{"delta":{"content":"The sky is"}}]}\n\n'
+    llm = {"main": {"url": language_model([said], end="cut"), "model": "m"}}
+    visit = opened(llm=llm, answer={"min_score": -1})
+    visit.ask(QUESTION)
+    assert visit("#answer-text").inner_text() == "The sky is"
+    assert visit("#outcome").get_attribute("data-state") == "failed"
+    assert visit("#problem").is_visible()
+
+
+def test_what_an_answer_had_to_do_without_is_said(opened: Opened, language_model: Callable[..., str]) -> None:
+    llm = {"main": {"url": language_model([b"{}"], status=500), "model": "m"}}
+    visit = opened(
+        llm=llm, answer={"min_score": -1, "min_confidence": 0}, budgets={"embed_ms": 60_000, "rerank_ms": 500}
+    )
+    visit.ask(QUESTION)
+    assert visit("#outcome").inner_text().startswith("Answered in part")
+    assert "quotes from the documents" in visit("#notes [data-rung='llm']").inner_text()
+    assert SAID in visit("#answer-text").inner_text()
+    assert visit("tr[data-stage='embed'] small").inner_text() == "of 60 s"
+    assert visit("tfoot small").inner_text() == "of 60 s"
+
+
+def test_a_question_without_an_answer(opened: Opened) -> None:
+    visit = opened()
+    visit.ask("Who won the league in 1987?")
+    assert visit("#outcome").inner_text().startswith("The documents do not answer this in ")
+    assert visit("#answer-text").inner_text() == "The documents do not answer this question."
+    assert visit("#problem").is_hidden()
+
+
+def test_the_memory_of_a_gpu(opened: Opened) -> None:
+    memory = GpuMemory(total=80 * GIB, used=60 * GIB, free=20 * GIB)
+    gpu = GpuReading("cuda:0", "GPU-1", "A card", memory)
+    visit = opened(gpus=RecordedGpus([GpuState([gpu])]))
+    device = visit(".device[data-device='cuda:0']")
+    assert device.locator("p").inner_text() == "A card 60 GiB of 80 GiB"
+    assert device.get_by_role("img").get_attribute("aria-label") == "A card: 60 GiB of 80 GiB taken"
+    bar, taken = device.locator(".memory-bar").bounding_box(), device.locator(".memory-bar span").bounding_box()
+    assert bar is not None
+    assert taken is not None
+    assert taken["width"] / bar["width"] == pytest.approx(60 / 80, abs=0.01)
+    assert visit(".device").count() == 2, "the host's too"
+    assert visit("#memory-note").inner_text() == ""
+
+
+def test_without_a_gpu_the_host_is_shown_and_why(opened: Opened) -> None:
+    visit = opened()
+    assert visit(".device").evaluate_all("all => all.map(one => one.dataset.device)") == ["cpu"]
+    assert visit("#memory-note").inner_text() == "No GPU is used: a test."
+    assert "Vectors" in visit(".legend").inner_text()
+
+
+def test_a_proxy_may_put_any_path_before_it(browser: "Browser", listening: Callable[..., str]) -> None:
+    address = listening()
+    httpx.put(address + PATH, json={"title": "Sky", "text": SAID}).raise_for_status()
+    with visiting(browser, address) as visit:
+        visit.page.route("**/*", lambda route: route.continue_(url=route.request.url.replace("/behind/it/", "/")))
+        visit.open("/behind/it/")
+        visit.ask(QUESTION)
+        assert SAID in visit("#answer-text").inner_text()
+        visit("#answer-text .marker").first.click()
+        visit("#document-text mark").wait_for()
+        assert [url for url in visit.asked if not url.startswith(f"{address}/behind/it/")] == []
+
+
+def test_offsets_in_code_points_are_found_in_text_of_two_unit_characters(opened: Opened) -> None:
+    visit = opened(text="")
+    seed = 7
+    print(f"seed {seed}")  # noqa: T201
+    chosen = random.Random(seed)  # noqa: S311  no secret
+    texts = ["".join(chosen.choices("aß日🎉🗝\u200d\u0301", k=chosen.randrange(1, 40))) for _ in range(50)]
+    places = [(text, point) for text in texts for point in (0, 1, len(text) // 2, len(text))]
+    found = visit.page.evaluate(
+        """async (places) => {
+            const { unitsAt } = await import("/playground/code_points.js");
+            return places.map(([text, point]) => unitsAt(text, point));
+        }""",
+        places,
+    )
+    assert found == [len(text[:point].encode("utf-16-le")) // 2 for text, point in places]
+
+
+def test_the_stages_of_a_waterfall_follow_each_other(opened: Opened) -> None:
+    visit = opened(text="")
+    timings = {"other": 1, "llm_total": 8, "embed": 3, "llm_ttft": 2, "later": 4, "tokenize": 0.5, "total": 16.5}
+    bars = visit.page.evaluate(
+        """async (timings) => (await import("/playground/waterfall.js")).barsOf(timings)
+            .map(({ name, from, took }) => [name, from, took])""",
+        timings,
+    )
+    assert bars == [
+        ["tokenize", 0, 0.5], ["embed", 0.5, 3], ["llm_total", 3.5, 8], ["llm_ttft", 3.5, 2], ["later", 11.5, 4],
+        ["other", 15.5, 1],
+    ]  # fmt: skip
