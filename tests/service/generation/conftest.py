@@ -1,7 +1,7 @@
 """Generators against a scripted server on a real socket."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,31 @@ def opened() -> Callable[..., AbstractAsyncContextManager[Opened]]:
         registry = CollectorRegistry()
         async with scripted.listening(socket):
             llm = LlmSettings(url=scripted.url, model="tiny", **settings)
-            generator = OpenAIGenerator(llm, scripted.url, supervision, LlmMetrics(registry).of("main"))
+            generator = OpenAIGenerator(llm, [scripted.url], supervision, LlmMetrics(registry).of("main"))
             if watched:
                 await generator.start()
             try:
                 yield Opened(generator, registry)
             finally:
                 await generator.close()
+
+    return open_
+
+
+@pytest.fixture
+def opened_pool() -> Callable[..., AbstractAsyncContextManager[Opened]]:
+    """(*scripted, watched=False, **settings) -> a generator that asks all of them."""
+
+    @asynccontextmanager
+    async def open_(*scripted: ScriptedLlm, watched: bool = False, **settings: Any) -> AsyncIterator[Opened]:  # noqa: ANN401
+        registry = CollectorRegistry()
+        async with AsyncExitStack() as stack:
+            urls = [(await stack.enter_async_context(one.listening())).url for one in scripted]
+            llm = LlmSettings(urls=urls, model="tiny", **settings)
+            generator = OpenAIGenerator(llm, urls, None, LlmMetrics(registry).of("main"))
+            stack.push_async_callback(generator.close)
+            if watched:
+                await generator.start()
+            yield Opened(generator, registry)
 
     return open_
