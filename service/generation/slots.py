@@ -73,11 +73,12 @@ class Slots(Generic[Place]):
         if place is not None:
             return place
         arrival = next(self._arrivals_ahead if is_ahead else self._arrivals)
-        waiter = _Waiter(priority, arrival, take, asyncio.get_running_loop().create_future())
+        admitted: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(priority, arrival, take, admitted)
         self._enqueue(waiter)
         try:
             async with asyncio.timeout(deadline.remaining()):
-                return await waiter.admitted
+                return await admitted
         except asyncio.CancelledError:
             self._give_up(waiter, leave)
             raise

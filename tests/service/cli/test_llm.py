@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from loadtests.fake_vllm.options import Options
 from loadtests.fake_vllm.server import FakeVllm, fake_vllm
+from scripted_llm import PATIENCE_S
 from service.cli.main import app
 
 
@@ -45,7 +46,7 @@ def test_a_server_is_drained_and_asked_again(url: str, fake: FakeVllm) -> None:
 
 def test_a_server_that_writes_after_the_wait_is_named(url: str, fake: FakeVllm) -> None:
     fake.script(engine="hung")
-    with httpx.Client(base_url=url, trust_env=False, timeout=None) as http:
+    with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as http:
         http.put("/v1/collections/docs/documents/bees", json={"text": "The honey bees sleep in winter."})
         body = {"query": "When do the bees sleep?", "collection": "docs", "stream": True, "deadline_ms": 300_000}
         with http.stream("POST", "/v1/query", json=body):
