@@ -14,7 +14,7 @@ from service.errors import LlmOverloadedError, LlmTimeoutError
 _NEWEST = 0.2
 _MIN_RETRY_S = 0.5
 _MAX_RETRY_S = 30.0
-# Arrivals of those who wait a second time: before all others of their priority.
+# Arrivals of those who wait a second time, and not for any place: before all others of their priority.
 _AHEAD = -(2**62)
 
 Place = TypeVar("Place")
@@ -63,7 +63,8 @@ class Slots(Generic[Place]):
 
         Args:
             leave: gives back what was taken for a caller who went away in the same moment.
-            is_ahead: it has waited before, and goes before all others of its priority.
+            is_ahead: it has waited before, and goes before all others of its priority; ``take`` may refuse places that
+                others would have.
 
         Raises:
             LlmOverloadedError: the queue is full, or somebody more urgent took the place in it.
@@ -95,14 +96,17 @@ class Slots(Generic[Place]):
     def offer(self) -> None:
         """Let all go on, in turn, for whom there is a place, so that none is free while somebody waits for it."""
         waiting = []
-        for waiter in self._waiters:
+        for position, waiter in enumerate(self._waiters):
             if waiter.admitted.done():
                 continue
             place = waiter.take()
-            if place is None:
-                waiting.append(waiter)
-            else:
+            if place is not None:
                 waiter.admitted.set_result(place)
+                continue
+            waiting.append(waiter)
+            if waiter.arrival >= 0:  # it would take any place: there is none for those after it either
+                waiting += self._waiters[position + 1 :]
+                break
         self._waiters = waiting
 
     def dismiss(self, error: Callable[[], Exception]) -> None:

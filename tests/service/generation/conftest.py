@@ -98,3 +98,11 @@ def opened_pool() -> Callable[..., AbstractAsyncContextManager[Opened]]:
             yield Opened(generator, registry)
 
     return open_
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits of a server in production would be those of the tests."""
+    monkeypatch.setattr("service.generation.canary._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("service.generation.canary._LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr("service.generation.canary._REST_S", 0.01)
