@@ -7,7 +7,7 @@ from service.api.description.failing import fails_with
 from service.api.route import NativeRoute
 from service.api.schemas.llms import DrainBody, ServerBody, ServerReply
 from service.api.services import Services, ServicesOf
-from service.errors import InvalidRequestError
+from service.errors import LlmServerNotFoundError
 from service.generation.server_pool import ServerPool
 
 router = APIRouter(
@@ -15,7 +15,7 @@ router = APIRouter(
 )
 
 
-@router.post("/{llm}:drain", openapi_extra=fails_with(InvalidRequestError))
+@router.post("/{llm}:drain", openapi_extra=fails_with(LlmServerNotFoundError))
 async def drain_server(llm: str, body: DrainBody, services: ServicesOf) -> ServerReply:
     """Give a server of a language model nothing new. What it writes goes on to its end.
 
@@ -27,7 +27,7 @@ async def drain_server(llm: str, body: DrainBody, services: ServicesOf) -> Serve
     return ServerReply.of(llm, server)
 
 
-@router.post("/{llm}:undrain", openapi_extra=fails_with(InvalidRequestError))
+@router.post("/{llm}:undrain", openapi_extra=fails_with(LlmServerNotFoundError))
 async def undrain_server(llm: str, body: ServerBody, services: ServicesOf) -> ServerReply:
     """Ask a server again that was drained, as soon as it is well."""
     return ServerReply.of(llm, _pool(services, llm).drained(body.server, is_drained=False))
@@ -37,5 +37,5 @@ def _pool(services: Services, llm: str) -> ServerPool:
     pool = services.pools.get(llm)
     if pool is None:
         names = ", ".join(services.pools) or "none"
-        raise InvalidRequestError(f"no language model with servers is called {llm!r}; there are {names}", "llm")
+        raise LlmServerNotFoundError(f"no language model with servers is called {llm!r}; there are {names}")
     return pool

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from service.errors import InvalidRequestError, LlmNotAskedError
+from service.errors import LlmNotAskedError, LlmServerNotFoundError
 from service.generation.admitted import Admitted
 from service.generation.base import Expectation, LlmCall
 from service.generation.model_server import ModelServer, Told
@@ -141,12 +141,12 @@ class ServerPool:
         """Give a server nothing new, or something again.
 
         Raises:
-            InvalidRequestError: there is none of that name.
+            LlmServerNotFoundError: there is none of that name.
         """
         server = next((server for server in self.servers if server.name == name), None)
         if server is None:
             names = ", ".join(server.name for server in self.servers)
-            raise InvalidRequestError(f"no server of this language model is {name!r}; there are {names}", "server")
+            raise LlmServerNotFoundError(f"no server of this language model is {name!r}; there are {names}")
         if server.is_drained != is_drained:
             _log.warning("the server %s is %s", name, "drained" if is_drained else "asked again")
             server.is_drained = is_drained
