@@ -18,6 +18,7 @@ from service.api import (
     entrance,
     jobs,
     keys,
+    llms,
     model_list,
     operations,
     playground,
@@ -75,7 +76,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         app.include_router(module.router, responses=REFUSED_QUERY)
     if settings.server.metrics_port is None:
         app.include_router(operations.exposition, responses=REFUSED_QUERY)
-    for module in (admin, keys, reference):
+    for module in (admin, keys, llms, reference):
         app.include_router(module.router, responses=REFUSED_QUERY)
     for module in (chat, model_list, embeddings, rerank, playground):  # in others' shapes, and a browser's
         app.include_router(module.router)

@@ -59,7 +59,7 @@ from service.ingest.parsing.kept_fork_server import KeptForkServer
 from service.ingest.purger import Purger
 from service.ladder import Ladder
 from service.library import Library
-from service.llm_settings import LlmSettings
+from service.llm_settings import LlmSettings, server_name
 from service.loaded_models import LoadedModels
 from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger, Placed
@@ -137,11 +137,10 @@ class Construction:
         settings = self.settings
         screen = await configured_screen(settings.content.rules, self.metrics.count_content)  # before models load
         parsers = await self._parsers()
-        supervisions = {name: Supervision() for name in settings.llm}
-        managed = {name: supervisions[name] for name, llm in settings.llm.items() if llm.managed}
+        managed = {name: Supervision() for name, llm in settings.llm.items() if llm.managed}
         base = await self._base(managed)
         writing = await self._writing(base, parsers)
-        generators = await self._generators(supervisions, base.limits.spent)
+        generators = await self._generators(managed, base.limits.spent)
         pace, limits = Pace(), settings.limits
         backlog = Backlog("questions", BacklogLimits(2 * _READER_THREADS, limits.questions, limits.wait_ms / 1000))
         self.metrics.follow(backlog)
@@ -160,6 +159,7 @@ class Construction:
             embedders=base.embedders,
             reranker=reranker,
             generators=generators,
+            pools={name: one.pool for name, one in generators.items() if isinstance(one, OpenAIGenerator)},
             backlog=backlog,
             rag=self._rag(base, self._retriever(base, readers, reranker, pace), pace, generators, screen, backlog),
             readers=readers,
@@ -269,23 +269,26 @@ class Construction:
         engine = Engine(models.served(), models.policy(settings), limits, self.metrics.device, device, told)
         return models, await self.stack.enter_async_context(engine)
 
-    async def _generators(self, supervisions: Mapping[str, Supervision], spent: Spent) -> dict[str, Generator]:
+    async def _generators(self, managed: Mapping[str, Supervision], spent: Spent) -> dict[str, Generator]:
         """By name, watching their servers."""
         generators: dict[str, Generator] = {EXTRACTIVE: ExtractiveGenerator()}
         for name, llm in self.settings.llm.items():
             meters, tokens = self.metrics.llm.of(name), await self._tokens(llm)
-            url, supervision = self.settings.llm_url(name), supervisions[name]
-            generators[name] = OpenAIGenerator(llm, url, supervision, meters, tokens, spent)
+            urls = self.settings.llm_urls(name)
+            generators[name] = OpenAIGenerator(llm, urls, managed.get(name), meters, tokens, spent)
         for generator in generators.values():
             self.stack.push_async_callback(generator.close)
             await generator.start()
         return generators
 
     async def _vllms(self) -> dict[str, VllmWatch]:
-        """By name, of the language models whose server is vLLM."""
+        """By name, of the language models whose server is vLLM; of several servers by name and URL."""
         return {
-            name: await self.stack.enter_async_context(VllmWatch(ChatClient(self.settings.llm_url(name), llm.key)))
+            f"{name} {server_name(url)}" if llm.has_several else name: await self.stack.enter_async_context(
+                VllmWatch(ChatClient(url, llm.key))
+            )
             for name, llm in self.settings.llm.items()
+            for url in self.settings.llm_urls(name)
             if llm.is_vllm
         }
 

@@ -7,6 +7,7 @@ QuarryError
 ├── ForbiddenError             the key that is shown does not grant this
 ├── RateLimitedError           the key has asked for as much as it may
 ├── KeyNotFoundError           no key of that id
+├── LlmServerNotFoundError     no language model with servers of that name, or no server of that URL
 ├── KeyConflictError           the keys that there are do not allow it
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
 ├── KeylessError               an address that others reach, and not one key
@@ -83,6 +84,10 @@ class KeyNotFoundError(QuarryError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no key of the id {key_id!r}")
+
+
+class LlmServerNotFoundError(QuarryError):
+    """No language model with servers of that name, or none of its servers has that URL."""
 
 
 class KeyConflictError(QuarryError):

@@ -1,12 +1,20 @@
 """Settings of one language model: the server that speaks for it, and how ``quarry up`` runs it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
+from yarl import URL
 
 from service.settings_group import Group
+
+LEAST_CONTEXT = 512
+"""Tokens: with fewer there is no room for instructions, a question and a passage."""
+
+_MOST_SERVERS = 64
+_SOCKET_SCHEME = "unix://"
 
 
 def _parsable(url: str) -> str:
@@ -15,6 +23,18 @@ def _parsable(url: str) -> str:
     except httpx.InvalidURL as error:
         raise ValueError(f"{url!r} is not a URL: {error}") from None
     return url
+
+
+Url = Annotated[str, Field(pattern=r"^(https?://|unix:///)"), AfterValidator(_parsable)]
+
+
+def server_name(url: str) -> str:
+    """What a server is called wherever it is shown: its URL, without what nobody should read or what makes no other."""
+    if url.startswith(_SOCKET_SCHEME):
+        return url
+    address = URL(url).with_user(None).with_query(None).with_fragment(None)
+    named = address.with_port(None) if address.is_default_port() else address
+    return str(named).rstrip("/")
 
 
 class ManagedSettings(Group):
@@ -44,7 +64,9 @@ class LlmSettings(Group):
 
     Attributes:
         url: ``http(s)://host:port``, without /v1, or ``unix:///path/to/socket``; a managed server needs none.
-        key: sent as a bearer token.
+        urls: of several servers of the same model, instead of ``url``; each question goes to the one with the least to
+            do.
+        key: sent as a bearer token, to every server.
         model: the name the server knows it by.
         context: tokens of prompt and answer together.
         server: ``vllm`` may be asked for what only vLLM has: it counts prompts, keeps tenants' cached prefixes
@@ -52,15 +74,16 @@ class LlmSettings(Group):
         priorities: vLLM runs with ``--scheduling-policy priority``; a managed one does.
         tokenizer: folder with the model's ``tokenizer.json`` and chat template, to count long prompts here; None asks
             vLLM.
-        max_streams: answers that the server writes for us at once.
+        max_streams: answers that each server writes for us at once.
         max_queued: answers that wait for one of these.
         managed: how ``quarry up`` runs the server; None leaves it alone.
     """
 
-    url: Annotated[str, Field(pattern=r"^(https?://|unix:///)"), AfterValidator(_parsable)] | None = None
+    url: Url | None = None
+    urls: tuple[Url, ...] | None = Field(None, min_length=1, max_length=_MOST_SERVERS)
     model: str
     key: SecretStr | None = None
-    context: int = Field(8192, ge=512)
+    context: int = Field(8192, ge=LEAST_CONTEXT)
     server: Literal["openai", "vllm"] = "openai"
     priorities: bool = False
     tokenizer: Path | None = None
@@ -70,11 +93,27 @@ class LlmSettings(Group):
 
     @model_validator(mode="after")
     def _has_a_server(self) -> Self:
-        if self.url is None and self.managed is None:
+        if self.url is not None and self.urls is not None:
+            raise ValueError("url and urls are both set: give one of them")
+        if self.url is None and self.urls is None and self.managed is None:
             raise ValueError("url is missing: it is needed unless the server is managed")
+        if self.managed and self.urls is not None:
+            raise ValueError("urls is set, but a managed server is a single one: give url, or nothing")
         if self.managed and self.url and not self.url.startswith("unix://"):
             raise ValueError(f"url is {self.url!r}, but a managed server listens on a Unix socket: unix:///path")
         return self
+
+    @model_validator(mode="after")
+    def _servers_differ(self) -> Self:
+        repeated = [name for name, count in Counter(map(server_name, self.urls or ())).items() if count > 1]
+        if repeated:
+            raise ValueError(f"urls names {repeated[0]!r} twice")
+        return self
+
+    @property
+    def has_several(self) -> bool:
+        """More than one server speaks for the model."""
+        return len(self.urls or ()) > 1
 
     @property
     def is_vllm(self) -> bool:

@@ -247,8 +247,12 @@ class Settings(BaseSettings):
         return self.answer.llm or (next(iter(self.llm)) if len(self.llm) == 1 else EXTRACTIVE)
 
     def llm_url(self, name: str) -> str:
-        """Where the server of a language model listens; a managed one that names nothing, in the data directory."""
+        """Where the only server of a language model listens; a managed one without a URL, in the data directory."""
         return self.llm[name].url or f"unix://{self.data_dir.absolute() / 'run' / name}.sock"
+
+    def llm_urls(self, name: str) -> tuple[str, ...]:
+        """Where all servers of a language model listen."""
+        return self.llm[name].urls or (self.llm_url(name),)
 
     @classmethod
     def settings_customise_sources(

@@ -68,6 +68,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.ForbiddenError, Kind("forbidden", 403)),
     (service.RateLimitedError, Kind("rate_limited", 429, retryable=True)),
     (service.KeyNotFoundError, NOT_FOUND),
+    (service.LlmServerNotFoundError, NOT_FOUND),
     (service.KeyConflictError, Kind("conflict", 409)),
     (service.KeysUnavailableError, Kind("keys_unavailable", 503, retryable=True)),
     (service.EmptyDocumentError, Kind("empty_document", 400)),

@@ -15,6 +15,7 @@ from service.content.base import Screen
 from service.embedders import Embedders
 from service.engine import Engine
 from service.generation.base import Generator
+from service.generation.server_pool import ServerPool
 from service.generation.vllm_watch import VllmWatch
 from service.ingest.ingestor import Ingestor
 from service.ingest.jobs.board import JobBoard
@@ -39,6 +40,7 @@ class Services:
     """One of each, for the life of the process.
 
     Attributes:
+        pools: the servers of each language model, by its name.
         readers: threads for what reads many rows of a store.
     """
 
@@ -51,6 +53,7 @@ class Services:
     embedders: Embedders
     reranker: RerankBatcher | None
     generators: Mapping[str, Generator]
+    pools: Mapping[str, ServerPool]
     backlog: Backlog
     rag: Rag
     readers: Executor

@@ -16,6 +16,7 @@ from service.cli.index import app as index
 from service.cli.ingest import ingest
 from service.cli.jobs import app as jobs
 from service.cli.keys import app as keys
+from service.cli.llm import app as llm
 from service.cli.plan import plan
 from service.cli.search import search
 from service.cli.serve import serve
@@ -44,6 +45,7 @@ app.add_typer(documents, name="documents")
 app.add_typer(jobs, name="jobs")
 app.add_typer(index, name="index")
 app.add_typer(keys, name="keys")
+app.add_typer(llm, name="llm")
 app.add_typer(content, name="content")
 app.add_typer(bench, name="bench")
 

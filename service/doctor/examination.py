@@ -24,6 +24,7 @@ from service.doctor.processor import look_at_processor
 from service.doctor.running_server import RunningServer
 from service.doctor.sockets import look_at_socket
 from service.file_shares import most_mappings
+from service.llm_settings import LlmSettings
 from service.settings import Settings
 from service.telemetry.gpu import GpuState
 from service.telemetry.nvml import open_gpus
@@ -80,13 +81,17 @@ def _checks(settings: Settings, server: RunningServer) -> Iterator[Check]:
     yield Check("embedding.device", lambda: look_at_device(settings, len(_gpus().gpus)), 60.0)
     yield Check("models", partial(look_at_models, settings, server), _MODELS_S)
     for name, llm in settings.llm.items():
-        where = settings.llm_url(name)
         if llm.managed:
             yield Check(f"llm {name} command", partial(look_at_managed, name, llm.managed), VERSION_S + 10)
-        if where.startswith(_SCHEME):
-            path = Path(where.removeprefix(_SCHEME))
-            yield Check(f"llm {name} socket", partial(look_at_socket, name, path, managed=llm.managed is not None))
-        yield Check(f"llm {name}", partial(look_at_llm, name, llm, where), _LLM_S)
+        for where in settings.llm_urls(name):
+            yield from _checks_of_server(name, llm, where)
+
+
+def _checks_of_server(name: str, llm: LlmSettings, where: str) -> Iterator[Check]:
+    if where.startswith(_SCHEME):
+        path = Path(where.removeprefix(_SCHEME))
+        yield Check(f"llm {name} socket", partial(look_at_socket, name, path, managed=llm.managed is not None))
+    yield Check(f"llm {name}", partial(look_at_llm, name, llm, where), _LLM_S)
 
 
 def _collections(data_dir: Path) -> int:

@@ -50,7 +50,8 @@ def _unreachable(title: str, settings: LlmSettings, url: str, error: Exception) 
     found = f"{url} cannot be reached: {type(error).__name__}: {error}"
     if settings.managed:
         return warning(title, found, "quarry up starts it; until then answers are quotes")
-    return failure(title, found, "start the server; until then answers are quotes")
+    meanwhile = "the others answer" if settings.has_several else "answers are quotes"
+    return failure(title, found, f"start the server; until then {meanwhile}")
 
 
 def _context(name: str, settings: LlmSettings, served: object) -> Iterator[Finding]:

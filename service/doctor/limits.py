@@ -38,7 +38,7 @@ def look_at_files(settings: Settings, collections: int) -> Iterator[Finding]:
 
 def needed_files(settings: Settings, collections: int) -> int:
     """Descriptors of a server under load: its own, those of collections, clients and streams of answers."""
-    streams = sum(llm.max_streams for llm in settings.llm.values())
+    streams = sum(llm.max_streams * len(settings.llm_urls(name)) for name, llm in settings.llm.items())
     connections = settings.server.max_connections or _CONNECTIONS
     return _BASE_FILES + FILES_PER_COLLECTION * collections + connections + streams
 

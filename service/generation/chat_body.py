@@ -2,13 +2,39 @@
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 
 from service.generation.base import LlmCall, Priority
-from service.generation.tokens import Messages
+from service.generation.tokens import Messages, estimated_tokens
 from service.llm_settings import LlmSettings
 
 _SECRET_BYTES = 32
 _SALT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What is asked of a model: an answer to messages.
+
+    Attributes:
+        max_tokens: longest answer.
+        temperature: 0 to 2; None leaves it to the model.
+    """
+
+    messages: Messages
+    max_tokens: int
+    temperature: float | None
+    call: LlmCall
+
+    @property
+    def characters(self) -> int:
+        """Of all messages."""
+        return sum(len(message["content"]) for message in self.messages)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About as many as the least frugal vocabularies make of the messages."""
+        return estimated_tokens(self.messages)
 
 
 class ChatBodies:
@@ -20,22 +46,20 @@ class ChatBodies:
         # from the time of an answer whether that tenant sent the same text.
         self._secret = secrets.token_bytes(_SECRET_BYTES)
 
-    def answer(
-        self, messages: Messages, max_tokens: int, temperature: float | None, call: LlmCall
-    ) -> dict[str, object]:
+    def answer(self, chat: Chat) -> dict[str, object]:
         """A streamed completion."""
         body: dict[str, object] = {
             "model": self._settings.model,
-            "messages": messages,
-            "max_tokens": max_tokens,
+            "messages": chat.messages,
+            "max_tokens": chat.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if temperature is not None:
-            body["temperature"] = temperature
+        if chat.temperature is not None:
+            body["temperature"] = chat.temperature
         if self._settings.is_vllm:
-            body["cache_salt"] = self._salt(call.tenant)
-        return body | self._priority(call.priority)
+            body["cache_salt"] = self._salt(chat.call.tenant)
+        return body | self._priority(chat.call.priority)
 
     def canary(self) -> dict[str, object]:
         """A completion of one token, ahead of all others."""

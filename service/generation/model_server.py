@@ -1,12 +1,11 @@
-"""ModelServer: one language model's server as the service uses it: a bounded queue, retries, a breaker, measured."""
+"""ModelServer: one of a language model's servers: its requests, retried, judged and measured."""
 
 import asyncio
 import logging
 import random
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
 import aiohttp
@@ -16,28 +15,26 @@ from service.errors import (
     GenerationError,
     LlmBadResponseError,
     LlmConfigurationError,
-    LlmNotAskedError,
     LlmOverloadedError,
-    LlmRefusedError,
-    LlmTimeoutError,
     LlmUnavailableError,
 )
 from service.generation.base import Expectation, LlmCall
 from service.generation.canary import Canary
-from service.generation.chat_body import ChatBodies
+from service.generation.chat_body import Chat, ChatBodies
 from service.generation.chat_client import ChatClient
 from service.generation.chat_stream import Piece, pieces
 from service.generation.llm_costs import LlmCosts
+from service.generation.outcomes import counted
 from service.generation.patience import Patience
 from service.generation.retry_budget import RetryBudget
+from service.generation.served import Served
 from service.generation.server_health import ServerHealth
-from service.generation.slots import Slots
 from service.generation.stopwatch import Stopwatch
 from service.generation.supervision import Supervision
-from service.generation.tokens import Messages, estimated_tokens
+from service.generation.tokens import Messages
 from service.llm_settings import LlmSettings
 from service.spending import Spent
-from service.telemetry.llm import LlmMeters, Outcome
+from service.telemetry.llm import LlmMeters, ServerMeters
 
 _log = logging.getLogger("quarry.llm")
 
@@ -49,15 +46,24 @@ _CANARY_MS = 5000
 _COUNT_SHARE = 0.25
 _LEARN_MS = 2000
 
-# The first row whose type matches counts.
-_OUTCOMES: tuple[tuple[type[GenerationError], Outcome], ...] = (
-    (LlmNotAskedError, "not_asked"),
-    (LlmOverloadedError, "overloaded"),
-    (LlmUnavailableError, "unavailable"),
-    (LlmTimeoutError, "timeout"),
-    (LlmRefusedError, "refused"),
-    (GenerationError, "bad_response"),
-)
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who hears what becomes of a server and its requests.
+
+    Attributes:
+        llm: counts for the language model, whichever of its servers it is.
+        server: counts for this server.
+        spent: told of the tokens of what was asked, as soon as something is written, however it ends.
+        on_trouble: the server is not to be asked any more.
+        on_recovery: it is again.
+    """
+
+    llm: LlmMeters
+    server: ServerMeters
+    spent: Spent
+    on_trouble: Callable[[], None]
+    on_recovery: Callable[[], None]
 
 
 class ModelServer:
@@ -65,77 +71,51 @@ class ModelServer:
 
     Args:
         supervision: what runs the server, if it is ours.
-        spent: told of the tokens of what was asked, as soon as something is written, however it ends.
+
+    Attributes:
+        context: tokens of prompt and answer together, as far as is known.
+        health: what its answers and failures come to.
     """
 
-    def __init__(
-        self, settings: LlmSettings, url: str, supervision: Supervision, meters: LlmMeters, spent: Spent
-    ) -> None:
+    def __init__(self, settings: LlmSettings, url: str, supervision: Supervision, told: Told) -> None:
         self._settings = settings
-        self._spent = spent
-        self._meters = meters
+        self._told = told
         self._bodies = ChatBodies(settings)
         self._client = ChatClient(url, settings.key)
-        self._slots = Slots(settings.max_streams, settings.max_queued)
         self._retries = RetryBudget()
         self._costs = LlmCosts()
+        self._unheard: set[Patience] = set()
         wanted = asyncio.Event()
-        self._health = ServerHealth(
-            supervision, self._costs, wanted.set, on_trouble=lambda: self._slots.dismiss(self._not_asked)
-        )
-        self._canary = Canary(self._health, wanted, self._sing, self._learn)
+        self.health = ServerHealth(supervision, self._costs, wanted.set, told.on_trouble, told.on_recovery)
+        self._canary = Canary(self.health, wanted, self._sing, self._learn)
         self.context = settings.context
-        meters.follow(lambda: self._slots.in_use, lambda: self._slots.queued, lambda: self._health.breaker.state)
 
     @property
     def trouble(self) -> str | None:
         """Why nothing is sent now."""
-        return self._health.trouble
+        return self.health.trouble
 
     def expect(self) -> Expectation | None:
         """From the answers of the last time; None where there were too few."""
         return self._costs.recent
 
-    @asynccontextmanager
-    async def admitted(self, call: LlmCall) -> AsyncIterator[None]:
-        """A slot for the block, in which the other methods may be called.
-
-        Raises:
-            LlmUnavailableError: the server is in trouble and is not asked.
-            LlmOverloadedError, LlmTimeoutError: there was no slot.
-        """
-        began = time.monotonic()
-        async with AsyncExitStack() as stack:
-            with self._counted():
-                self._refuse_in_trouble()
-                await stack.enter_async_context(self._slots.held(call.priority, call.deadline))
-                self._refuse_in_trouble()  # it may have come while this one was let in
-            self._meters.queue_seconds.observe(time.monotonic() - began)
-            yield
-
-    async def stream(
-        self,
-        messages: Messages,
-        max_tokens: int,
-        temperature: float | None,
-        call: LlmCall,
-        is_enough: Callable[[], bool] = lambda: False,
-    ) -> AsyncGenerator[Piece, None]:
+    async def stream(self, chat: Chat, is_enough: Callable[[], bool], *, is_alone: bool) -> AsyncGenerator[Piece, None]:
         """A chat completion's pieces. Closing the generator ends it at the server too.
 
         Args:
             is_enough: asked after each piece; what comes after one that is enough is not written any more, and the
                 answer is as good as a whole one.
+            is_alone: no other server can take the request, so that it is tried here again. Otherwise its silence
+                arouses suspicion before its time is up.
 
         Raises:
             GenerationError: the server failed, refused or was late; pieces that came before stand.
         """
-        body = self._bodies.answer(messages, max_tokens, temperature, call)
-        patience, stopwatch, whole, is_blank = Patience(call.deadline), Stopwatch(self._meters), Piece(), True
-        written = 0
+        patience, stopwatch = Patience(chat.call.deadline), Stopwatch(self._told.llm)
+        whole, is_blank, written = Piece(), True, 0
         try:
-            with self._judged(patience):
-                opened = self._opened(body, call, patience)
+            with self._judged(patience), self._suspected(patience, is_alone=is_alone):
+                opened = self._opened(chat, patience, is_alone=is_alone)
                 async with opened as response, aclosing(pieces(response, patience)) as coming:
                     async for piece in coming:
                         self._hear(piece, patience, stopwatch)
@@ -147,16 +127,20 @@ class ModelServer:
                             return
                 _check_end(whole, is_blank=is_blank)
         finally:  # of one that was late, too: else a model too slow for every deadline would never be known for it
-            stopwatch.teach(self._costs, sum(len(message["content"]) for message in messages), whole.usage)
-            await self._spent(call.caller, _tokens(messages, written, whole.usage))
-        if is_blank:  # no fault of the server: it was given too few tokens
-            raise LlmBadResponseError(f"the language model wrote nothing within {max_tokens} tokens")
+            stopwatch.teach(self._costs, chat.characters, whole.usage)
+            await self._told.spent(chat.call.caller, _tokens(chat, written, whole.usage))
+
+    def give_up_waiting(self) -> None:
+        """Let all requests fail as late that nothing was heard for yet."""
+        for patience in self._unheard:
+            patience.give_up()
 
     def _hear(self, piece: Piece, patience: Patience, stopwatch: Stopwatch) -> None:
         if piece.is_sign:
-            self._meters.signs.inc()
+            self._told.llm.signs.inc()
             patience.heard()
-            self._health.heard()
+            self._unheard.discard(patience)
+            self.health.heard()
         if piece.text:
             stopwatch.press()
 
@@ -186,27 +170,22 @@ class ModelServer:
 
     def describe(self) -> dict[str, object]:
         """State and what it rests on, for the status page."""
-        health, expected = self._health, self._costs.expectation
+        health, expected = self.health, self._costs.expectation
         return {
             "state": health.state,
             "phase": health.supervision.phase,
             "breaker": {"state": health.breaker.state.name.lower(), "cause": health.breaker.cause},
             "context": self.context,
-            "streams": self._slots.in_use,
-            "queued": self._slots.queued,
             "expected": asdict(expected) if expected else None,
         }
 
     @asynccontextmanager
-    async def _opened(
-        self, body: Mapping[str, object], call: LlmCall, patience: Patience
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _opened(self, chat: Chat, patience: Patience, *, is_alone: bool) -> AsyncIterator[aiohttp.ClientResponse]:
         """The reply to a completion, sent again where nothing of it was begun and the budget allows."""
-        named = {"X-Request-Id": call.request_id, "traceparent": call.traceparent}
-        headers = {name: value for name, value in named.items() if value}
+        body, headers = self._bodies.answer(chat), _headers(chat.call)
         self._retries.deposit()
         async with AsyncExitStack() as stack:
-            for pause_s in (*_PAUSES_S, None):
+            for pause_s in (*(_PAUSES_S if is_alone else ()), None):
                 try:
                     sent = self._client.streamed(body, headers, patience)
                     response = await stack.enter_async_context(sent)
@@ -215,7 +194,7 @@ class ModelServer:
                     drawn_s = random.uniform(0.0, 2 * (pause_s or 0.0))  # noqa: S311  to spread load
                     if pause_s is None or not self._may_try_again(error, patience, drawn_s):
                         raise
-                self._meters.retries.inc()
+                self._told.llm.retries.inc()
                 await asyncio.sleep(drawn_s)
             yield response
 
@@ -225,39 +204,40 @@ class ModelServer:
         is_untouched = is_refused or isinstance(error, LlmOverloadedError)
         return is_untouched and patience.left_s() > pause_s and self._retries.withdraw()
 
-    def _refuse_in_trouble(self) -> None:
-        if self.trouble:
-            raise self._not_asked()
-
-    def _not_asked(self) -> LlmNotAskedError:
-        return LlmNotAskedError(f"the language model was not asked: {self.trouble}")
-
     @contextmanager
     def _judged(self, patience: Patience) -> Iterator[None]:
         """Let the server's health hear how the block ended."""
-        with self._counted():
+        with counted(self._told.server.count):
             try:
                 yield
             except GenerationError as error:
-                self._health.failed(error, patience)
+                self.health.failed(error, patience)
                 raise
             except (asyncio.CancelledError, GeneratorExit):
-                self._health.left(patience)
+                self.health.left(patience)
                 raise
-        self._health.answered()
-        self._meters.count("ok")
+        self.health.answered()
+        self._told.server.count("ok")
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count the block if it does not end well."""
+    def _suspected(self, patience: Patience, *, is_alone: bool) -> Iterator[None]:
+        """Let the block be given up while nothing was heard, and look after the server when that takes long.
+
+        Where there is no other server, nothing is won by knowing early.
+        """
+        loop = asyncio.get_running_loop()
+        look = None if is_alone else loop.call_later(self.health.late_s, self._look_after, patience)
+        self._unheard.add(patience)
         try:
             yield
-        except GenerationError as error:
-            self._meters.count(next(outcome for type_, outcome in _OUTCOMES if isinstance(error, type_)))
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            self._meters.count("abandoned")
-            raise
+        finally:
+            self._unheard.discard(patience)
+            if look:
+                look.cancel()
+
+    def _look_after(self, patience: Patience) -> None:
+        if patience in self._unheard and not self.health.has_been_heard(patience.waited_s):
+            self.health.suspect()
 
     async def _sing(self) -> None:
         """The canary's one token.
@@ -268,29 +248,36 @@ class ModelServer:
         try:
             await self._client.canary(self._bodies.canary(), Deadline.after(_CANARY_MS))
         except GenerationError:
-            self._meters.count_canary(answered=False)
+            self._told.llm.count_canary(answered=False)
             raise
-        self._meters.count_canary(answered=True)
+        self._told.llm.count_canary(answered=True)
 
     async def _learn(self) -> bool:
-        """Take the context from the server, where it says one; False when it could not be reached."""
+        """Take the context from the server, where it says one; False when it could not be reached, or is of no use."""
         try:
             listed = await self._client.models(Deadline.after(_LEARN_MS))
         except GenerationError as error:
             if isinstance(error, LlmConfigurationError) and error.status != HTTPStatus.NOT_FOUND:
-                self._health.noted(error)  # a server without a list of models may answer questions nevertheless
+                self.health.noted(error)  # a server without a list of models may answer questions nevertheless
             return isinstance(error, LlmBadResponseError)
-        self.context = min(
-            self._settings.context, _max_model_len(listed, self._settings.model) or self._settings.context
-        )
-        return True
+        model, most = self._settings.model, self._settings.context
+        said = Served.of(listed)
+        self.context = min(most, said.contexts.get(model) or most)
+        if self._settings.has_several:  # of a single one, questions show whether it is of use
+            self.health.judge_fit(said.misfit(model))
+        return self.health.misfit is None
 
 
-def _tokens(messages: Messages, written: int, usage: Mapping[str, int]) -> int:
+def _headers(call: LlmCall) -> dict[str, str]:
+    named = {"X-Request-Id": call.request_id, "traceparent": call.traceparent}
+    return {name: value for name, value in named.items() if value}
+
+
+def _tokens(chat: Chat, written: int, usage: Mapping[str, int]) -> int:
     """What an answer cost: as the server counted, or about as much where it ended before that."""
     if usage:
         return usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-    return estimated_tokens(messages) + written if written else 0
+    return chat.prompt_tokens + written if written else 0
 
 
 def _check_end(whole: Piece, *, is_blank: bool) -> None:
@@ -303,15 +290,3 @@ def _check_end(whole: Piece, *, is_blank: bool) -> None:
         raise LlmBadResponseError("the language model's stream ended without a finish_reason")
     if is_blank and whole.finish != "length":
         raise LlmBadResponseError("the language model wrote nothing")
-
-
-def _max_model_len(listed: Mapping[str, object], model: str) -> int | None:
-    """What the model's card says."""
-    cards = listed.get("data")
-    own = (
-        [card for card in cards if isinstance(card, dict) and card.get("id") == model]
-        if isinstance(cards, list)
-        else []
-    )
-    said = own[0].get("max_model_len") if own else None
-    return said if isinstance(said, int) and said > 0 else None

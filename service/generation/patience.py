@@ -21,6 +21,8 @@ class Patience:
         self._began = time.monotonic()
         self._first_text_s = _FIRST_TEXT_SHARE * deadline.remaining()
         self._heard = False
+        self._is_given_up = False
+        self._limit: asyncio.Timeout | None = None
 
     @property
     def waited_s(self) -> float:
@@ -31,6 +33,12 @@ class Patience:
         """The first text came: from now on the deadline alone counts."""
         self._heard = True
 
+    def give_up(self) -> None:
+        """Wait no longer for a first text."""
+        self._is_given_up = True
+        if self._limit:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
     @asynccontextmanager
     async def applied(self) -> AsyncIterator[None]:
         """Cancel the block when the time is up. It must not yield to a consumer: that one would be cancelled instead.
@@ -40,7 +48,11 @@ class Patience:
         """
         try:
             async with asyncio.timeout(self.left_s()) as limit:
-                yield
+                self._limit = limit
+                try:
+                    yield
+                finally:
+                    self._limit = None
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -49,9 +61,13 @@ class Patience:
     def left_s(self) -> float:
         """Seconds until the wait is over, never below 0."""
         left = self._deadline.remaining()
+        if self._is_given_up and not self._heard:
+            return 0.0
         return left if self._heard else min(left, max(0.0, self._first_text_s - self.waited_s))
 
     def _complaint(self) -> str:
+        if self._is_given_up:
+            return f"no text within {self.waited_s:.1f} s, and the server came into trouble"
         if self._heard or self._deadline.remaining() == 0.0:
             return f"no complete answer within {self._deadline.budget_s:.1f} s"
         return f"no text within {self._first_text_s:.1f} s, a deadline of {self._deadline.budget_s:.1f} s ahead"

@@ -1,7 +1,6 @@
 """Prompts counted by the vLLM server that will read them."""
 
-from service.budget import Deadline
-from service.generation.model_server import ModelServer
+from service.generation.admitted import Admitted
 from service.generation.tokens import Messages
 
 
@@ -9,13 +8,12 @@ class ServedTokens:
     """Counts with the server's own tokenizer and chat template, one request each.
 
     Args:
-        deadline: of the request whose prompt is counted.
+        admitted: the call whose prompt is counted.
     """
 
-    def __init__(self, server: ModelServer, deadline: Deadline) -> None:
-        self._server = server
-        self._deadline = deadline
+    def __init__(self, admitted: Admitted) -> None:
+        self._admitted = admitted
 
     async def count(self, messages: Messages) -> int | None:
         """Tokens of the whole prompt, with the opening of the answer; None where the server does not say soon."""
-        return await self._server.count(messages, self._deadline)
+        return await self._admitted.count(messages)

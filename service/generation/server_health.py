@@ -29,6 +29,10 @@ class ServerHealth:
     Args:
         suspect: asks for a canary.
         on_trouble: called when nothing should be sent any more.
+        on_recovery: called when something may be again.
+
+    Attributes:
+        misfit: why it is of no use beside the other servers, however well it is; None where it may be.
     """
 
     def __init__(
@@ -37,13 +41,16 @@ class ServerHealth:
         costs: LlmCosts,
         suspect: Callable[[], None],
         on_trouble: Callable[[], None] = lambda: None,
+        on_recovery: Callable[[], None] = lambda: None,
     ) -> None:
         self.supervision = supervision
         self._costs = costs
-        self._suspect = suspect
+        self.suspect = suspect
         self._on_trouble = on_trouble
+        self._on_recovery = on_recovery
         supervision.on_trouble = on_trouble
         self.breaker = CircuitBreaker(on_open=self._open)
+        self.misfit: str | None = None
         self._last_sign = float("-inf")
         self._last_failure: str | None = None
         self._failed_at = float("-inf")
@@ -52,7 +59,7 @@ class ServerHealth:
     def trouble(self) -> str | None:
         """Why nothing should be sent now."""
         if self.supervision.trouble or self.breaker.state is BreakerState.CLOSED:
-            return self.supervision.trouble
+            return self.supervision.trouble or self.misfit
         return f"the language model failed repeatedly, last: {self.breaker.cause}"
 
     @property
@@ -86,38 +93,49 @@ class ServerHealth:
         if self._counts(error, patience):
             self.breaker.failed(error.outline)
         elif isinstance(error, LlmTimeoutError) and patience.waited_s >= self._usual_s():
-            self._suspect()
+            self.suspect()
 
     def noted(self, error: GenerationError) -> None:
         """Something is wrong that no request has met yet."""
         self._last_failure, self._failed_at = error.outline, time.monotonic()
 
+    def judge_fit(self, misfit: str | None) -> None:
+        """What the server says of itself was read; one that is of no use is asked again and again."""
+        was, self.misfit = self.misfit, misfit
+        if misfit:
+            self._open()
+        elif was:
+            self._on_recovery()
+
     def _open(self) -> None:
-        self._suspect()
+        self.suspect()
         self._on_trouble()
 
     def left(self, patience: Patience) -> None:
-        """Who asked went away. Whether it was for want of an answer is unknown, so that it is a suspicion at most."""
-        if patience.waited_s >= self._late_s() and not self.has_been_heard(patience.waited_s):
-            self._suspect()
+        """Who asked went away, or waits. Whether for want of an answer is unknown: a suspicion at most."""
+        if patience.waited_s >= self.late_s and not self.has_been_heard(patience.waited_s):
+            self.suspect()
 
     def recovered(self) -> None:
         """The canary was answered."""
         self._last_failure = None
         self.breaker.close()
+        self._on_recovery()
 
     def _counts(self, error: GenerationError, patience: Patience) -> bool:
         if isinstance(error, LlmRefusedError):
             return False
         if isinstance(error, LlmOverloadedError | LlmTimeoutError) and self.is_busy(error, patience.waited_s):
             return False
-        return not isinstance(error, LlmTimeoutError) or patience.waited_s >= self._late_s()
+        return not isinstance(error, LlmTimeoutError) or patience.waited_s >= self.late_s
 
     def _usual_s(self) -> float:
         """A wait that was shorter says nothing about the server."""
         expected = self._costs.expectation
         return expected.first_token_s if expected else 0.0
 
-    def _late_s(self) -> float:
+    @property
+    def late_s(self) -> float:
+        """A first text that takes longer is the server's fault, unless others get theirs."""
         expected = self._costs.expectation
         return max(_LATE_S, _LATE_FACTOR * expected.first_token_s) if expected else _LATE_UNKNOWN_S

@@ -40,8 +40,8 @@ class LlmMetrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, text, ("llm",), registry=registry, buckets=buckets)
 
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(name, text, ("llm",), registry=registry)
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, ("llm", *labels), registry=registry)
 
         limits = budgets_s(budgets)
         ttft, itl = with_edges(TTFT_SECONDS, limits.get("llm_ttft")), with_edges(ITL_SECONDS, limits.get("llm_itl"))
@@ -55,6 +55,15 @@ class LlmMetrics:
         self.breaker_state = gauge("quarry_llm_breaker_state", "0 closed, 1 tried by the canary, 2 open.")
         self.retries = counter("quarry_llm_retries", "Requests that were sent again.")
         self.canaries = counter("quarry_llm_canaries", "Canaries by outcome.", "outcome")
+        self.moves = counter("quarry_llm_moves", "Requests that another server was asked after the first had failed.")
+        self.server_requests = counter(
+            "quarry_llm_server_requests", "Requests of one server by outcome.", "server", "outcome"
+        )
+        self.server_streams = gauge("quarry_llm_server_streams", "Answers that have a place at one server.", "server")
+        self.server_tokens = gauge(
+            "quarry_llm_server_outstanding_tokens", "Tokens that one server has still to read and to write.", "server"
+        )
+        self.server_state = gauge("quarry_llm_server_state", "0 asked, 1 drained, 2 in trouble.", "server")
 
     def of(self, llm: str) -> "LlmMeters":
         """Those of one language model."""
@@ -72,6 +81,7 @@ class LlmMeters:
         self.signs = metrics.signs.labels(llm)
         self.queue_seconds = metrics.queue_seconds.labels(llm)
         self.retries = metrics.retries.labels(llm)
+        self.moves = metrics.moves.labels(llm)
 
     def count(self, outcome: Outcome) -> None:
         """A request ended."""
@@ -81,6 +91,10 @@ class LlmMeters:
         """A canary ended."""
         self._metrics.canaries.labels(self._llm, "ok" if answered else "failed").inc()
 
+    def of_server(self, server: str) -> "ServerMeters":
+        """Those of one of its servers."""
+        return ServerMeters(self._metrics, self._llm, server)
+
     def follow(
         self, slots: Callable[[], float], queue: Callable[[], float], breaker_state: Callable[[], float]
     ) -> None:
@@ -88,3 +102,21 @@ class LlmMeters:
         self._metrics.slots.labels(self._llm).set_function(slots)
         self._metrics.queue.labels(self._llm).set_function(queue)
         self._metrics.breaker_state.labels(self._llm).set_function(breaker_state)
+
+
+class ServerMeters:
+    """Metrics of one server of a language model."""
+
+    def __init__(self, metrics: LlmMetrics, llm: str, server: str) -> None:
+        self._metrics = metrics
+        self._labels = (llm, server)
+
+    def count(self, outcome: Outcome) -> None:
+        """A request ended at this server."""
+        self._metrics.server_requests.labels(*self._labels, outcome).inc()
+
+    def follow(self, tokens: Callable[[], float], streams: Callable[[], float], state: Callable[[], float]) -> None:
+        """Read the gauges from these at each scrape."""
+        self._metrics.server_tokens.labels(*self._labels).set_function(tokens)
+        self._metrics.server_streams.labels(*self._labels).set_function(streams)
+        self._metrics.server_state.labels(*self._labels).set_function(state)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.llm_settings import server_name
 from service.settings import Settings, SettingsFileError, inherited_link, load_settings
 
 LLM = '[llm.main]\nurl = "http://127.0.0.1:8000"\nmodel = "tiny"\n'
@@ -105,6 +106,14 @@ def test_unknown_flags(flags: dict[str, object]) -> None:
         ({"llm": {"extractive": {"url": "http://x", "model": "m"}}}, "belongs to the built-in generator"),
         ({"llm": {"main": {"url": "ftp://x", "model": "m"}}}, "should match pattern"),
         ({"llm": {"main": {"url": "http://x"}}}, "Field required"),
+        ({"llm": {"main": {"model": "m"}}}, "url is missing"),
+        ({"llm": {"main": {"urls": [], "model": "m"}}}, "at least 1 item"),
+        ({"llm": {"main": {"urls": ["http://x", "x:8000"], "model": "m"}}}, "should match pattern"),
+        ({"llm": {"main": {"urls": [f"http://x:{n}" for n in range(1, 66)], "model": "m"}}}, "at most 64 items"),
+        ({"llm": {"main": {"url": "http://x", "urls": ["http://y"], "model": "m"}}}, "url and urls are both set"),
+        ({"llm": {"main": {"urls": ["unix:///a"], "model": "m", "managed": {"weights": "/w"}}}}, "a single one"),
+        ({"llm": {"main": {"urls": ["http://x", "http://X:80/"], "model": "m"}}}, "urls names 'http://x' twice"),
+        ({"llm": {"main": {"urls": ["unix:///a", "http://y", "unix:///a"], "model": "m"}}}, "'unix:///a' twice"),
         ({"embedding": {"dtype": "int4"}}, "'float32'"),
     ],
 )
@@ -125,6 +134,28 @@ def test_a_language_model_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     settings = load_settings()
     assert settings.llm["main"].url == "unix:///run/vllm.sock"
     assert settings.default_llm == "main"
+
+
+def test_several_servers_of_a_language_model_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARRY_LLM__MAIN__URLS", '["http://10.0.0.7:8000", "unix:///run/vllm.sock"]')
+    monkeypatch.setenv("QUARRY_LLM__MAIN__MODEL", "tiny")
+    settings = load_settings()
+    assert settings.llm_urls("main") == ("http://10.0.0.7:8000", "unix:///run/vllm.sock")
+    assert settings.llm["main"].has_several
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://Host:8000/", "http://host:8000"),
+        ("https://host:443", "https://host"),
+        ("http://user:secret@host:8000/gateway/", "http://host:8000/gateway"),
+        ("http://host?key=secret#x", "http://host"),
+        ("unix:///run/vllm.sock", "unix:///run/vllm.sock"),
+    ],
+)
+def test_a_server_is_called_by_its_url_without_secrets(url: str, name: str) -> None:
+    assert server_name(url) == name
 
 
 def test_the_default_of_several_models_is_extractive_unless_one_is_named(tmp_path: Path) -> None:

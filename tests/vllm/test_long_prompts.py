@@ -125,7 +125,7 @@ def test_an_answer_longer_than_the_context_is_asked_for_shorter(vllm: VllmServer
 
 
 async def _answered(settings: LlmSettings, url: str, request: GenerationRequest) -> list[object]:
-    generator = OpenAIGenerator(settings, url)  # not watched, so that it learns nothing but by refusals
+    generator = OpenAIGenerator(settings, [url])  # not watched, so that it learns nothing but by refusals
     try:
         return [event async for event in generator.generate(request)]
     finally:

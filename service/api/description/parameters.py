@@ -20,6 +20,11 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": f"^{COLLECTION_PATTERN}$"},
         "example": "current",
     },
+    "llm": {
+        "description": "Name of a language model, as the settings have it.",
+        "schema": {"type": "string", "pattern": "^[^/:]+$"},
+        "example": "main",
+    },
     "key_id": {
         "description": "Id of a key: its text has it between the points.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},

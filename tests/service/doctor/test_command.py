@@ -45,6 +45,18 @@ def test_what_has_failed_ends_it_with_1(tmp_path: Path, tiny_embedder: Path, mod
     assert all(check["advice"] for check in found["checks"] if check["status"] != "ok")
 
 
+def test_every_server_of_a_language_model_is_looked_at(
+    tmp_path: Path, tiny_embedder: Path, model_server: Callable[..., str]
+) -> None:
+    urls = [model_server(), "unix:///nothing/llm.sock"]
+    done = doctor("--config", config(tmp_path, tiny_embedder, f'[llm.main]\nurls = {urls}\nmodel = "m"\n'), "--json")
+    found = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "llm main"]
+    assert [check["status"] for check in found] == ["ok", "ok", "failure"]
+    assert urls[0] in found[0]["found"]
+    assert urls[1] in found[2]["found"]
+    assert found[2]["advice"] == "start the server; until then the others answer"
+
+
 def test_the_table_says_what_to_do(tmp_path: Path, tiny_embedder: Path) -> None:
     llm = '[llm.main]\nmodel = "m"\n[llm.main.managed]\nweights = "/nothing[here]"\ncommand = "/nothing/vllm"\n'
     done = doctor("--config", config(tmp_path, tiny_embedder, llm))

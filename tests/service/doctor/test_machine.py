@@ -92,6 +92,8 @@ def test_open_files() -> None:
     settings = Settings(llm={"main": {"url": "http://127.0.0.1:9", "model": "m", "max_streams": 100}})
     assert needed_files(settings, 10) - needed_files(settings, 0) > needed_files(Settings(), 0) / 10
     assert needed_files(settings, 0) - needed_files(Settings(), 0) == 100
+    several = Settings(llm={"main": {"urls": ["http://a", "http://b"], "model": "m", "max_streams": 100}})
+    assert needed_files(several, 0) - needed_files(Settings(), 0) == 200
     (found,) = look_at_files(Settings(), 0)
     assert found.status is Status.OK
 

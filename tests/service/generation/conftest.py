@@ -1,7 +1,7 @@
 """Generators against a scripted server on a real socket."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def opened() -> Callable[..., AbstractAsyncContextManager[Opened]]:
         registry = CollectorRegistry()
         async with scripted.listening(socket):
             llm = LlmSettings(url=scripted.url, model="tiny", **settings)
-            generator = OpenAIGenerator(llm, scripted.url, supervision, LlmMetrics(registry).of("main"))
+            generator = OpenAIGenerator(llm, [scripted.url], supervision, LlmMetrics(registry).of("main"))
             if watched:
                 await generator.start()
             try:
@@ -79,3 +79,30 @@ def opened() -> Callable[..., AbstractAsyncContextManager[Opened]]:
                 await generator.close()
 
     return open_
+
+
+@pytest.fixture
+def opened_pool() -> Callable[..., AbstractAsyncContextManager[Opened]]:
+    """(*scripted, watched=False, **settings) -> a generator that asks all of them."""
+
+    @asynccontextmanager
+    async def open_(*scripted: ScriptedLlm, watched: bool = False, **settings: Any) -> AsyncIterator[Opened]:  # noqa: ANN401
+        registry = CollectorRegistry()
+        async with AsyncExitStack() as stack:
+            urls = [(await stack.enter_async_context(one.listening())).url for one in scripted]
+            llm = LlmSettings(urls=urls, model="tiny", **settings)
+            generator = OpenAIGenerator(llm, urls, None, LlmMetrics(registry).of("main"))
+            stack.push_async_callback(generator.close)
+            if watched:
+                await generator.start()
+            yield Opened(generator, registry)
+
+    return open_
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits of a server in production would be those of the tests."""
+    monkeypatch.setattr("service.generation.canary._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("service.generation.canary._LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr("service.generation.canary._REST_S", 0.01)

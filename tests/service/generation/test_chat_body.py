@@ -5,7 +5,7 @@ from typing import Any
 
 from service.budget import Deadline
 from service.generation.base import LlmCall, Priority
-from service.generation.chat_body import ChatBodies
+from service.generation.chat_body import Chat, ChatBodies
 from service.llm_settings import LlmSettings, ManagedSettings
 
 MESSAGES = [{"role": "user", "content": "Why?"}]
@@ -16,7 +16,7 @@ def bodies(**settings: Any) -> ChatBodies:  # noqa: ANN401
 
 
 def answer(made: ChatBodies, tenant: str = "", priority: Priority = Priority.QUESTION) -> dict[str, object]:
-    return made.answer(MESSAGES, 64, None, LlmCall(Deadline.after(1000), "id", tenant, priority))
+    return made.answer(Chat(MESSAGES, 64, None, LlmCall(Deadline.after(1000), "id", tenant, priority)))
 
 
 def test_another_server_than_vllm_is_sent_what_openai_knows() -> None:

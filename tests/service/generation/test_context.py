@@ -12,9 +12,10 @@ import scripted_llm as llm
 from scripted_llm import ScriptedLlm, eventually, said, usage
 from service.budget import Deadline
 from service.errors import PromptTooLongError
-from service.generation.base import Finished, GenerationRequest
+from service.generation.base import Finished, GenerationRequest, LlmCall
 from service.generation.served_tokens import ServedTokens
 from service.generation.supervision import Supervision
+from service.generation.work import Work
 
 Ask = Callable[..., GenerationRequest]
 Open = Callable[..., AbstractAsyncContextManager[Any]]
@@ -144,8 +145,8 @@ def test_vllm_counts_a_prompt(opened: Open) -> None:
         counted = {"count": 42, "max_model_len": 2048, "tokens": [1] * 42}
         server = ScriptedLlm(tokenize=llm.replying(200, counted))
         async with opened(server, server="vllm") as it:
-            tokens = ServedTokens(it.generator._server, Deadline.after(60_000))
-            assert await tokens.count(MESSAGES) == 42
+            async with it.generator.pool.admitted(LlmCall(Deadline.after(60_000)), Work(0, 1)) as admitted:
+                assert await ServedTokens(admitted).count(MESSAGES) == 42
             body = server.of("/tokenize")[0].body
             assert body == {"model": "tiny", "messages": MESSAGES, "add_generation_prompt": True}
 
@@ -161,7 +162,8 @@ def test_a_server_that_does_not_count(reply: llm.Behaviour, opened: Open, asked:
     async def scenario() -> None:
         server = ScriptedLlm([YES], tokenize=reply)
         async with opened(server, server="vllm", context=2048) as it:
-            assert await ServedTokens(it.generator._server, Deadline.after(400)).count(MESSAGES) is None
+            async with it.generator.pool.admitted(LlmCall(Deadline.after(400)), Work(0, 1)) as admitted:
+                assert await ServedTokens(admitted).count(MESSAGES) is None
             finished = (await it.ask(asked(4000, passages=10, text=LONG)))[-1]
             assert isinstance(finished, Finished)
             assert finished.left_out > 0

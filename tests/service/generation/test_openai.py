@@ -49,7 +49,7 @@ def request(milliseconds: int = 60_000, passages: int = 3, temperature: float | 
 
 async def collected(url: str, asked: GenerationRequest, **settings: Any) -> tuple[list[Event], dict[str, object]]:  # noqa: ANN401
     """Events up to the end, and what the generator says of itself afterwards."""
-    generator = OpenAIGenerator(LlmSettings(url=url, model="tiny", **settings), url)
+    generator = OpenAIGenerator(LlmSettings(url=url, model="tiny", **settings), [url])
     try:
         return [_untimed(event) async for event in generator.generate(asked)], generator.describe()
     finally:
@@ -73,7 +73,7 @@ def failure(url: str, milliseconds: int = 60_000) -> tuple[GenerationError, list
     seen: list[Event] = []
 
     async def scenario() -> tuple[GenerationError, object]:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), [url])
         with pytest.raises(GenerationError) as raised:
             async for event in generator.generate(request(milliseconds)):
                 seen.append(event)
@@ -98,7 +98,7 @@ def test_text_comes_before_the_end(language_model: LanguageModel) -> None:
     url = language_model(said("First words", " and"), end="stall")
 
     async def scenario() -> object:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), [url])
         events = generator.generate(request())
         first = await anext(events)
         await events.aclose()
@@ -273,7 +273,7 @@ def test_a_model_that_never_ends(language_model: LanguageModel, monkeypatch: pyt
     url = language_model(said("Some words."), end=end)
 
     async def scenario() -> None:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), [url])
         events = generator.generate(request())
         assert await anext(events) == Delta("Some words.")
         monkeypatch.setattr(Deadline, "remaining", lambda _: 0.0)
@@ -295,7 +295,7 @@ def test_the_clock_never_interrupts_whoever_reads(language_model: LanguageModel)
     url = language_model(said("First", " second"), end="stall")
 
     async def scenario() -> None:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), [url])
         asked, passed, loop = request(1500), asyncio.Event(), asyncio.get_running_loop()
         events = generator.generate(asked)
         assert await anext(events) == Delta("First")
@@ -313,7 +313,7 @@ def test_a_failure_is_forgotten_after_a_success(language_model: LanguageModel) -
     url = language_model([*said("Yes."), STOP, DONE])
 
     async def scenario() -> tuple[object, object]:
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), [url])
         with pytest.raises(LlmTimeoutError):
             _ = [event async for event in generator.generate(request(0))]
         failed = generator.describe()["state"]

@@ -40,7 +40,7 @@ def test_a_refused_connection_is_tried_again(asked: Ask, monkeypatch: pytest.Mon
     async def scenario() -> None:
         server, path = ScriptedLlm([YES]), tmp_path / "llm.sock"
         url = f"unix://{path}"
-        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), url)
+        generator = OpenAIGenerator(LlmSettings(url=url, model="tiny"), [url])
         listening, sleep = server.listening(path), asyncio.sleep
 
         async def come_up(seconds: float) -> None:

@@ -1,7 +1,8 @@
-"""The queue in front of a model server: order, bounds, and no slot ever lost."""
+"""The queue in front of model servers: order, bounds, and no place ever lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -10,24 +11,57 @@ from hypothesis import strategies as st
 from scripted_llm import eventually
 from service.budget import Deadline
 from service.errors import LlmNotAskedError, LlmOverloadedError, LlmTimeoutError
-from service.generation.slots import Slots
+from service.generation.slots import Slots as Queue
 
 LONG_MS = 60_000
+
+
+class Slots:
+    """A queue, and the places of one server."""
+
+    def __init__(self, most: int, max_queued: int) -> None:
+        self.most = most
+        self.in_use = 0
+        self.queue: Queue[int] = Queue(max_queued, lambda: self.most)
+
+    @property
+    def queued(self) -> int:
+        return self.queue.queued
+
+    @asynccontextmanager
+    async def held(self, priority: int, deadline: Deadline, *, is_ahead: bool = False) -> AsyncIterator[None]:
+        await self.queue.taken(self._take, self._leave, priority, deadline, is_ahead=is_ahead)
+        try:
+            yield
+        finally:
+            self.queue.held(0.1)
+            self._leave(1)
+            self.queue.offer()
+
+    def _take(self) -> int | None:
+        if self.in_use >= self.most:
+            return None
+        self.in_use += 1
+        return 1
+
+    def _leave(self, places: int) -> None:
+        self.in_use -= places
 
 
 class Caller:
     """A task that asks for a slot and holds it until it is told to let go."""
 
-    def __init__(self, slots: Slots, priority: int = 0, milliseconds: int = LONG_MS) -> None:
+    def __init__(self, slots: Slots, priority: int = 0, milliseconds: int = LONG_MS, *, is_ahead: bool = False) -> None:
         self._slots = slots
         self._priority = priority
+        self._is_ahead = is_ahead
         self._deadline = Deadline.after(milliseconds)
         self.has_slot = False
         self.let_go = asyncio.Event()
         self.task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        async with self._slots.held(self._priority, self._deadline):
+        async with self._slots.held(self._priority, self._deadline, is_ahead=self._is_ahead):
             self.has_slot = True
             try:
                 await self.let_go.wait()
@@ -62,6 +96,41 @@ def test_priority_then_arrival() -> None:
             caller.let_go.set()
             await settled()
         assert (slots.in_use, slots.queued) == (0, 0)
+
+    run(scenario)
+
+
+def test_who_has_waited_before_goes_before_its_equals_and_after_the_more_urgent() -> None:
+    async def scenario() -> None:
+        slots = Slots(1, 10)
+        holder = Caller(slots)
+        await settled()
+        callers = []
+        for priority, is_ahead in ((0, False), (0, True), (0, True), (-1, False), (1, True)):
+            callers.append(Caller(slots, priority, is_ahead=is_ahead))
+            await settled()
+        for caller in (holder, callers[3], callers[1], callers[2], callers[0], callers[4]):
+            assert [each for each in (holder, *callers) if each.has_slot] == [caller]
+            caller.let_go.set()
+            await settled()
+
+    run(scenario)
+
+
+def test_places_that_are_new_go_to_who_waits() -> None:
+    async def scenario() -> None:
+        slots = Slots(1, 10)
+        callers = [Caller(slots) for _ in range(4)]
+        await settled()
+        assert [caller.has_slot for caller in callers] == [True, False, False, False]
+        slots.most = 3
+        slots.queue.offer()
+        await settled()
+        assert [caller.has_slot for caller in callers] == [True, True, True, False]
+        for caller in callers:
+            caller.let_go.set()
+        await asyncio.gather(*(caller.task for caller in callers))
+        assert slots.in_use == 0
 
     run(scenario)
 
@@ -218,7 +287,7 @@ def test_who_waits_can_be_dismissed() -> None:
         await settled()
         waiting = [Caller(slots) for _ in range(3)]
         await settled()
-        slots.dismiss(lambda: LlmNotAskedError("it is down"))
+        slots.queue.dismiss(lambda: LlmNotAskedError("it is down"))
         outcomes = await asyncio.gather(*(caller.task for caller in waiting), return_exceptions=True)
         assert [str(outcome) for outcome in outcomes] == ["it is down"] * 3
         assert (holder.has_slot, slots.in_use, slots.queued) == (True, 1, 0)

@@ -31,7 +31,7 @@ def test_who_waits_for_a_slot_hears_at_once_that_the_server_is_in_trouble(opened
             waiting = asyncio.create_task(it.ask(asked()))
             await eventually(lambda: it.metric("quarry_llm_queue") == 1)
             if why == "breaker":
-                it.generator._server._health.breaker.open("gone")  # three failures would need more slots
+                it.generator.pool.servers[0].server.health.breaker.open("gone")  # three failures would need more slots
             else:
                 supervision.enter("down", "killed")
             with pytest.raises(LlmNotAskedError, match="gone" if why == "breaker" else "killed"):

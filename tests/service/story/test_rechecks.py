@@ -15,6 +15,7 @@ from service.access.keys import Keys
 from service.budget import Deadline
 from service.errors import LlmUnavailableError
 from service.generation.base import Event, GenerationRequest, LlmCall
+from service.generation.work import Work
 from service.ladder import Ladder
 from service.question import Retrieval
 from tenants.asking import ADMIN, RED, made
@@ -134,11 +135,11 @@ def test_it_is_looked_at_again_when_the_model_servers_queue_was_waited_for(
     gone = ["secret"] if left == "one" else ["secret", "bees"]
 
     async def scenario(story: Any) -> None:  # noqa: ANN401
-        server = story.app.state.services.generators["main"]._server
-        async with server.admitted(LlmCall(Deadline.after(200_000))):
+        pool = story.app.state.services.pools["main"]
+        async with pool.admitted(LlmCall(Deadline.after(200_000)), Work(0, 1)):
             waiting = asyncio.create_task(story.ask())
             async with asyncio.timeout(PATIENCE_S):
-                while not server._slots.queued:  # noqa: ASYNC110  nobody is told of a waiter
+                while not pool.describe()["queued"]:  # noqa: ASYNC110  nobody is told of a waiter
                     await asyncio.sleep(0.01)
             for name in gone:
                 await story.http.delete(f"/v1/collections/docs/documents/{name}")
