@@ -19,7 +19,7 @@ schema-test: EXAMPLES := $(if $(filter command line environment,$(origin EXAMPLE
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
+.PHONY: help run test test-vllm test-cluster test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,10 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo; wait $$server
 
 test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
-	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm'
+	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm and not cluster'
+
+test-cluster: $(VENV)/dev.stamp ## Run the tests of several processes, against what they share: needs redis-server
+	$(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
@@ -115,7 +118,7 @@ $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel]'
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel,redis]'
 	@touch $@
 
 # A recent pip: older ones do not find the versions of torch and FAISS that go together.

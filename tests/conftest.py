@@ -2,6 +2,9 @@
 
 import gc
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 
 # Read by huggingface_hub when it is imported, so it is set before anything here imports it.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -11,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from redis_process import RedisProcess, redis_command
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -87,3 +92,28 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder)
     BertForSequenceClassification(BertConfig(num_labels=1, **shape)).save_pretrained(folder)
     return folder
+
+
+def _redis() -> Iterator[RedisProcess]:
+    command = redis_command()
+    pytest.importorskip("redis", reason="the extra redis is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="quarry-redis-"))  # the path of a socket is 107 bytes at most
+    process = RedisProcess(folder, command)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.kill()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisProcess]:
+    """A server of the test's own."""
+    yield from _redis()
+
+
+@pytest.fixture(scope="module")
+def redis_of_module() -> Iterator[RedisProcess]:
+    """As ``redis``, until the tests of the module are over."""
+    yield from _redis()
