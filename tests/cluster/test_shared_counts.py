@@ -149,7 +149,10 @@ def test_a_killed_process_gives_its_slots_back_and_a_living_one_keeps_them(redis
                     return bool(freed)
 
                 await until(is_free)
-                assert await third.taken(1, limits) == [], "the living one has its slot still"
+                assert await third.taken(1, limits) == [], "there are two"
+                leases = redis.client().zrange(living.server.name("limits", "leases", KEY), 0, -1)
+                holders = {lease.decode().partition("-")[0] for lease in leases}
+                assert holders == {each.counts._process for each in (living, third)}, "the living one has its own still"
                 freed[0].give_back()
 
     run(scenario())
