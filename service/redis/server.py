@@ -50,6 +50,7 @@ class RedisServer:
         self._client = Redis(connection_pool=self._pool)
         self._scripts: dict[str, Callable[..., Awaitable[Any]]] = {}
         self._cause: str | None = None
+        self._was_late = asyncio.Event()
         self._since = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
 
@@ -135,6 +136,10 @@ class RedisServer:
             self._calls.labels(purpose, "failed").inc()
             is_late = type(error) is TimeoutError
             self._lose(f"no answer within {seconds * _MILLISECONDS:g} ms" if is_late else f"{error}")
+            if (
+                is_late and purpose != "probe"
+            ):  # which this process may have been itself: then the next answer is as good as any
+                self._was_late.set()
             raise RedisLostError(self._cause) from error
         self._calls.labels(purpose, "ok").inc()
         return reply
@@ -146,7 +151,10 @@ class RedisServer:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self._probe_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._probe_s):
+                    await self._was_late.wait()
+            self._was_late.clear()
             await self._probe()
 
     async def _probe(self) -> None:
