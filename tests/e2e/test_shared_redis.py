@@ -140,6 +140,7 @@ def test_a_killed_server_gives_the_slots_of_its_requests_back(pair: Pair, serve:
     shown = pair.made(concurrency=2)
     variables = {"QUARRY_ACCESS__ADMIN_KEY": ADMIN, **pair.redis.variables(timeout_ms=5000, lease_ms=LEASE_MS)}
     process, third = serve(tmp_path, QUARRY_ACCESS__KEYS="replicated", **variables)
+    until(lambda: pair.holding(third) == pair.holding(pair.writer) and status(third)["state"] == "connected")
     with ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(unfinished(third, shown))
