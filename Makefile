@@ -29,7 +29,7 @@ BUNDLE = python -m deploy.bundle --profile $(or $(PROFILE),cpu) $(MODELS:%=--mod
 	--epoch $$(git log -1 --format=%ct) $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-build test-cuda-faiss test-bundle cuda-lock check-cuda-lock image bundle crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
+.PHONY: help run test test-vllm test-cluster test-cuda-build test-cuda-faiss test-bundle cuda-lock check-cuda-lock image bundle crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,13 +49,16 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo 'or in the browser: http://127.0.0.1:$(PORT)/'; wait $$server
 
 test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
-	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm'
+	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm and not cluster'
+
+test-cluster: $(VENV)/dev.stamp ## Run the tests of several processes, against what they share: needs redis-server
+	$(BIN)/python -m pytest -m cluster $(ARGS)
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
 test-cuda-build: $(CUDA_VENV)/dev.stamp ## Install the CUDA profile by its lock (6 GB) and run the whole suite under it, on the CPU
-	$(CUDA_VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm' $(ARGS)
+	$(CUDA_VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm and not cluster' $(ARGS)
 
 test-cuda-faiss: $(CUDA_VENV)/dev.stamp ## Run the tests of the index under the CUDA build of FAISS, which needs no GPU
 	$(CUDA_VENV)/bin/python -m pytest tests/indexes
@@ -145,7 +148,7 @@ $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel]'
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel,redis]'
 	@touch $@
 
 $(CUDA_VENV)/dev.stamp: constraints/cuda-dev.lock pyproject.toml

@@ -340,6 +340,16 @@ class Collection:
         self._live.apply(change)
         self.lexical.remove(change.removed)
 
+    def confirmed_at(self, version: int, rows: Sequence[int], params: SearchParams) -> dict[int, StoredChunk] | None:
+        """The chunks that were found at ``version``; None where that is over, or one of them would not be found now."""
+        recheck = Recheck(params)
+        with self._store.snapshot() as snapshot:
+            if snapshot.version != version:
+                return None
+            confirmed = recheck.confirmed(snapshot, rows)
+        still = self._still_there(confirmed, recheck)
+        return still if len(still) == len(rows) else None
+
     def _still_there(self, confirmed: dict[int, StoredChunk], recheck: Recheck) -> dict[int, StoredChunk]:
         """Without what was deleted while the search ran; the store is asked only where rows died meanwhile."""
         living = self.living(list(confirmed))

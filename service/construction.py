@@ -18,9 +18,7 @@ from indexes.upkeep import IndexPolicy
 from models.base import EmbedderInfo, RerankerInfo
 from models.device import gpu_uuids
 from service.access.key import KeyLimits
-from service.access.keys import Keys
 from service.access.limits import Limits
-from service.access.opened import opened_keys
 from service.admission import EngineLimits
 from service.api import batch, problems
 from service.api.services import Services
@@ -75,9 +73,11 @@ from service.rechecks import Rechecks
 from service.reembedding import Reembedder
 from service.reordering import Reorderer
 from service.reranking import RerankBatcher
+from service.results.remembered import RememberedResults
 from service.retriever import Retriever
 from service.searcher import Searcher
 from service.settings import EXTRACTIVE, Settings
+from service.sharing import Sharing, open_sharing
 from service.spending import Spent
 from service.supervised import Supervised
 from service.telemetry.gpu import GpuReader
@@ -96,7 +96,7 @@ class _Base:
 
     policy: IndexPolicy
     catalog: Catalog
-    keys: Keys
+    shared: Sharing
     limits: Limits
     models: LoadedModels
     engine: Engine
@@ -152,7 +152,8 @@ class Construction:
         return Services(
             settings=settings,
             metrics=self.metrics,
-            keys=base.keys,
+            keys=base.shared.keys,
+            shared=base.shared,
             limits=base.limits,
             engine=base.engine,
             library=base.library,
@@ -185,8 +186,8 @@ class Construction:
         most = settings.limits.collections or min(collections_by_files(), collections_by_mappings())
         catalog = await run_sync(Catalog, settings.data_dir, policy, most)
         self.stack.callback(catalog.close)
-        keys = await run_sync(opened_keys, settings)  # under the catalogue's lock: nobody changes them beside it
-        limits = await self.stack.enter_async_context(self._limits(keys))
+        shared = await open_sharing(self.stack, settings, metrics)  # under the lock: nobody changes keys beside it
+        limits = await self.stack.enter_async_context(self._limits(shared))
         models, engine = await self._models(limits.spent)
         supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
@@ -197,7 +198,7 @@ class Construction:
         for name in catalog.names():
             _look_at(name, catalog, maintenance)
         return _Base(
-            policy, catalog, keys, limits, models, engine, cache, hold, supervised, embedders, library, maintenance
+            policy, catalog, shared, limits, models, engine, cache, hold, supervised, embedders, library, maintenance
         )
 
     async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
@@ -214,10 +215,10 @@ class Construction:
         operator = self.stack.enter_context(Operator(base.library, purger, self.metrics, notify, base.hold))
         return _Writing(ingestor, board, runner, reembedder, operator)
 
-    def _limits(self, keys: Keys) -> Limits:
+    def _limits(self, shared: Sharing) -> Limits:
         access = self.settings.access
         defaults = KeyLimits(access.requests_per_minute, access.tokens_per_minute, access.concurrency)
-        return Limits(keys, defaults, self.metrics.access)
+        return Limits(shared.keys, defaults, self.metrics.access, shared.counts)
 
     async def _ledger(self, base: _Base) -> MeasuredLedger:
         policy, infos = base.policy, base.models.infos()
@@ -307,7 +308,8 @@ class Construction:
         searcher = Searcher(readers, self.settings, pace, rechecks)
         budget_ms = self.settings.budgets.rerank_ms
         reorderer = Reorderer(reranker, readers, budget_ms, self.metrics) if reranker else None
-        return Retriever(base.library, base.embedders, readers, self.settings, searcher, reorderer)
+        results = RememberedResults(base.shared.results, readers, self.metrics.results)
+        return Retriever(base.library, base.embedders, self.settings, searcher, reorderer, results)
 
     def _rag(
         self,

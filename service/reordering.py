@@ -43,6 +43,11 @@ class Reorderer:
         self._skipped = metrics.reranks_skipped
         self._cut = metrics.reranks_cut
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return self._batcher.info.fingerprint
+
     def least_s(self, tokens: int) -> float:
         """Seconds that a hit of so many tokens, those of the query counted, would take now, waiting included."""
         return self._batcher.expect(tokens)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from indexes.base import Vectors
@@ -14,11 +13,14 @@ from service.embedders import Embedders
 from service.errors import QuarryError
 from service.library import Library
 from service.passage_sentences import PassageSentences
+from service.passages import Chosen
 from service.plan import Plan
 from service.preprocessing import Prepared, prepared
 from service.question import Question, ReadQuery, Retrieval
 from service.reordering import Reorderer
-from service.searcher import Searcher
+from service.results.asked import Asked
+from service.results.remembered import Known, RememberedResults
+from service.searcher import Found, Searcher
 from service.settings import Settings
 from service.telemetry.traces import embedding_span
 
@@ -54,22 +56,23 @@ class Retriever:
         present: as ``Rechecks.present``.
 
     Args:
-        readers: threads for what takes long of a text.
         reorderer: None where no reranker is configured.
+        results: of questions that were asked before.
     """
 
     def __init__(
         self,
         library: Library,
         embedders: Embedders,
-        readers: Executor,
         settings: Settings,
         searcher: Searcher,
         reorderer: Reorderer | None,
+        results: RememberedResults,
     ) -> None:
         self._library = library
         self._embedders = embedders
-        self._readers = readers
+        self._readers = searcher.readers
+        self._results = results
         self._settings = settings
         self._searcher = searcher
         self._reorderer = reorderer
@@ -107,16 +110,49 @@ class Retriever:
         return PassageSentences(question, retrieval, embedder, self._readers)
 
     async def _retrieved(self, question: Question, query: Prepared, collection: Collection, plan: Plan) -> Retrieval:
+        asked = self._asked(question, query, collection)
+        known = await self._results.found(asked)
+        if known is not None:
+            return await self._as_before(asked, query, known, plan)
         vector, read = await self._embedded(question, query, collection)
         found = await self._searcher.found(question, query.text, vector, collection, plan)
         retrieval = Retrieval(plan, collection, found.searched, read, vector, found.fetched, found.chosen)
-        if self._reorderer is None or not question.candidates:
-            return retrieval
-        reordered = await self._reorderer.reordered(question, query.text, retrieval.hits, plan)
+        if self._reorderer is not None and question.candidates:
+            retrieval = await self._reordered(self._reorderer, question, retrieval, found, plan)
+        await self._results.remember(asked, retrieval, found.searched.hits)
+        return retrieval
+
+    def _asked(self, question: Question, query: Prepared, collection: Collection) -> Asked:
+        info = self._embedders.that_made(collection.spec.fingerprint).info
+        return Asked(
+            question=question,
+            text=query.text,
+            collection=collection,
+            version=collection.version,
+            embedder=(info.fingerprint, info.dtype),
+            reranker=self._reorderer.fingerprint if self._reorderer and question.candidates else None,
+            repeat_penalty=self._settings.retrieval.repeat_penalty,
+        )
+
+    async def _as_before(self, asked: Asked, query: Prepared, known: Known, plan: Plan) -> Retrieval:
+        """The retrieval that a search would have come to; what an answer may rest on is chosen anew."""
+        result, searched = known
+        question, collection = asked.question, asked.collection
+        read = self._read_query(query, result.tokens, self._embedders.that_made(collection.spec.fingerprint))
+        chosen = Chosen()
+        if question.generate:
+            among = result.among(searched.hits)
+            chosen = await self._searcher.chosen(question, collection, searched.hits, among, plan)
+        return Retrieval(plan, collection, searched, read, result.query_vector(), result.fetched, chosen)
+
+    async def _reordered(
+        self, reorderer: Reorderer, question: Question, retrieval: Retrieval, found: Found, plan: Plan
+    ) -> Retrieval:
+        reordered = await reorderer.reordered(question, retrieval.text, retrieval.hits, plan)
         retrieval = replace(retrieval, searched=reordered.kept(found.searched, question.params), reordered=reordered)
         if not plan.candidates or not question.generate:
             return retrieval
-        choice = await self._searcher.chosen(question, collection, retrieval.hits, found.searched.hits, plan)
+        choice = await self._searcher.chosen(question, retrieval.collection, retrieval.hits, found.searched.hits, plan)
         return replace(retrieval, chosen=choice)
 
     def _prepared(self, text: str) -> Prepared:
@@ -149,8 +185,13 @@ class Retriever:
 
     async def _read(self, query: Prepared, embedded: Embedded, embedder: EmbeddingBatcher) -> ReadQuery:
         """Only a query that fills the model is counted: it may have been longer."""
-        info, tokens = embedder.info, embedded.tokens
-        if tokens >= info.max_tokens:
+        tokens = embedded.tokens
+        if tokens >= embedder.info.max_tokens:
             loop = asyncio.get_running_loop()
             tokens = await loop.run_in_executor(self._readers, embedder.query_tokens, query.text)
+        return self._read_query(query, tokens, embedder)
+
+    @staticmethod
+    def _read_query(query: Prepared, tokens: int, embedder: EmbeddingBatcher) -> ReadQuery:
+        info = embedder.info
         return ReadQuery(query, info.prompts[TextKind.QUERY], tokens, info.max_tokens)

@@ -43,14 +43,14 @@ class Searcher:
 
     Attributes:
         present: as ``Rechecks.present``.
+        readers: threads for index searches and reads of text.
 
     Args:
-        readers: threads for index searches and reads of text.
         rechecks: hears of every search, and looks again at what is to be told.
     """
 
     def __init__(self, readers: Executor, settings: Settings, pace: Pace, rechecks: Rechecks) -> None:
-        self._readers = readers
+        self.readers = readers
         self._settings = settings
         self._pace = pace
         self._rechecks = rechecks
@@ -78,7 +78,7 @@ class Searcher:
         search = partial(self._search, collection, vector, params, plan, answers=question.generate)
         with question.timings.stage("search"), question.timings.budgeted("search", deadline):
             async with deadline.enforced("search"):
-                found = await asyncio.get_running_loop().run_in_executor(self._readers, search)
+                found = await asyncio.get_running_loop().run_in_executor(self.readers, search)
         searched = found.searched
         for stage, seconds in _stages_of(found, question).items():
             question.timings.move(seconds, "search", stage)
@@ -101,7 +101,7 @@ class Searcher:
         choose = partial(self._chosen, collection, hits, plan, found)
         with question.timings.stage("prompt"):
             async with question.deadline.enforced("search"):
-                return await asyncio.get_running_loop().run_in_executor(self._readers, choose)
+                return await asyncio.get_running_loop().run_in_executor(self.readers, choose)
 
     def _search(
         self, collection: Collection, vector: Vectors, params: SearchParams, plan: Plan, *, answers: bool

@@ -27,7 +27,9 @@ from service.limit_settings import LimitSettings
 from service.llm_settings import LlmSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
+from service.redis_settings import RedisSettings
 from service.rerank_settings import RerankSettings
+from service.result_settings import ResultSettings
 from service.server_settings import ServerSettings
 from service.settings_group import Group
 from service.trace_settings import TraceSettings
@@ -221,6 +223,8 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     jobs: JobSettings = JobSettings()
     access: AccessSettings = AccessSettings()
+    redis: RedisSettings = RedisSettings()
+    results: ResultSettings = ResultSettings()
     content: ContentSettings = ContentSettings()
     traces: TraceSettings = TraceSettings()
 
@@ -239,6 +243,14 @@ class Settings(BaseSettings):
         repeated = [name for name, count in Counter(Path(model).name for model in models).items() if count > 1]
         if repeated:
             raise ValueError(f"two models would be served as {repeated[0]!r}: give their folders different names")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_by_way_of_something(self) -> Self:
+        here = {"own", "off", "process"}
+        for name, value in (("access.keys", self.access.keys), ("results.cache", self.results.cache)):
+            if value not in here and self.redis.url is None:
+                raise ValueError(f"{name} is {value!r}, but redis.url is not set")
         return self
 
     @property

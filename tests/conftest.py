@@ -2,8 +2,9 @@
 
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
-from shutil import which
 
 # Read by huggingface_hub when it is imported, so it is set before anything here imports it.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from redis_process import RedisProcess, redis_command
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -38,7 +41,7 @@ def pytest_collection_finish() -> None:
 def browser() -> "Iterator[Browser]":
     """Chromium. Not for longer than a module: as long as it lives, no test of its thread can run an event loop."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
-    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no chromium here: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
@@ -104,3 +107,28 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder)
     BertForSequenceClassification(BertConfig(num_labels=1, **shape)).save_pretrained(folder)
     return folder
+
+
+def _redis() -> Iterator[RedisProcess]:
+    command = redis_command()
+    pytest.importorskip("redis", reason="the extra redis is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="quarry-redis-"))  # the path of a socket is 107 bytes at most
+    process = RedisProcess(folder, command)
+    try:
+        process.start()
+        yield process
+    finally:
+        process.kill()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisProcess]:
+    """A server of the test's own."""
+    yield from _redis()
+
+
+@pytest.fixture(scope="module")
+def redis_of_module() -> Iterator[RedisProcess]:
+    """As ``redis``, until the tests of the module are over."""
+    yield from _redis()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import NamedTuple
 
-from service.access.rights import Rights
+from service.access.rights import ALL, Rights
 
 PREFIX = "quarry"
+ADMIN_ID = "configured"
 _ID_BYTES = 8
 _SECRET_BYTES = 32
 _TEXT = re.compile(rf"{PREFIX}\.([0-9a-f]{{{2 * _ID_BYTES}}})\.([A-Za-z0-9_-]{{43}})")
@@ -73,6 +74,20 @@ class Key:
     def fits(self, secret: str) -> bool:
         """Whether this is its secret; takes as long where it is not."""
         return compare_digest(self.digest, digest_of(secret))
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key as its maker wants it."""
+
+    name: str
+    rights: Rights
+    limits: KeyLimits = UNLIMITED
+
+
+def configured_key(secret: str | None) -> Key | None:
+    """The one of ``access.admin_key``, with all rights and no limits; None where that is not set."""
+    return Key(ADMIN_ID, ADMIN_ID, digest_of(secret), ALL) if secret else None
 
 
 def digest_of(secret: str) -> bytes:

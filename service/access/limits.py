@@ -1,109 +1,61 @@
-"""Limits: how much each key may ask for, counted while the server runs."""
+"""Limits: how much each key may ask for."""
 
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Self
-
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
+from contextlib import AbstractAsyncContextManager
+from typing import Self
 
 from service.access.caller import key_id_of
-from service.access.key import UNLIMITED, Key, KeyLimits
-from service.access.keys import ADMIN_ID, Keys
+from service.access.counts import Counts, Limit, Refusal, Slot, Standing
+from service.access.key import ADMIN_ID, UNLIMITED, Key, KeyLimits
+from service.access.key_book import KeyBook
 from service.errors import RateLimitedError
 from service.telemetry.access import AccessMetrics
 
-Unit = Literal["requests", "tokens"]
-
-# A slot is free when a request ends, and nobody knows when that is.
-_SLOT_S = 1.0
 _LEAST_S = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a key has left of a limit.
+class Limits(AbstractAsyncContextManager["Limits"]):
+    """Refuses what is beyond a key's limits, on the event loop.
 
-    Attributes:
-        limit: in a minute.
-        reset_s: until all of it is there again.
-    """
-
-    unit: Unit
-    limit: int
-    remaining: int
-    reset_s: float
-
-
-class Slot:
-    """One of the requests that a key may have at a time."""
-
-    def __init__(self, running: Counter[str], key_id: str) -> None:
-        self._running = running
-        self._key_id = key_id
-        self._is_held = True
-        running[key_id] += 1
-
-    def give_back(self) -> None:
-        """The request has ended; to say it again changes nothing."""
-        if not self._is_held:
-            return
-        self._is_held = False
-        self._running[self._key_id] -= 1
-        if not self._running[self._key_id]:
-            del self._running[self._key_id]
-
-
-class Limits:
-    """Counts by key, on the event loop; an async context manager. Nothing of it outlives the process.
-
-    A window begins with the first request or token after the last one ended, and takes a minute. Tokens are counted
-    once they are known, after the request that they belong to was taken on.
+    Tokens are counted once they are known, after the request that they belong to was taken on.
 
     Args:
         keys: those that are limited; the configured one is the operator's, and is not.
         defaults: for what a key does not limit itself.
-        clock: Unix time, as the windows have it.
+        counts: end with this.
     """
 
-    def __init__(
-        self, keys: Keys, defaults: KeyLimits, metrics: AccessMetrics, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, keys: KeyBook, defaults: KeyLimits, metrics: AccessMetrics, counts: Counts) -> None:
         self._keys = keys
         self._defaults = defaults
         self._metrics = metrics
-        self._clock = clock
-        self._storage = MemoryStorage()
-        self._windows = FixedWindowRateLimiter(self._storage)
-        self._running: Counter[str] = Counter()
+        self._counts = counts
 
     async def __aenter__(self) -> Self:
+        await self._counts.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._storage.timer:  # forgets windows that are over
-            await self._storage.timer
+        await self._counts.__aexit__(None, None, None)
 
     async def take(self, key: Key) -> Slot:
         """Take a request on, which has the slot until it is given back.
 
+        What is refused for its tokens or its concurrency does not count as a request.
+
         Raises:
             RateLimitedError: a limit of the key is used up.
         """
-        slot = Slot(self._running, key.id)
-        try:
-            await self._admit(key)
-        except BaseException:
-            slot.give_back()
-            raise
-        return slot
+        limits = self._of(key)
+        self._metrics.requests.labels(key.id).inc()
+        outcome = await self._counts.take(key.id, limits)
+        if isinstance(outcome, Refusal):
+            self._metrics.refused.labels(key.id, outcome.limit).inc()
+            raise RateLimitedError(key.id, _said(outcome.limit, limits), max(_LEAST_S, outcome.after_s))
+        return outcome
 
     def running(self, key: Key) -> int:
-        """Requests that were taken on and have not ended."""
-        return self._running[key.id]
+        """Requests that were taken on here and have not ended."""
+        return self._counts.running(key.id)
 
     async def spent(self, caller: str, tokens: int) -> None:
         """Count what the models read and wrote for a caller; of one without a key nothing is counted."""
@@ -114,38 +66,11 @@ class Limits:
         self._metrics.tokens.labels(key_id).inc(tokens)
         limit = self._of(key).tokens_per_minute if key else None
         if limit is not None:
-            await self._windows.hit(_window(limit), "tokens", key_id, cost=tokens)
+            await self._counts.spend(key_id, limit, tokens)
 
     async def standings(self, key: Key) -> list[Standing]:
         """What the key has left of each limit that has a window."""
-        limits = self._of(key)
-        known: tuple[tuple[Unit, int | None], ...] = (
-            ("requests", limits.requests_per_minute),
-            ("tokens", limits.tokens_per_minute),
-        )
-        return [await self._standing(key, unit, limit) for unit, limit in known if limit is not None]
-
-    async def _admit(self, key: Key) -> None:
-        """What is refused for its tokens or its concurrency does not count as a request."""
-        limits = self._of(key)
-        self._metrics.requests.labels(key.id).inc()
-        most, tokens, requests = limits.concurrency, limits.tokens_per_minute, limits.requests_per_minute
-        if most is not None and self._running[key.id] > most:
-            raise self._refused(key, "concurrency", f"{most} requests at a time", _SLOT_S)
-        if tokens is not None and not await self._windows.test(_window(tokens), "tokens", key.id):
-            standing = await self._standing(key, "tokens", tokens)
-            raise self._refused(key, "tokens", f"{tokens} tokens a minute", standing.reset_s)
-        if requests is not None and not await self._windows.hit(_window(requests), "requests", key.id):
-            standing = await self._standing(key, "requests", requests)
-            raise self._refused(key, "requests", f"{requests} requests a minute", standing.reset_s)
-
-    def _refused(self, key: Key, limit: str, said: str, after_s: float) -> RateLimitedError:
-        self._metrics.refused.labels(key.id, limit).inc()
-        return RateLimitedError(key.id, said, max(_LEAST_S, after_s))
-
-    async def _standing(self, key: Key, unit: Unit, limit: int) -> Standing:
-        reset_at, remaining = await self._windows.get_window_stats(_window(limit), unit, key.id)
-        return Standing(unit, limit, remaining, max(0.0, reset_at - self._clock()))
+        return await self._counts.standings(key.id, self._of(key))
 
     def _of(self, key: Key) -> KeyLimits:
         if key.id == ADMIN_ID:
@@ -158,5 +83,11 @@ class Limits:
         )
 
 
-def _window(limit: int) -> RateLimitItemPerMinute:
-    return RateLimitItemPerMinute(limit)
+def _said(limit: Limit, limits: KeyLimits) -> str:
+    match limit:
+        case "requests":
+            return f"{limits.requests_per_minute} requests a minute"
+        case "tokens":
+            return f"{limits.tokens_per_minute} tokens a minute"
+        case "concurrency":
+            return f"{limits.concurrency} requests at a time"

@@ -1,8 +1,14 @@
 """The keys of a server, and whether it may start with them. Brings no torch: a refusal need not wait for it."""
 
 from service.access.keys import Keys
+from service.access.replicated_keys import ReplicatedKeys
 from service.errors import KeylessError, KeylessPagesError
 from service.settings import Settings
+
+
+def replicated_keys(settings: Settings) -> ReplicatedKeys:
+    """Those of another process, none of which is known yet, and the configured one."""
+    return ReplicatedKeys(_admin_key(settings), settings.access.keep_keys_s)
 
 
 def opened_keys(settings: Settings) -> Keys:
@@ -28,5 +34,9 @@ def configured_keys(settings: Settings) -> Keys:
     Raises:
         KeysUnavailableError: see ``Keys``.
     """
+    return Keys(settings.data_dir, _admin_key(settings))
+
+
+def _admin_key(settings: Settings) -> str | None:
     admin = settings.access.admin_key
-    return Keys(settings.data_dir, admin.get_secret_value() if admin else None)
+    return admin.get_secret_value() if admin else None

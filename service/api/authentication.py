@@ -5,10 +5,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access.caller import Caller
-from service.access.keys import Keys
+from service.access.key_book import KeyBook
 from service.api import problems
 from service.api.playground import PATHS
-from service.errors import UnauthenticatedError
+from service.errors import KeysUnavailableError, UnauthenticatedError
 from service.telemetry.metrics import Metrics
 
 # What says nothing of anybody's documents: whether the process lives and can serve, and how it is asked.
@@ -33,11 +33,11 @@ class Authentication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        keys: Keys = scope["app"].state.services.keys
+        keys: KeyBook = scope["app"].state.services.keys
         caller: Caller | None = None
         try:
             caller = _anybody(scope) if scope["path"] in self._keyless else _caller(scope, keys)
-        except UnauthenticatedError as error:
+        except (UnauthenticatedError, KeysUnavailableError) as error:
             if scope["path"] not in OPEN:
                 self._metrics.problems.labels(problems.kind_of(error).code).inc()
                 await problems.response(Request(scope), error)(scope, receive, send)
@@ -46,11 +46,12 @@ class Authentication:
         await self._app(scope, receive, send)
 
 
-def _caller(scope: Scope, keys: Keys) -> Caller:
+def _caller(scope: Scope, keys: KeyBook) -> Caller:
     """Who asks.
 
     Raises:
         UnauthenticatedError: no key is shown where one is needed, or one that does not hold.
+        KeysUnavailableError: nobody can tell which hold.
     """
     if not keys.are_needed:
         return _anybody(scope)

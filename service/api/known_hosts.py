@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.keys import Keys
+from service.access.key_book import KeyBook
 from service.api import problems
 from service.errors import ForeignPageError, QuarryError, UnknownHostError
 from service.telemetry.metrics import Metrics
@@ -48,7 +48,7 @@ class KnownHosts:
             await problems.response(Request(scope), refusal)(scope, receive, send)
 
     def _asks_for_names(self, scope: Scope) -> bool:
-        keys: Keys = scope["app"].state.services.keys
+        keys: KeyBook = scope["app"].state.services.keys
         return bool(self._hosts) or not keys.are_needed
 
     def _refusal(self, scope: Scope) -> QuarryError | None:

@@ -5,8 +5,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.caller import Caller
+from service.access.counts import Slot
 from service.access.key import Key
-from service.access.limits import Limits, Slot
+from service.access.limits import Limits
 from service.api import problems
 from service.api.authentication import OPEN
 from service.errors import RateLimitedError

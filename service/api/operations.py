@@ -63,8 +63,7 @@ async def readyz(request: Request, response: Response, services: ServicesOf) -> 
     A 503 only when it cannot; what is lost beside that is named in `degraded`, damaged collections by their names only
     to a key of the whole node.
     """
-    trouble = services.engine.trouble
-    reasons = [f"embedder: {trouble}"] if trouble else []
+    reasons = _reasons(services)
     response.status_code = 503 if reasons else 200
     degraded, caller = await _degraded(services), request.state.caller
     if caller is None or not caller.rights.is_whole:
@@ -94,6 +93,7 @@ async def status(services: ServicesOf) -> StatusReply:
         gpus=measured["gpus"],
         ledger=measured["ledger"],
         memory=_memory(services.memory),
+        redis=services.shared.describe(),
         vllm={name: VllmReply.model_validate(asdict(watch.describe())) for name, watch in services.vllms.items()},
     )
 
@@ -112,7 +112,7 @@ async def metrics(services: ServicesOf) -> Response:
     services.metrics.gpu.follow(measured.gpus)
     services.metrics.ledger.follow(measured.ledger)
     services.metrics.health.follow(
-        is_ready=services.engine.trouble is None,
+        is_ready=not _reasons(services),
         degraded=await _degraded(services),
         disk=await asyncio.to_thread(Disk.of, services.settings.data_dir),
     )
@@ -138,12 +138,18 @@ def _jobs(services: Services) -> BoardState:
     return state
 
 
+def _reasons(services: Services) -> list[str]:
+    """Why search cannot serve."""
+    troubles = {"embedder": services.engine.trouble, "keys": services.keys.trouble}
+    return [f"{what}: {trouble}" for what, trouble in troubles.items() if trouble]
+
+
 async def _degraded(services: Services) -> list[str]:
     """What is known without opening anything: readiness is asked for every few seconds."""
     has_failed = any(generator.describe()["state"] != "ready" for generator in services.generators.values())
     has_space = await asyncio.to_thread(has_room, services.settings.data_dir)  # a file system may take its time
     collections = [f"collection:{name}" for name in services.library.damaged()]
-    return [*(["llm"] if has_failed else []), *collections, *([] if has_space else ["disk"])]
+    return [*(["llm"] if has_failed else []), *collections, *([] if has_space else ["disk"]), *services.shared.lost]
 
 
 async def _collections(services: Services) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.access.keys import Keys
+from service.access.key_book import KeyBook
 from service.access.limits import Limits
 from service.backlog import Backlog
 from service.bulk_hold import BulkHold
@@ -31,6 +31,7 @@ from service.rag import Rag
 from service.reembedding import Reembedder
 from service.reranking import RerankBatcher
 from service.settings import Settings
+from service.sharing import Sharing
 from service.supervised import Supervised
 from service.telemetry.metrics import Metrics
 
@@ -46,7 +47,8 @@ class Services:
 
     settings: Settings
     metrics: Metrics
-    keys: Keys
+    keys: KeyBook
+    shared: Sharing
     limits: Limits
     library: Library
     engine: Engine

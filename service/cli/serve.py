@@ -26,6 +26,7 @@ from service.cli.open_files import raise_open_files
 from service.content.rule_file import RuleFileError
 from service.errors import KeylessError, KeysUnavailableError, MetricsPortError, TracesUnavailableError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
+from service.redis.lost import RedisClientMissingError
 from service.settings import Settings
 from service.telemetry.logs import configure_logging, log_forgotten
 
@@ -74,6 +75,9 @@ def serve(
 
 def _say_who_may_ask(settings: Settings) -> None:
     """Before anything that takes time: a server that others reach and that has no key ends here."""
+    if settings.access.keys == "replicated":
+        _log.info("every request needs a key: one of another process, by way of Redis")
+        return
     try:
         keys = opened_keys(settings)
     except (KeylessError, KeysUnavailableError) as error:
@@ -134,6 +138,7 @@ def _serve(
         KeylessError,
         KeysUnavailableError,
         RuleFileError,
+        RedisClientMissingError,
         TracesUnavailableError,
     ) as error:
         fail(str(error))

@@ -9,7 +9,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge
 
-_LOSSES = ("llm", "disk", "collection")
+_LOSSES = ("llm", "disk", "collection", "redis", "keys")
 
 
 @dataclass(frozen=True, slots=True)

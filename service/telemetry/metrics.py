@@ -16,6 +16,8 @@ from service.telemetry.llm import LlmMetrics
 from service.telemetry.memory import MemoryMetrics
 from service.telemetry.parsing import ParsingMetrics
 from service.telemetry.process import ProcessMetrics
+from service.telemetry.redis import RedisMetrics
+from service.telemetry.results import ResultMetrics
 from service.telemetry.stages import StageMetrics
 from service.telemetry.traces import TraceMetrics
 
@@ -70,6 +72,8 @@ class Metrics:
         self.gpu = GpuMetrics(self.registry)
         self.ledger = LedgerMetrics(self.registry)
         self.memory = MemoryMetrics(self.registry)
+        self.redis = RedisMetrics(self.registry)
+        self.results = ResultMetrics(self.registry)
         self.traces = TraceMetrics(self.registry)
         self.process = ProcessMetrics(self.registry)
 

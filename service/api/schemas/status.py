@@ -22,7 +22,9 @@ class ReadinessReply(BaseModel):
 
     status: Literal["ready", "unavailable"]
     reasons: list[str] = Field(description="Why search cannot serve.")
-    degraded: list[str] = Field(description="`llm`, `disk`, and `collection:NAME` of each that is damaged.")
+    degraded: list[str] = Field(
+        description="`llm`, `disk`, `redis`, `keys`, and `collection:NAME` of each that is damaged."
+    )
 
 
 class DeviceMemoryReply(BaseModel):
@@ -100,6 +102,7 @@ class StatusReply(BaseModel):
                 "high": 0.95,
                 "devices": {"cpu": {"used": 4294967296, "limit": 17179869184, "share": 0.25, "level": "clear"}},
             },
+            "redis": None,
             "vllm": {},
         }
     )
@@ -121,4 +124,5 @@ class StatusReply(BaseModel):
     gpus: dict[str, Any] = Field(description="What the driver says of each GPU, or why nothing does.")
     ledger: dict[str, Any] = Field(description="Who holds the memory of which device.")
     memory: MemoryReply
+    redis: dict[str, Any] | None = Field(description="Whether it answers, and what is shared; null without one.")
     vllm: dict[str, VllmReply] = Field(description="Of the language models whose server is vLLM, by name.")

@@ -13,6 +13,7 @@ from service.access.caller import Caller
 from service.access.key import Key, KeyLimits
 from service.access.keys import Keys, NewKey
 from service.access.limits import Limits
+from service.access.local_counts import LocalCounts
 from service.access.rights import ALL
 from service.errors import RateLimitedError
 from service.telemetry.metrics import Metrics
@@ -39,7 +40,7 @@ class Counted:
         self.keys, self.metrics = Keys(folder, ADMIN), Metrics()
         self.key, _ = self.keys.create(NewKey("one", ALL, limits))
         self.other, _ = self.keys.create(NewKey("other", ALL, limits))
-        self.limits = Limits(self.keys, defaults or KeyLimits(), self.metrics.access)
+        self.limits = Limits(self.keys, defaults or KeyLimits(), self.metrics.access, LocalCounts())
 
     async def taken(self, times: int, key: Key | None = None) -> int:
         """Of so many tries one after the other."""
@@ -66,7 +67,7 @@ def test_a_window_holds_as_many_requests_as_it_says_and_the_next_one_again(
 ) -> None:
     clock = Clock(monkeypatch)
     it = Counted(tmp_path, KeyLimits(requests_per_minute=3))
-    it.limits = Limits(it.keys, KeyLimits(), it.metrics.access, clock.time)
+    it.limits = Limits(it.keys, KeyLimits(), it.metrics.access, LocalCounts(clock.time))
 
     async def scenario() -> None:
         assert await it.taken(5) == 3
@@ -101,7 +102,7 @@ def test_a_key_never_uses_up_what_another_one_has(tmp_path: Path) -> None:
 def test_tokens_are_paid_for_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     it = Counted(tmp_path, KeyLimits(tokens_per_minute=10))
-    it.limits = Limits(it.keys, KeyLimits(), it.metrics.access, clock.time)
+    it.limits = Limits(it.keys, KeyLimits(), it.metrics.access, LocalCounts(clock.time))
     name = Caller.of(it.key).name
 
     async def scenario() -> None:

@@ -16,6 +16,7 @@ from service.access.caller import Caller
 from service.access.key import Key, KeyLimits
 from service.access.keys import Keys, NewKey
 from service.access.limits import Limits
+from service.access.local_counts import LocalCounts
 from service.access.rights import ALL
 from service.api.drain import Drain, DrainGate
 from service.api.limiting import Limiting
@@ -207,7 +208,11 @@ class Behind:
 
     def __init__(self, keys: Keys, end: str) -> None:
         self.key, _ = keys.create(NewKey("one", ALL, KeyLimits(concurrency=1)))
-        self.limits, self.metrics, self.drain = Limits(keys, KeyLimits(), Metrics().access), Metrics(), Drain()
+        self.limits, self.metrics, self.drain = (
+            Limits(keys, KeyLimits(), Metrics().access, LocalCounts()),
+            Metrics(),
+            Drain(),
+        )
         self.begun, self._end = asyncio.Event(), end
         self.running: list[int] = []  # requests, as each message of the reply goes out
         self.entrance = DrainGate(

@@ -1,0 +1,1 @@
+"""What questions found, remembered for as long as nothing of it can have changed: which rows, and no text."""
