@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexes import collection as collection_module
-from indexes import live_view
+from indexes import live_view, stored_collection
 from indexes import upkeep as upkeeping
 from indexes.base import Chunk, Document, Hit, Metric, SearchParams, Vectors
 from indexes.catalog import Catalog
@@ -82,7 +81,7 @@ def test_a_deleted_document_is_gone_at_once_and_after_reopening(
 def test_deleting_by_a_filter_takes_every_match_in_however_many_steps(
     open_collection: Open, cut: Cut, clustered: Clustered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collection_module, "_DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(stored_collection, "_DELETED_AT_ONCE", 2)
     collection, vectors = open_collection(), clustered(20, DIMENSION, 1)
     for i in range(10):
         document, chunks = cut(f"f{i}", ["a", "b"])
