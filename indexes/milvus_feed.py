@@ -163,13 +163,14 @@ class MilvusFeed:
         end, failures = time.monotonic() + _WAIT_S, self._failures
         while True:
             with self._changed:
-                parcels = [] if self._is_sending else sendable()
-                while not is_reached() and not parcels:
+                while not is_reached():
+                    parcels = [] if self._is_sending else sendable()
+                    if parcels and self._failures == failures:
+                        break
                     left = end - time.monotonic()
                     if self._failures > failures or left <= 0 or not self._changed.wait(left):
                         raise MilvusUnavailableError(self._said(version))
-                    parcels = [] if self._is_sending else sendable()
-                if is_reached():
+                else:
                     return
                 self._is_sending = True
             self._send(parcels)

@@ -11,6 +11,8 @@ from indexes.durable import move, write_synced
 from indexes.errors import StoreUnavailableError
 
 FILE = "milvus.json"
+# Of one that is being filled, or is to be dropped: no collection is searched there.
+UNUSED = "milvus.unused.json"
 # Of rows in Milvus: raise it when they are made otherwise.
 LAYOUT = 1
 
@@ -33,47 +35,37 @@ class MilvusPlace:
         return cls(f"quarry_v{LAYOUT}_{uuid.uuid4().hex}")
 
     @classmethod
-    def read(cls, folder: Path) -> Self | None:
+    def read(cls, folder: Path, file: str = FILE) -> Self | None:
         """Of the collection in a folder; None where it is not on Milvus.
 
         Raises:
             StoreUnavailableError: the file is not one of this program's.
         """
         try:
-            raw = orjson.loads((folder / FILE).read_bytes())
+            raw = orjson.loads((folder / file).read_bytes())
             name, sent = raw["name"], raw["sent"]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreUnavailableError(f"{folder / FILE} cannot be read: {error}") from error
+            raise StoreUnavailableError(f"{folder / file} cannot be read: {error}") from error
         if not str(name).startswith(f"quarry_v{LAYOUT}_"):
-            raise StoreUnavailableError(f"{folder / FILE} names {str(name)[:80]!r}: of another layout than {LAYOUT}")
+            raise StoreUnavailableError(f"{folder / file} names {str(name)[:80]!r}: of another layout than {LAYOUT}")
         return cls(str(name), sent if isinstance(sent, int) else None)
 
-    def write(self, folder: Path) -> Self:
+    def write(self, folder: Path, file: str = FILE) -> Self:
         """Replace the file, on the disk when this returns.
 
         Raises:
             StoreUnavailableError: it cannot be written.
         """
-        new = folder / f"{FILE}.new"
+        new = folder / f"{file}.new"
         try:
             write_synced(new, orjson.dumps(asdict(self)))
-            move(new, folder / FILE)
+            move(new, folder / file)
         except OSError as error:
-            raise StoreUnavailableError(f"{folder / FILE} cannot be written: {error.strerror}") from error
+            raise StoreUnavailableError(f"{folder / file} cannot be written: {error.strerror}") from error
         return self
 
     def at(self, sent: int | None) -> Self:
         """The same with another version."""
         return replace(self, sent=sent)
-
-
-def forget(folder: Path) -> None:
-    """The collection is not on Milvus any more, when this returns.
-
-    Raises:
-        OSError: the file cannot be removed.
-    """
-    path = folder / FILE
-    path.unlink(missing_ok=True)

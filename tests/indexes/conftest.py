@@ -86,8 +86,11 @@ def open_catalog(tmp_path: Path, milvus: Any) -> Iterator[Callable[[], Catalog]]
     yield reopen
     if opened:
         last = opened.pop()
-        for name in last.names() if milvus else ():
-            last.drop(name)
+        if milvus and not last._database.is_closed:
+            for alias in last.aliases():
+                last.remove_alias(alias)
+            for name in last.names():
+                last.drop(name)
         last.close()
 
 
