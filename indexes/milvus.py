@@ -53,6 +53,7 @@ class MilvusCollection(StoredCollection):
         self._place = place.at(None).write(folder)
         self._feed = MilvusFeed(table, version)
         self.upkeep = MilvusKeeping(store, table, self._feed, is_whole=place.sent == version)
+        table.on_made = self._began_anew
 
     @property
     def version(self) -> int:
@@ -181,6 +182,11 @@ class MilvusCollection(StoredCollection):
         if self.upkeep.is_whole and self._feed.sent == version and not self._feed.waiting:
             self._place.at(version).write(self._folder)
         self._store.close()
+
+    def _began_anew(self) -> None:
+        """Milvus had no such collection: no loss where there was nothing in it."""
+        if self._feed.sent:
+            self.upkeep.is_whole = False
 
     def _commit(self, work: Work, added: Added | None = None) -> Change:
         rows: list[MilvusRow] = []

@@ -4,10 +4,10 @@ Every call has a time after which it has failed. Whatever pymilvus or gRPC raise
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import grpc
 from pymilvus import DataType, MilvusClient, MilvusException
@@ -31,10 +31,13 @@ from indexes.milvus_row import (
 from indexes.names import MAX_ID_BYTES
 from indexes.spec import CollectionSpec
 
+T = TypeVar("T")
 Consistency = Literal["Strong", "Session", "Bounded"]
 
 # Rows in one message: of the longest texts and 4,096 dimensions they take 21 MB; a message may have 64.
 _ROWS_AT_ONCE = 256
+# Milvus' codes for a collection that is not there, or not loaded.
+_NOT_READY = {100, 101}
 # Numbers of rows in one message.
 _DELETED_AT_ONCE = 4_096
 
@@ -99,45 +102,49 @@ class MilvusTable:
     """The rows of one collection in Milvus. Every method may be called from any thread.
 
     All raise MilvusUnavailableError.
+
+    Attributes:
+        on_made: called when there was no such collection, and an empty one has been made.
     """
 
     def __init__(self, server: MilvusServer, name: str, spec: CollectionSpec) -> None:
         self.name = name
         self.index = server.index
+        self.on_made: Callable[[], None] = lambda: None
         self._server = server
         self._spec = spec
-        self._timeout_s = server.address.timeout_s
         self._is_made = False
         self._making = threading.Lock()
 
     def upsert(self, entities: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, or replace those of the same numbers."""
-        client = self._ready()
         for first in range(0, len(entities), _ROWS_AT_ONCE):
-            with translated("take rows"):
-                client.upsert(self.name, list(entities[first : first + _ROWS_AT_ONCE]), timeout=self._timeout_s)
+            some = list(entities[first : first + _ROWS_AT_ONCE])
+            self._asked("take rows", lambda client, some=some: client.upsert(self.name, some, timeout=self._timeout_s))
 
     def delete(self, rows: Sequence[int]) -> None:
         """Remove rows by their numbers; those that are not there are no error."""
-        client = self._ready()
         for first in range(0, len(rows), _DELETED_AT_ONCE):
-            with translated("delete rows"):
-                client.delete(self.name, ids=list(rows[first : first + _DELETED_AT_ONCE]), timeout=self._timeout_s)
+            some = list(rows[first : first + _DELETED_AT_ONCE])
+            self._asked(
+                "delete rows", lambda client, some=some: client.delete(self.name, ids=some, timeout=self._timeout_s)
+            )
 
     def candidates(self, query: Vectors, limit: int, condition: str, params: SearchParams) -> list[int]:
         """Numbers of up to ``limit`` rows near to a ``(dimension,)`` query that meet the condition, best first."""
-        client, at = self._ready(), self._server.address
-        with translated("search"):
-            found = client.search(
+        found = self._asked(
+            "search",
+            lambda client: client.search(
                 self.name,
                 data=[query],
                 limit=limit,
                 filter=condition,
                 anns_field=VECTOR,
                 search_params={"params": dict(self.index.searched_with(limit, params))},
-                consistency_level=at.consistency,
-                timeout=at.timeout_s,
-            )
+                consistency_level=self._server.address.consistency,
+                timeout=self._timeout_s,
+            ),
+        )
         return [int(hit[ROW]) for hit in found[0]]
 
     def checksums(self, first: int, stop: int) -> dict[int, int]:
@@ -155,36 +162,49 @@ class MilvusTable:
 
     def count(self) -> int:
         """How many rows there are."""
-        client = self._ready()
-        with translated("count rows"):
-            found = client.query(
-                self.name, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=self._timeout_s
-            )
-        return int(found[0]["count(*)"])
+        return int(self._queried("", ["count(*)"], None)[0]["count(*)"])
 
     def compact(self) -> None:
         """Ask for files without the rows that were deleted; Milvus does it when it likes."""
-        client = self._ready()
-        with translated("compact"):
-            client.compact(self.name, timeout=self._timeout_s)
+        self._asked("compact", lambda client: client.compact(self.name, timeout=self._timeout_s))
 
     def _between(self, first: int, stop: int, fields: list[str]) -> list[dict[str, Any]]:
         if stop - first > MOST_FOUND:
             raise ValueError(f"{stop - first} rows were asked for at once; the limit is {MOST_FOUND}")
         return self._queried(f"{ROW} >= {first} and {ROW} < {stop}", fields)
 
-    def _queried(self, condition: str, fields: list[str]) -> list[dict[str, Any]]:
-        client = self._ready()
-        with translated("read rows"):
-            found: list[dict[str, Any]] = client.query(
+    def _queried(self, condition: str, fields: list[str], limit: int | None = MOST_FOUND) -> list[dict[str, Any]]:
+        given = {} if limit is None else {"limit": limit}
+        found: list[dict[str, Any]] = self._asked(
+            "read rows",
+            lambda client: client.query(
                 self.name,
                 filter=condition,
                 output_fields=fields,
-                limit=MOST_FOUND,
                 consistency_level="Strong",
                 timeout=self._timeout_s,
-            )
+                **given,
+            ),
+        )
         return found
+
+    @property
+    def _timeout_s(self) -> float:
+        return self._server.address.timeout_s
+
+    def _asked(self, what: str, call: Callable[[MilvusClient], T]) -> T:
+        """Once more where somebody has released or dropped the collection meanwhile, or Milvus has forgotten it."""
+        client = self._ready()
+        with translated(what):
+            try:
+                return call(client)
+            except MilvusException as error:
+                if error.code not in _NOT_READY:
+                    raise
+        self._is_made = False
+        client = self._ready()
+        with translated(what):
+            return call(client)
 
     def _ready(self) -> MilvusClient:
         client = self._server.client
@@ -208,6 +228,7 @@ class MilvusTable:
                 )
                 schema = _schema(client, spec.dimension)
                 client.create_collection(self.name, schema=schema, index_params=params, timeout=self._timeout_s)
+                self.on_made()
             else:
                 self._check(client.describe_collection(self.name, timeout=self._timeout_s))
                 client.load_collection(self.name, timeout=self._timeout_s)

@@ -109,8 +109,9 @@ class Comparison:
                 held = read(first, first + BLOCK_ROWS)
                 if first + BLOCK_ROWS > last:
                     held |= dict.fromkeys(self.table.beyond(first + BLOCK_ROWS - 1), 0)
-                stored = self._stored(first, sent.version)
-                extra = [row for row in held if row not in stored and row not in sent.doomed]
+                stored, version = self._stored(first, sent.version)
+                doomed = sent.doomed(version)
+                extra = [row for row in held if row not in stored and row not in doomed]
                 wrong = {row: entity for row, entity in stored.items() if held.get(row) != entity[CHECKSUM]}
                 act(wrong, extra)
             missing = sum(row not in held for row in wrong)
@@ -128,11 +129,11 @@ class Comparison:
         contents = self.table.contents(first, stop)
         return {content[ROW]: checksum if checksum == checksum_of(content) else -1 for content, checksum in contents}
 
-    def _stored(self, first: int, version: int) -> Entities:
-        """Of what has been sent."""
+    def _stored(self, first: int, sent: int) -> tuple[Entities, int]:
+        """Of what has been sent, and the version of the store that it was read at."""
         with self.store.snapshot() as snapshot:
             every = dict(_entities(snapshot.connection, first, first + BLOCK_ROWS))
-        return {row: entity for row, entity in every.items() if entity[VERSION] <= version}
+        return {row: entity for row, entity in every.items() if entity[VERSION] <= sent}, snapshot.version
 
 
 def _entities(connection: sqlite3.Connection, first: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:

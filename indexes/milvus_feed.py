@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -50,11 +51,11 @@ class Sent:
 
     Attributes:
         version: up to which.
-        doomed: rows that a later version has no more, and that searches may still ask for.
+        doomed: (version) -> rows that Milvus has, and that the store has no more at a version from then on.
     """
 
     version: int = sys.maxsize
-    doomed: frozenset[int] = frozenset()
+    doomed: Callable[[int], AbstractSet[int]] = lambda _: frozenset()
 
 
 class MilvusFeed:
@@ -68,7 +69,7 @@ class MilvusFeed:
         self._table = table
         self._changed = threading.Condition()
         self._queue: list[Parcel] = []
-        self._inserted = self._sent = version
+        self._inserted = self._sent = self._queued = version
         self._is_sending = False
         self._searches: dict[int, int | None] = {}
         self._next_search = 0
@@ -99,6 +100,8 @@ class MilvusFeed:
         """Queue a commit; on the writer thread, so in their order."""
         with self._changed:
             self._queue.append(parcel)
+            self._queued = parcel.version
+            self._changed.notify_all()
 
     def bring(self, version: int) -> None:
         """Return when Milvus has everything up to ``version``.
@@ -146,13 +149,19 @@ class MilvusFeed:
             if not self._changed.wait_for(lambda: not self._is_sending, timeout=_WAIT_S):
                 raise MilvusUnavailableError(self._said(self._sent))
             self._is_sending = True
-            sent = Sent(self._sent, frozenset(row for parcel in self._queue for row in parcel.removed))
+            sent = Sent(self._sent, self._doomed)
         try:
             yield sent
         finally:
             with self._changed:
                 self._is_sending = False
                 self._changed.notify_all()
+
+    def _doomed(self, version: int) -> AbstractSet[int]:
+        """A commit is in the store a moment before it is queued."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queued >= version, timeout=_WAIT_S)
+            return frozenset(row for parcel in self._queue for row in parcel.removed)
 
     def _last(self) -> int:
         with self._changed:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,13 @@ def test_what_milvus_has_no_room_for_is_refused_before_it_is_stored(
 # Milvus away, lost, or wrong
 
 
+def when_back(act: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """gRPC goes on for some seconds saying that nobody listens."""
+    while True:
+        with suppress(MilvusUnavailableError):
+            return act()
+
+
 def test_while_milvus_is_away_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(
     open_catalog: Callable[[], Catalog], open_collection: Open, put: Put, clustered: Clustered, milvus_lite: MilvusLite,
     milvus: Any,  # noqa: ANN401
@@ -188,8 +196,7 @@ def test_while_milvus_is_away_nothing_is_acknowledged_and_nothing_acknowledged_i
     put(collection, "b", ["deleted"], vectors[1:2])
     collection.delete("b", collection.accept())
     put(collection, "c", ["doomed"], vectors[2:3])
-    collection._table._timeout_s = 1.0
-    object.__setattr__(milvus.address, "timeout_s", 1.0)
+    patient, milvus.address = milvus.address, replace(milvus.address, timeout_s=1.0)
     milvus_lite.stop()
     try:
         with pytest.raises(MilvusUnavailableError):
@@ -206,14 +213,8 @@ def test_while_milvus_is_away_nothing_is_acknowledged_and_nothing_acknowledged_i
         assert collection.trouble
     finally:
         milvus_lite.start()
-    object.__setattr__(milvus.address, "timeout_s", 120.0)
-    collection._table._timeout_s = 120.0
-    while collection._feed.failure:  # gRPC takes a moment to notice that the server is back
-        collection.upkeep._not_before = 0.0
-        try:
-            collection.upkeep.step()
-        except MilvusUnavailableError:
-            continue
+        milvus.address = patient
+    when_back(collection._feed.check)
     assert ids(collection, vectors[3]) == ["d#0", *ids(collection, vectors[3])[1:]]
     assert sorted(ids(collection, vectors[0])) == ["a#0", "c#0", "d#0"]
     assert collection.verify().problems == []
@@ -228,7 +229,7 @@ def test_a_server_that_starts_without_milvus_reads_documents_and_searches_when_i
 ) -> None:
     collection, vectors = open_collection(), clustered(1, DIMENSION, 1)
     put(collection, "a", ["kept"], vectors)
-    object.__setattr__(milvus.address, "timeout_s", 1.0)
+    patient, milvus.address = milvus.address, replace(milvus.address, timeout_s=1.0)
     milvus.close()
     milvus_lite.stop()
     try:
@@ -238,9 +239,8 @@ def test_a_server_that_starts_without_milvus_reads_documents_and_searches_when_i
             collection.search(vectors[0], SearchParams())
     finally:
         milvus_lite.start()
-        object.__setattr__(milvus.address, "timeout_s", 120.0)
-    collection = open_collection()
-    assert ids(collection, vectors[0]) == ["a#0"]
+        milvus.address = patient
+    assert when_back(lambda: ids(collection, vectors[0])) == ["a#0"]
 
 
 def filled(collection: Collection, put: Put, clustered: Clustered) -> Vectors:
@@ -298,6 +298,24 @@ def test_after_a_crash_it_is_compared_and_after_an_orderly_end_it_is_not(
     assert [collection.upkeep.step(), collection.upkeep.step()] == ["compared", None]
     assert collection.trouble == []
     assert ids(collection, vectors[0])[0] == "d0#0"
+
+
+def test_a_collection_that_milvus_has_lost_is_filled_again(
+    open_collection: Open,
+    put: Put,
+    clustered: Clustered,
+    milvus: Any,  # noqa: ANN401
+) -> None:
+    collection = open_collection()
+    vectors = filled(collection, put, clustered)
+    assert not collection.upkeep.is_due
+    milvus.drop(collection._table.name)
+    assert ids(collection, vectors[0]) == []
+    assert collection.upkeep.is_due
+    assert collection.trouble
+    assert collection.upkeep.step() == "compared"
+    assert len(ids(collection, vectors[0])) == 30
+    assert collection.trouble == []
 
 
 def test_writes_go_on_while_it_is_compared(open_collection: Open, put: Put, clustered: Clustered) -> None:

@@ -178,7 +178,7 @@ def test_nothing_is_sent_while_somebody_compares(feed: MilvusFeed, rows: Rows) -
         with feed.holding() as sent:
             writing = threads.submit(feed.bring, 2)
             assert not rows.deleting.wait(0.05)
-            assert (sent.version, sent.doomed) == (1, {1})
+            assert (sent.version, sent.doomed(2)) == (1, {1})
             assert rows.there == {1, 2}
         writing.result(PATIENCE_S)
     assert rows.there == {2, 3}
