@@ -135,7 +135,7 @@ class MilvusCollection(StoredCollection):
         Raises:
             MilvusUnavailableError, StoreUnavailableError: it is to be done again.
         """
-        self.upkeep.compare()
+        self.upkeep.compare(deep=True)
 
     def verify(self) -> Verification:
         """Compare every row that Milvus has with the store, and check the store's file.

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, Literal, TypeVar
 
 import grpc
@@ -120,15 +121,13 @@ class MilvusTable:
         """Add rows, or replace those of the same numbers."""
         for first in range(0, len(entities), _ROWS_AT_ONCE):
             some = list(entities[first : first + _ROWS_AT_ONCE])
-            self._asked("take rows", lambda client, some=some: client.upsert(self.name, some, timeout=self._timeout_s))
+            self._asked("take rows", methodcaller("upsert", self.name, some, timeout=self._timeout_s))
 
     def delete(self, rows: Sequence[int]) -> None:
         """Remove rows by their numbers; those that are not there are no error."""
         for first in range(0, len(rows), _DELETED_AT_ONCE):
             some = list(rows[first : first + _DELETED_AT_ONCE])
-            self._asked(
-                "delete rows", lambda client, some=some: client.delete(self.name, ids=some, timeout=self._timeout_s)
-            )
+            self._asked("delete rows", methodcaller("delete", self.name, ids=some, timeout=self._timeout_s))
 
     def candidates(self, query: Vectors, limit: int, condition: str, params: SearchParams) -> list[int]:
         """Numbers of up to ``limit`` rows near to a ``(dimension,)`` query that meet the condition, best first."""

@@ -83,18 +83,21 @@ class Comparison:
     holding: Callable[[], AbstractContextManager[Sent]] = _nobody_writes
     progress: Progress = lambda *_: None
 
-    def mended(self) -> Difference:
-        """Send what is missing or otherwise, delete what is too much; by the checksums that were sent with the rows.
+    def mended(self, *, deep: bool = False) -> Difference:
+        """Send what is missing or otherwise, delete what is too much.
+
+        Args:
+            deep: by everything that Milvus has of each row, and not by the checksums alone that were sent with them.
 
         Raises:
             MilvusUnavailableError: it is to be done again.
             RowTooLargeError: a document was stored before its collection came to Milvus, which has no room for it.
             StoreUnavailableError: the store cannot be read.
         """
-        return self._over_all(self.table.checksums, self._mend)
+        return self._over_all(self._recomputed if deep else self.table.checksums, self._mend)
 
     def found(self) -> Difference:
-        """What ``mended`` would do, by everything that Milvus has of each row.
+        """What ``mended`` with ``deep`` would do.
 
         Raises:
             MilvusUnavailableError, RowTooLargeError, StoreUnavailableError: as ``mended``.

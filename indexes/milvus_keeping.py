@@ -61,15 +61,15 @@ class MilvusKeeping:
             self._failure, self._not_before = str(error), time.monotonic() + _PAUSE_S
             raise
 
-    def compare(self) -> Difference:
-        """Make the rows in Milvus those of the store.
+    def compare(self, *, deep: bool = False) -> Difference:
+        """Make the rows in Milvus those of the store, see ``Comparison.mended``.
 
         Raises:
             MilvusUnavailableError, RowTooLargeError, StoreUnavailableError: as ``Comparison.mended``.
         """
         with self._working:
             try:
-                mended = self._comparison("comparing with Milvus").mended()
+                mended = self._comparison("comparing with Milvus").mended(deep=deep)
             finally:
                 self.working_on = None
             self.is_whole, self._failure = True, ""

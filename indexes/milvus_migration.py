@@ -65,7 +65,7 @@ class MilvusMigration:
         place = MilvusPlace.read(self.folder, UNUSED) or MilvusPlace.new().write(self.folder, UNUSED)
         with closing(Store(self.folder / STORE)) as store:
             comparison = self._comparison(store, place)
-            mended = comparison.mended()
+            mended = comparison.mended(deep=True)  # what was sent before may have been damaged since
             documents, rows = self._verified(comparison, store)
             place.at(store.version()).write(self.folder, UNUSED)
         move(self.folder / UNUSED, self.folder / FILE)
