@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 CUDA_VENV ?= .venv-cuda
 VLLM_VENV ?= .venv-vllm
 LLAMA_INDEX_VENV ?= .venv-llama-index
+MILVUS_LITE_VENV ?= .venv-milvus-lite
 export HF_HUB_OFFLINE ?= 1
 # Each loads torch and its own models, and starts servers: 5 GB at most.
 WORKERS ?= 2
@@ -19,7 +20,7 @@ schema-test: EXAMPLES := $(if $(filter command line environment,$(origin EXAMPLE
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
+.PHONY: help run test test-vllm test-cluster test-cuda-faiss crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +40,10 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo; wait $$server
 
 test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
-	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm'
+	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm and not cluster'
+
+test-cluster: $(VENV)/dev.stamp $(MILVUS_LITE_VENV)/dev.stamp ## Run the tests of what several machines share, against a Milvus server
+	MILVUS_LITE=$(MILVUS_LITE_VENV)/bin/milvus-lite $(BIN)/python -m pytest -m cluster tests/indexes $(ARGS)
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
@@ -100,7 +104,7 @@ bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cu
 	$(PYTHON) -m service bench gpu-search --device cuda:0 --out docs/benchmarks/gpu-search.md
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
-	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-llama-index .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-llama-index .venv-milvus-lite .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -115,7 +119,7 @@ $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel]'
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,milvus,otel]'
 	@touch $@
 
 # A recent pip: older ones do not find the versions of torch and FAISS that go together.
@@ -129,6 +133,12 @@ $(CUDA_VENV)/dev.stamp: pyproject.toml
 $(LLAMA_INDEX_VENV)/dev.stamp: constraints/llama-index.txt
 	$(PYTHON) -m venv $(LLAMA_INDEX_VENV)
 	$(LLAMA_INDEX_VENV)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# A server of its own: it brings a build of FAISS, which would stand beside that of the CUDA profile.
+$(MILVUS_LITE_VENV)/dev.stamp: constraints/milvus-lite.txt
+	$(PYTHON) -m venv $(MILVUS_LITE_VENV)
+	$(MILVUS_LITE_VENV)/bin/pip install --quiet --requirement $<
 	@touch $@
 
 # vLLM pins its own torch and fastapi. Its CPU build asks for audio and video packages that no text model uses, hence
