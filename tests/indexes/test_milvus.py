@@ -205,6 +205,8 @@ def test_while_milvus_is_away_nothing_is_acknowledged_and_nothing_acknowledged_i
             put(collection, "d", ["stored, and nobody was told"], vectors[3:])
         version = collection._store.version()
         with pytest.raises(MilvusUnavailableError):
+            collection.confirm("d", b"stored, and nobody was told", collection.accept())
+        with pytest.raises(MilvusUnavailableError):
             put(collection, "e", ["refused"], vectors[3:])
         with pytest.raises(MilvusUnavailableError):
             collection.delete("c", collection.accept())
