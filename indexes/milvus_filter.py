@@ -117,7 +117,7 @@ def _rounded_down(value: Any) -> float:  # noqa: ANN401  likewise
     try:
         rounded = float(value)
     except OverflowError:
-        return math.copysign(_LARGEST, value)
+        return _LARGEST if value > 0 else -_LARGEST
     return max(-_LARGEST, math.nextafter(rounded, -math.inf)) if rounded > value else rounded
 
 

@@ -184,6 +184,23 @@ def test_nothing_is_sent_while_somebody_compares(feed: MilvusFeed, rows: Rows) -
     assert rows.there == {2, 3}
 
 
+def test_who_compares_waits_for_what_is_being_sent(feed: MilvusFeed, rows: Rows) -> None:
+    rows.go_on.clear()
+    feed.add(parcel(1, [1]))
+
+    def held() -> int:
+        with feed.holding() as sent:
+            return sent.version
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(feed.bring, 1)
+        assert rows.inserting.wait(PATIENCE_S)
+        comparing = threads.submit(held)
+        rows.go_on.set()
+        assert comparing.result(PATIENCE_S) == 1
+        writing.result(PATIENCE_S)
+
+
 def test_searches_and_writes_at_once_find_one_version_each(feed: MilvusFeed, rows: Rows) -> None:
     """Every version has one row, its own number; a search pinned at a version must find that row when it looks."""
     committed, stop, wrong = [0], threading.Event(), []

@@ -1,7 +1,9 @@
 """Filters in Milvus' language, held to ``filters.matches``; no value and no key stands in them."""
 
 import re
+import sys
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import orjson
@@ -77,16 +79,36 @@ def test_it_keeps_back_nothing_that_passes_and_where_it_is_exact_lets_nothing_el
     assert passes(made, metadata) == truth or not made.is_exact
 
 
-@given(filter=LEAVES.filter(lambda raw: raw["type"] in {"gt", "gte", "lt", "lte"}), bound=ORDERED)
-def test_orders_near_their_bound(filter: dict[str, Any], bound: Any) -> None:  # noqa: ANN401
-    """A document that holds the very bound, or what is next to it."""
-    made = expression(parse_filter(filter | {"key": "a"}))
-    near = filter["value"] if isinstance(filter["value"], str) else bound
-    for value in (near, f"{near}a" if isinstance(near, str) else bound, filter["value"]):
-        if isinstance(value, int) and not -(2**63) <= value < 2**64:
-            continue
-        truth = matches(parse_filter(filter | {"key": "a"}), {"a": value})
-        assert passes(made, {"a": value}) or not truth
+# Neighbours that a double, or the first bytes, do not tell apart; and some that they do.
+NEAR: list[list[Any]] = [
+    [2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, float(2**53)],
+    [-(2**53) - 2, -(2**53) - 1, -(2**53), -(2**53) + 1],
+    [2**63 - 1, 2**63, float(2**63), 2**63 + 1],
+    ["a" * 30, "a" * 31, "a" * 32, "a" * 33, "a" * 34, "a" * 31 + "b", "a" * 32 + "b"],
+    ["ä" * 15, "ä" * 16, "ä" * 17, "ä" * 16 + "a", "ä" * 15 + "\U0001f600"],
+]
+
+
+@pytest.mark.parametrize("near", NEAR, ids=lambda near: str(near[0])[:8])
+@pytest.mark.parametrize("order", ["gt", "gte", "lt", "lte"])
+def test_orders_near_their_bound(near: list[Any], order: str) -> None:
+    for bound, value in product(near, near):
+        filter_ = parse_filter({"type": order, "key": "a", "value": bound})
+        made, metadata = expression(filter_), {"a": [value, value]}
+        truth = matches(filter_, metadata)
+        assert passes(made, metadata) or not truth, (order, bound, value)
+        assert passes(made, metadata) == truth or not made.is_exact, (order, bound, value)
+
+
+FAR: list[Any] = [10**300, -(10**300), 2**1023, -(2**1023), sys.float_info.max, 2**1024 - 1, -(2**1024) + 1]
+
+
+@pytest.mark.parametrize("bound", FAR, ids=range(len(FAR)))
+@pytest.mark.parametrize("order", ["gt", "gte", "lt", "lte"])
+def test_orders_far_out(bound: float, order: str) -> None:
+    filter_ = parse_filter({"type": order, "key": "a", "value": bound})
+    for value in (0, -1e308, 1e308, sys.float_info.max, -sys.float_info.max):
+        assert passes(expression(filter_), {"a": value}) or not matches(filter_, {"a": value}), (order, bound, value)
 
 
 @pytest.mark.parametrize(

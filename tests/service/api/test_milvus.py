@@ -52,5 +52,7 @@ def test_while_milvus_is_away_callers_hear_a_503_and_documents_are_read(
             problem(reply, 503, "vector_store_unavailable")
         assert reply.status_code == 201
         found = api.post("/v1/search", json=QUESTION).json()
-        assert {hit["document_id"] for hit in found["chunks"]} == {"bees", "more", "again"}, "one was stored, and is sent"
+        assert {hit["document_id"] for hit in found["chunks"]} == {"bees", "more", "again"}, (
+            "one was stored, and is sent"
+        )
         assert api.delete("/v1/collections/docs").status_code == 200
