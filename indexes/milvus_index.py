@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil
 from typing import Any, Literal, TypeAlias, get_args
 
 from indexes.base import Metric, SearchParams
@@ -15,7 +15,7 @@ MOST_FOUND, MOST_FOUND_ON_GPU = 16_384, 1_024
 
 _HNSW = {"M": 16, "efConstruction": 200}
 _CAGRA = {"intermediate_graph_degree": 64, "graph_degree": 32}
-_LEAST_EF = 64
+_LEAST_EF, _LEAST_ITOPK, _SEARCH_WIDTH = 64, 64, 4
 _REFINE_RATIO = 4
 
 
@@ -74,5 +74,6 @@ class MilvusIndex:
                 return {"ef": max(_LEAST_EF, limit)}
             case "GPU_IVF_PQ":
                 return {"nprobe": nprobe, "refine_ratio": _REFINE_RATIO}
-        itopk = 32 * ceil(max(limit, 64) / 32)
-        return {"itopk_size": itopk, "search_width": max(1, round(sqrt(itopk / 32)))}
+        # At least as many as are wanted, a power of two; Milvus gives 32 for each entry point, or all of these.
+        itopk = 1 << (max(limit, _LEAST_ITOPK) - 1).bit_length()
+        return {"itopk_size": itopk, "search_width": _SEARCH_WIDTH}
