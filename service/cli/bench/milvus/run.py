@@ -13,6 +13,7 @@ from indexes.base import Chunk, Document, SearchParams, Vectors
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.data_directory import COLLECTIONS
+from indexes.ivf_pq import search_on_one_thread
 from indexes.milvus_place import MilvusPlace
 from indexes.spec import CollectionSpec
 from indexes.upkeep import IndexPolicy
@@ -34,6 +35,7 @@ def run(server: "MilvusServer", vectors: Vectors, samples: int, top_k: int) -> d
     Raises:
         MilvusUnavailableError: Milvus does not answer.
     """
+    search_on_one_thread()  # as the threads do that a server searches on
     rows = len(vectors) - samples - WARM_UP
     with _filled(server, vectors[:rows]) as subject:
         return _measured(subject, vectors[rows:], top_k) | {"rows": rows, "dimension": vectors.shape[1]}
@@ -113,7 +115,7 @@ def _put(collection: Collection, name: str, vectors: Vectors) -> None:
 def _measured(subject: _Subject, queries: Vectors, top_k: int) -> dict[str, Any]:
     """Pairs in turn, each the other way round than the one before: what disturbs one disturbs the other.
 
-    What a search adds is what it takes outside of the call that it makes: two calls differ by more than that.
+    ``own`` is what a search takes outside of the call that it makes itself, as two calls may differ by more than that.
     """
     bare: list[float] = []
     whole: list[tuple[float, float]] = []
@@ -124,14 +126,14 @@ def _measured(subject: _Subject, queries: Vectors, top_k: int) -> dict[str, Any]
         if not number % 2:
             bare.append(subject.bare(query, top_k))
     bare, whole = bare[WARM_UP:], whole[WARM_UP:]
-    added = 1000 * median(total - within for total, within in whole)
+    added = 1000 * median(total - one for one, (total, _) in zip(bare, whole, strict=True))
     return {
         "bench": "milvus",
         "index": subject.server.index.type,
         "samples": len(whole),
         "client_ms": asdict(Percentiles.of(bare)),
         "collection_ms": asdict(Percentiles.of([total for total, _ in whole])),
-        "paired_p50_ms": round(1000 * median(total - one for one, (total, _) in zip(bare, whole, strict=True)), 3),
         "added_p50_ms": round(added, 3),
+        "own_p50_ms": round(1000 * median(total - within for total, within in whole), 3),
         "met": added <= TARGET_MS,
     }
