@@ -15,6 +15,7 @@ from indexes.upkeep import IndexPolicy
 from service.api.collections import described
 from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import err, fail
+from service.errors import ExtraMissingError
 from service.ingest.jobs.job_purge import OfflineJobPurge
 from service.ingest.jobs.store import FOLDER, open_or_set_aside
 from service.ingest.mirror import Mirror
@@ -98,7 +99,7 @@ def opened(data_dir: Path, name: str, settings: IndexSettings) -> Iterator[Offli
         catalog = Catalog(data_dir, policy, milvus=milvus_server(settings.milvus))
     except DataDirectoryInUseError as error:
         fail(f"{error}; a server that is running is asked with --url")
-    except IndexesError as error:
+    except (IndexesError, ExtraMissingError) as error:
         fail(str(error))
     try:
         yield OfflineIndex(catalog, name)

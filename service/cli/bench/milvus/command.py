@@ -10,6 +10,7 @@ import typer
 from service.cli.configuration import settings_or_fail
 from service.cli.console import fail, out
 from service.cli.interpreter import share_the_cores
+from service.errors import ExtraMissingError
 
 
 def milvus(
@@ -29,7 +30,10 @@ def milvus(
     from service.cli.bench.milvus.run import TARGET_MS, WARM_UP, run  # noqa: PLC0415  brings FAISS
     from service.milvus_server import milvus_server  # noqa: PLC0415
 
-    server = milvus_server(settings_or_fail(config).index.milvus)
+    try:
+        server = milvus_server(settings_or_fail(config).index.milvus)
+    except ExtraMissingError as error:
+        fail(str(error))
     if server is None:
         fail("index.milvus.url is not set: QUARRY_INDEX__MILVUS__URL or a file given by --config names Milvus")
     vectors = np.random.default_rng(seed).normal(size=(rows + samples + WARM_UP, dim)).astype(np.float32)
