@@ -13,6 +13,7 @@ CUDA_VENV ?= .venv-cuda
 VLLM_VENV ?= .venv-vllm
 LLAMA_INDEX_VENV ?= .venv-llama-index
 UV_VENV ?= .venv-uv
+MILVUS_LITE_VENV ?= .venv-milvus-lite
 IMAGE ?= quarry:cuda
 export HF_HUB_OFFLINE ?= 1
 # Each loads torch and its own models, and starts servers: 5 GB at most.
@@ -51,8 +52,10 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
 	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm and not cluster'
 
-test-cluster: $(VENV)/dev.stamp ## Run the tests of several processes, against what they share: needs redis-server
-	$(BIN)/python -m pytest -m cluster $(ARGS)
+# The folders are named: elsewhere collecting alone takes half a minute.
+test-cluster: $(VENV)/dev.stamp $(MILVUS_LITE_VENV)/dev.stamp ## Run the tests of what several machines share, against a Milvus and a redis-server
+	MILVUS_LITE=$(MILVUS_LITE_VENV)/bin/milvus-lite $(BIN)/python -m pytest -m cluster \
+		tests/cluster tests/indexes tests/service/api/test_milvus.py tests/service/cli/test_bench_milvus.py $(ARGS)
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
@@ -133,7 +136,7 @@ bench-gpu: ## Measure embedding and search on a GPU, with a PYTHON that has .[cu
 	$(PYTHON) -m service bench gpu-search --device cuda:0 --out docs/benchmarks/gpu-search.md
 
 clean: ## Remove the environment and every cache; documents in quarry-data stay
-	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-uv .venv-llama-index .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-cuda .venv-vllm .venv-uv .venv-llama-index .venv-milvus-lite .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -148,7 +151,7 @@ $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,otel,redis]'
+	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,milvus,otel,redis]'
 	@touch $@
 
 $(CUDA_VENV)/dev.stamp: constraints/cuda-dev.lock pyproject.toml
@@ -169,6 +172,12 @@ $(UV_VENV)/uv.stamp:
 $(LLAMA_INDEX_VENV)/dev.stamp: constraints/llama-index.txt
 	$(PYTHON) -m venv $(LLAMA_INDEX_VENV)
 	$(LLAMA_INDEX_VENV)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# A server of its own: it brings a build of FAISS, which would stand beside that of the CUDA profile.
+$(MILVUS_LITE_VENV)/dev.stamp: constraints/milvus-lite.txt
+	$(PYTHON) -m venv $(MILVUS_LITE_VENV)
+	$(MILVUS_LITE_VENV)/bin/pip install --quiet --requirement $<
 	@touch $@
 
 # vLLM pins its own torch and fastapi. Its CPU build asks for audio and video packages that no text model uses, hence

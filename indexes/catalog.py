@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -34,6 +35,9 @@ from indexes.spec import CollectionSpec
 from indexes.upkeep import IndexPolicy
 from indexes.writer import GroupCommitWriter
 
+if TYPE_CHECKING:
+    from indexes.milvus_client import MilvusServer
+
 # A store that is damaged, lost or newer than the program, and an identity that cannot be read or has no language here.
 _COSTS_ONE = (StoreUnavailableError, DataDirectoryError, UnknownLanguageError, ValueError, TypeError)
 
@@ -49,13 +53,16 @@ class Catalog:
         data_dir: created when absent.
         policy: see ``Collection``.
         most: collections that there may be when one is created; None sets no limit. However many there are, all open.
+        milvus: where the vectors of new collections go; None keeps them here.
 
     Raises:
         DataDirectoryError: another process holds the lock, or the catalogue is lost or newer than the program.
         StoreUnavailableError: SQLite cannot open a file.
     """
 
-    def __init__(self, data_dir: Path, policy: IndexPolicy, most: int | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, policy: IndexPolicy, most: int | None = None, milvus: "MilvusServer | None" = None
+    ) -> None:
         self.data_dir = data_dir
         self._most = most
         folder = data_dir / COLLECTIONS
@@ -78,7 +85,7 @@ class Catalog:
             opened.callback(self._writer.close)
             lexical = LexicalThread()
             opened.callback(lexical.close)
-            self._folders = CollectionFolders(data_dir, self._database, self._writer, policy, lexical)
+            self._folders = CollectionFolders(data_dir, self._database, self._writer, policy, lexical, milvus)
             self._aliases = Aliases(self._database, self._writer)
             self._preferences = Preferences(self._database, self._writer)
             self._open_all()

@@ -25,7 +25,11 @@ IndexesError
 ├── LexicalError             words cannot be looked for, or their index not be written
 ├── IndexFileError           the bytes of an index are damaged, or those of another index
 ├── SelfTestError            FAISS answers otherwise than NumPy
+├── RowTooLargeError         a chunk or its document's metadata are more than Milvus takes
+├── MigratedAlreadyError     a collection is where it should go
+├── UnequalRowsError         Milvus has other rows than the store
 └── StoreUnavailableError    SQLite could not read, or could not promise that a write is on disk
+    ├── MilvusUnavailableError   Milvus did not answer, or refused
     └── MigrationError       data of an older program could not be brought to this one's schema
 """
 
@@ -161,6 +165,31 @@ class DataDirectoryInUseError(DataDirectoryError):
 
 class StoreUnavailableError(IndexesError):
     """The store could not read, or could not promise that a write is durable."""
+
+
+class RowTooLargeError(IndexesError):
+    """A document has more of something than a row in Milvus takes; nothing of it was stored."""
+
+    def __init__(self, document_id: str, what: str, count: int, limit: int) -> None:
+        super().__init__(f"document {document_id!r} has {count} {what}; in a collection on Milvus the limit is {limit}")
+
+
+class MigratedAlreadyError(IndexesError):
+    """The collection's vectors are where they were to go."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"its vectors are searched {where} already")
+
+
+class UnequalRowsError(IndexesError):
+    """Milvus has other rows than the store, or other contents of them."""
+
+
+class MilvusUnavailableError(StoreUnavailableError):
+    """Milvus did not answer in time, or refused.
+
+    A write that it meets is in the store, unacknowledged, and is sent again; nothing that was acknowledged is lost.
+    """
 
 
 class MigrationError(StoreUnavailableError):

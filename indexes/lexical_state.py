@@ -5,8 +5,9 @@ from typing import Literal
 
 from indexes.lexical_view import LexicalView
 
-# building: rows are being read from the store. failing: the disk or tantivy refused, which is tried again.
-Absence = Literal["building", "failing"]
+# building: rows are being read from the store. failing: the disk or tantivy refused, which is tried again. off: nobody
+# looks for words where this collection is searched.
+Absence = Literal["building", "failing", "off"]
 
 
 @dataclass(frozen=True, slots=True)

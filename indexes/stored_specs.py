@@ -6,8 +6,9 @@ from pathlib import Path
 
 import orjson
 
+from indexes.catalog_rows import is_folder_name
 from indexes.data_directory import CATALOG
-from indexes.errors import StoreUnavailableError
+from indexes.errors import CollectionNotFoundError, StoreUnavailableError
 from indexes.spec import CollectionSpec
 
 _BUSY_S = 5.0
@@ -19,12 +20,29 @@ def stored_specs(data_dir: Path) -> dict[str, CollectionSpec]:
     Raises:
         StoreUnavailableError: the catalogue cannot be read.
     """
+    return {name: spec for name, (_, spec) in _stored(data_dir).items()}
+
+
+def stored_folder(data_dir: Path, name: str) -> tuple[str, CollectionSpec]:
+    """Folder below ``COLLECTIONS``, and identity, of the collection of that name.
+
+    Raises:
+        CollectionNotFoundError: there is none; an alias is no name here.
+        StoreUnavailableError: the catalogue cannot be read.
+    """
+    try:
+        return _stored(data_dir)[name]
+    except KeyError:
+        raise CollectionNotFoundError(name) from None
+
+
+def _stored(data_dir: Path) -> dict[str, tuple[str, CollectionSpec]]:
     path = data_dir / CATALOG
     if not path.is_file():
         return {}
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as connection:
-            rows = connection.execute("SELECT name, spec FROM collections WHERE name IS NOT NULL").fetchall()
-        return {name: CollectionSpec(**orjson.loads(spec)) for name, spec in rows}
+            rows = connection.execute("SELECT name, uuid, spec FROM collections WHERE name IS NOT NULL").fetchall()
+        return {name: (uid, CollectionSpec(**orjson.loads(spec))) for name, uid, spec in rows if is_folder_name(uid)}
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise StoreUnavailableError(f"{path} cannot be read: {error}") from error

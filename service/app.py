@@ -33,7 +33,7 @@ from service.api.playground import Playground
 from service.api.reference import Reference
 from service.api.services import Services
 from service.construction import Construction
-from service.errors import TracesUnavailableError
+from service.errors import ExtraMissingError
 from service.outside import Outside
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -98,14 +98,15 @@ async def _traces(stack: AsyncExitStack, settings: TraceSettings, metrics: Metri
     """None where they are off.
 
     Raises:
-        TracesUnavailableError: they are on, and the extra is not installed.
+        ExtraMissingError: they are on, and the extra is not installed.
     """
     if settings.endpoint is None:
         return None
     try:
         from service.telemetry.otel import OtelTraces  # noqa: PLC0415  the SDK is an extra
     except ImportError as error:
-        raise TracesUnavailableError(settings.endpoint, (error.name or "opentelemetry").partition(".")[0]) from error
+        missing = (error.name or "opentelemetry").partition(".")[0]
+        raise ExtraMissingError("traces.endpoint", settings.endpoint, missing, "otel") from error
     return await stack.enter_async_context(OtelTraces(settings, metrics.traces))
 
 

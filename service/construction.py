@@ -63,6 +63,7 @@ from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger, Placed
 from service.measured_memory import MeasuredMemory
 from service.memory_watch import MemoryWatch
+from service.milvus_server import milvus_server
 from service.operator import Operator
 from service.outside import Outside
 from service.pace import Pace
@@ -184,7 +185,10 @@ class Construction:
         settings, metrics, hold = self.settings, self.metrics, BulkHold()
         policy = await run_sync(index_policy, settings.index)
         most = settings.limits.collections or min(collections_by_files(), collections_by_mappings())
-        catalog = await run_sync(Catalog, settings.data_dir, policy, most)
+        milvus = milvus_server(settings.index.milvus)
+        if milvus is not None:
+            self.stack.callback(milvus.close)
+        catalog = await run_sync(Catalog, settings.data_dir, policy, most, milvus)
         self.stack.callback(catalog.close)
         shared = await open_sharing(self.stack, settings, metrics)  # under the lock: nobody changes keys beside it
         limits = await self.stack.enter_async_context(self._limits(shared))

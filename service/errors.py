@@ -14,7 +14,7 @@ QuarryError
 │   └── KeylessPagesError      every web page may read replies, and not one key
 ├── MetricsPortError           the port of the metrics cannot be taken
 ├── EmptyDocumentError         a document without a single word
-├── TracesUnavailableError     traces are wanted, and what makes them is not installed
+├── ExtraMissingError          a setting asks for what is not installed
 ├── UnknownHostError           a name that is not this server's
 ├── ForeignPageError           a web page that nobody let ask
 ├── UnsupportedMediaTypeError  a file of a kind, or with bytes, that cannot be read as text
@@ -125,13 +125,13 @@ class KeylessPagesError(KeylessError):
         )
 
 
-class TracesUnavailableError(QuarryError):
-    """Traces are to be sent, and OpenTelemetry's SDK is not installed."""
+class ExtraMissingError(QuarryError):
+    """A setting asks for what an extra brings, and that is not installed."""
 
-    def __init__(self, endpoint: str, missing: str) -> None:
+    def __init__(self, setting: str, value: str, missing: str, extra: str) -> None:
         super().__init__(
-            f"traces.endpoint is {endpoint!r}, and the Python package {missing!r} is not installed: install the extra "
-            "with `pip install 'quarry[otel]'`, or leave the setting out"
+            f"{setting} is {value!r}, and the Python package {missing!r} is not installed: install the extra with "
+            f"`pip install 'quarry[{extra}]'`, or leave the setting out"
         )
 
 

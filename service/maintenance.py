@@ -79,7 +79,7 @@ class Maintenance:
 
     def report_damage(self, name: str, collection: Collection) -> None:
         """Log and count what of the collection was found damaged, and what is not done that is due."""
-        for trouble in (*collection.upkeep.trouble, *collection.lexical.trouble):
+        for trouble in collection.trouble:
             self._metrics.damage.labels(name).inc()
             _log.warning("collection %s: %s", name, trouble)
 

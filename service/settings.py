@@ -25,6 +25,7 @@ from service.content_settings import ContentSettings
 from service.job_settings import JobSettings
 from service.limit_settings import LimitSettings
 from service.llm_settings import LlmSettings
+from service.milvus_settings import MilvusSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
 from service.redis_settings import RedisSettings
@@ -97,6 +98,7 @@ class IndexSettings(Group):
         device: where sealed rows are searched: ``cpu``, ``cuda:0``, or ``auto`` for the first GPU that FAISS sees;
             ``/v1/status`` says what came of it, and why.
         device_bytes: memory that indexes may take on a GPU; None lets each take half of what is free.
+        milvus: where new collections are searched instead.
     """
 
     seal_rows: int | None = Field(None, ge=256)
@@ -106,6 +108,7 @@ class IndexSettings(Group):
     shadow_share: float = Field(0.01, ge=0, le=1, allow_inf_nan=False)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda:\d+)$")
     device_bytes: int | None = Field(None, ge=1)
+    milvus: MilvusSettings = MilvusSettings()
 
 
 class ChunkingSettings(Group):

@@ -11,7 +11,7 @@ from service.access.keys import Keys
 from service.access.local_counts import LocalCounts
 from service.access.opened import opened_keys, replicated_keys
 from service.access.replicated_keys import ReplicatedKeys
-from service.redis.lost import RedisClientMissingError
+from service.errors import ExtraMissingError
 from service.redis.seal import Seal
 from service.results.in_process import InProcessResults
 from service.results.store import ResultStore
@@ -68,7 +68,7 @@ async def open_sharing(stack: AsyncExitStack, settings: Settings, metrics: Metri
 
     Raises:
         KeysUnavailableError, KeylessError: see ``opened_keys``.
-        RedisClientMissingError: Redis is configured, and the extra is not installed.
+        ExtraMissingError: Redis is configured, and the extra is not installed.
     """
     if settings.redis.url is None:
         keys = await asyncio.to_thread(opened_keys, settings)
@@ -76,7 +76,7 @@ async def open_sharing(stack: AsyncExitStack, settings: Settings, metrics: Metri
     try:
         return await _open_shared(stack, settings, metrics)
     except ImportError as error:
-        raise RedisClientMissingError(settings.redis.url) from error
+        raise ExtraMissingError("redis.url", settings.redis.url, "redis", "redis") from error
 
 
 async def _open_shared(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Sharing:

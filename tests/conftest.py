@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from models.transformer import TransformerEmbedder
 
+pytest_plugins = ["milvus_lite"]
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("quarry", deadline=None)
 settings.load_profile("quarry")

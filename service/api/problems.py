@@ -63,6 +63,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (indexes.InvalidFilterError, Kind("invalid_request", 422, param="filters")),
     (indexes.NothingSealedError, Kind("conflict", 409)),
     (indexes.InsufficientMemoryError, Kind("insufficient_memory", 503, retryable=True)),
+    (indexes.RowTooLargeError, Kind("payload_too_large", 413)),
     (indexes.IndexesError, _STORE_DOWN),
     (service.UnauthenticatedError, Kind("unauthenticated", 401)),
     (service.ForbiddenError, Kind("forbidden", 403)),

@@ -17,6 +17,7 @@ from service.cli.ingest import ingest
 from service.cli.jobs import app as jobs
 from service.cli.keys import app as keys
 from service.cli.llm import app as llm
+from service.cli.migrate import migrate
 from service.cli.plan import plan
 from service.cli.search import search
 from service.cli.serve import serve
@@ -39,6 +40,7 @@ app.command()(doctor)
 app.command()(health)
 app.command()(backup)
 app.command()(restore)
+app.command()(migrate)
 app.command()(plan)
 app.add_typer(collections, name="collections")
 app.add_typer(documents, name="documents")

@@ -15,10 +15,12 @@ from indexes.upkeep import IndexPolicy
 from service.api.collections import described
 from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import err, fail
+from service.errors import ExtraMissingError
 from service.ingest.jobs.job_purge import OfflineJobPurge
 from service.ingest.jobs.store import FOLDER, open_or_set_aside
 from service.ingest.mirror import Mirror
 from service.ingest.purger import Purger
+from service.milvus_server import milvus_server
 from service.preferred import Preferred
 from service.reembedding import ReembeddingState
 from service.settings import IndexSettings
@@ -93,10 +95,11 @@ def opened(data_dir: Path, name: str, settings: IndexSettings) -> Iterator[Offli
     if not (data_dir / CATALOG).is_file():
         fail(f"{data_dir} has no data")
     try:
-        catalog = Catalog(data_dir, IndexPolicy(settings.seal_rows, shadow_share=0.0, crossover=measure_crossover))
+        policy = IndexPolicy(settings.seal_rows, shadow_share=0.0, crossover=measure_crossover)
+        catalog = Catalog(data_dir, policy, milvus=milvus_server(settings.milvus))
     except DataDirectoryInUseError as error:
         fail(f"{error}; a server that is running is asked with --url")
-    except IndexesError as error:
+    except (IndexesError, ExtraMissingError) as error:
         fail(str(error))
     try:
         yield OfflineIndex(catalog, name)

@@ -24,9 +24,8 @@ from service.cli.interpreter import bound_shapes, settle_memory, share_the_cores
 from service.cli.metrics_port import exposed, taken
 from service.cli.open_files import raise_open_files
 from service.content.rule_file import RuleFileError
-from service.errors import KeylessError, KeysUnavailableError, MetricsPortError, TracesUnavailableError
+from service.errors import ExtraMissingError, KeylessError, KeysUnavailableError, MetricsPortError
 from service.ingest.parsing.fork_server_process import ForkServerProcess
-from service.redis.lost import RedisClientMissingError
 from service.settings import Settings
 from service.telemetry.logs import configure_logging, log_forgotten
 
@@ -138,8 +137,7 @@ def _serve(
         KeylessError,
         KeysUnavailableError,
         RuleFileError,
-        RedisClientMissingError,
-        TracesUnavailableError,
+        ExtraMissingError,
     ) as error:
         fail(str(error))
     if is_stuck:

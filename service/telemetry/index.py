@@ -69,9 +69,9 @@ class IndexMetrics:
 
     def _follow_rows(self, name: str, state: CollectionState) -> None:
         of_kind = {str(segment["index"]): segment for segment in state.segments}
-        for kind in ("flat", "ivf_pq"):
+        for kind in ("flat", "ivf_pq", "milvus"):
             self._rows.labels(name, kind).set(float(str(of_kind[kind]["live_rows"])) if kind in of_kind else 0)
-        self._lag.labels(name, "vectors").set(float(str(of_kind["flat"]["rows"])))
+        self._lag.labels(name, "vectors").set(float(str(of_kind["flat"]["rows"])) if "flat" in of_kind else 0)
         self._lag.labels(name, "words").set(state.lexical.newest_rows if state.lexical else 0)
         if "ivf_pq" in of_kind:
             self._target.labels(name).set(float(str(of_kind["ivf_pq"]["target_recall"])))

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,13 @@ from indexes.writer import GroupCommitWriter
 
 DIMENSION = 16
 SEAL_ROWS = 256
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What holds for every collection is tried on Milvus too."""
+    if metafunc.definition.get_closest_marker("contract"):
+        on_milvus = [pytest.param(index, marks=pytest.mark.cluster) for index in ("FLAT", "HNSW")]
+        metafunc.parametrize("milvus", ["here", *on_milvus], indirect=True)
 
 
 @pytest.fixture
@@ -55,19 +63,35 @@ def cut() -> Callable[[str, Sequence[str]], tuple[Document, list[Chunk]]]:
 
 
 @pytest.fixture
-def open_catalog(tmp_path: Path) -> Iterator[Callable[[], Catalog]]:
+def milvus(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401  a MilvusServer, whose module an extra brings
+    """None, where vectors are searched here; tests that hold for both ask for ``contract``."""
+    kind = getattr(request, "param", "here")
+    if kind == "here":
+        return None
+    server: Callable[[str], Any] = request.getfixturevalue("milvus_server")
+    return server(kind)
+
+
+@pytest.fixture
+def open_catalog(tmp_path: Path, milvus: Any) -> Iterator[Callable[[], Catalog]]:  # noqa: ANN401  as above
     """Opens the same data directory again and again, closing what was open."""
     opened: list[Catalog] = []
 
     def reopen() -> Catalog:
         if opened:
             opened.pop().close()
-        opened.append(Catalog(tmp_path / "data", IndexPolicy(SEAL_ROWS, shadow_share=0)))
+        opened.append(Catalog(tmp_path / "data", IndexPolicy(SEAL_ROWS, shadow_share=0), milvus=milvus))
         return opened[0]
 
     yield reopen
     if opened:
-        opened.pop().close()
+        last = opened.pop()
+        if milvus and not last._database.is_closed:
+            for alias in last.aliases():
+                last.remove_alias(alias)
+            for name in last.names():
+                last.drop(name)
+        last.close()
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def test_another_process_is_refused_until_the_catalog_is_closed(open_catalog: Op
     assert open_elsewhere(data_dir) == "opened"
 
 
+@pytest.mark.contract
 def test_a_collection_is_created_once_and_found_after_reopening(
     open_catalog: Open, put: Put, clustered: Clustered, spec: CollectionSpec
 ) -> None:
@@ -119,6 +120,7 @@ def test_bad_names_are_refused_and_named(open_catalog: Open, spec: CollectionSpe
     assert catalog.names() == []
 
 
+@pytest.mark.contract
 def test_another_identity_under_the_same_name_is_a_conflict_that_says_what_differs(
     open_catalog: Open, spec: CollectionSpec
 ) -> None:
@@ -131,6 +133,7 @@ def test_another_identity_under_the_same_name_is_a_conflict_that_says_what_diffe
     assert "dimension" not in str(conflict.value)
 
 
+@pytest.mark.contract
 def test_collections_do_not_see_each_other(
     open_catalog: Open, put: Put, clustered: Clustered, spec: CollectionSpec
 ) -> None:
@@ -140,6 +143,7 @@ def test_collections_do_not_see_each_other(
     assert second.search(vectors[0], SearchParams()) == []
 
 
+@pytest.mark.contract
 def test_threads_that_ask_for_the_same_name_get_one_collection(open_catalog: Open, spec: CollectionSpec) -> None:
     catalog = open_catalog()
     with ThreadPoolExecutor(8) as threads:
@@ -148,6 +152,7 @@ def test_threads_that_ask_for_the_same_name_get_one_collection(open_catalog: Ope
     assert sum(created for _, created in results) == 1
 
 
+@pytest.mark.contract
 def test_a_dropped_collection_takes_its_files_along_and_stays_dropped(
     open_catalog: Open, spec: CollectionSpec, data_dir: Path
 ) -> None:
@@ -161,6 +166,7 @@ def test_a_dropped_collection_takes_its_files_along_and_stays_dropped(
     assert open_catalog().names() == ["kept"]
 
 
+@pytest.mark.contract
 def test_a_dropped_name_is_free_and_its_new_collection_empty(
     open_catalog: Open, put: Put, clustered: Clustered, spec: CollectionSpec
 ) -> None:
@@ -175,6 +181,7 @@ def test_a_dropped_name_is_free_and_its_new_collection_empty(
         old.search(vectors[0], SearchParams())
 
 
+@pytest.mark.contract
 def test_an_interrupted_drop_is_finished_at_the_next_start(
     open_catalog: Open, spec: CollectionSpec, data_dir: Path
 ) -> None:
@@ -219,6 +226,7 @@ def test_an_index_that_is_saved_late_does_not_bring_a_dropped_folder_back(
     assert folders(data_dir) == []
 
 
+@pytest.mark.contract
 def test_dropping_a_collection_that_is_being_written_to_fails_its_writers_only(
     open_catalog: Open, put: Put, clustered: Clustered, spec: CollectionSpec
 ) -> None:

@@ -45,6 +45,7 @@ def owner(collection: Collection, id_: str) -> Any:  # noqa: ANN401
         return None
 
 
+@pytest.mark.contract
 def test_what_a_writer_cannot_see_it_cannot_replace_or_delete(open_collection: Open, write: Callable[..., str]) -> None:
     collection = open_collection()
     assert write(collection, "a", "red") == "created"
@@ -58,6 +59,7 @@ def test_what_a_writer_cannot_see_it_cannot_replace_or_delete(open_collection: O
     assert write(collection, "a", "blue") == "created"
 
 
+@pytest.mark.contract
 def test_a_delete_of_what_is_hidden_is_a_delete_of_nothing(open_collection: Open, write: Callable[..., str]) -> None:
     collection = open_collection()
     assert write(collection, "hidden", "red") == "created"
@@ -69,6 +71,7 @@ def test_a_delete_of_what_is_hidden_is_a_delete_of_nothing(open_collection: Open
     assert write(collection, "hidden", "red") == "updated"
 
 
+@pytest.mark.contract
 def test_a_deletion_keeps_no_filter_of_any_size(open_collection: Open, write: Callable[..., str]) -> None:
     collection = open_collection()
     write(collection, "a", "red")
@@ -80,6 +83,7 @@ def test_a_deletion_keeps_no_filter_of_any_size(open_collection: Open, write: Ca
     assert (owner(collection, "a"), collection.version) == ("red", version + 1)
 
 
+@pytest.mark.contract
 def test_of_two_tenants_who_take_an_id_at_once_one_has_it(open_collection: Open, write: Callable[..., str]) -> None:
     collection = open_collection()
     with ThreadPoolExecutor(2) as pool:
@@ -91,6 +95,7 @@ def test_of_two_tenants_who_take_an_id_at_once_one_has_it(open_collection: Open,
             assert outcomes[owner(collection, f"d{number}")] == "created"
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("tenant", ["red", "blue"])
 def test_a_delete_of_nothing_holds_back_the_deleters_own_older_writes_only(
     open_collection: Open, write: Callable[..., str], tenant: str
@@ -103,6 +108,7 @@ def test_a_delete_of_nothing_holds_back_the_deleters_own_older_writes_only(
     assert owner(collection, "a") == (None if tenant == "red" else "blue")
 
 
+@pytest.mark.contract
 def test_guarded_writes_keep_their_order_in_whatever_order_they_come(
     open_collection: Open, write: Callable[..., str]
 ) -> None:

@@ -40,14 +40,14 @@ def write(collection: Collection, cut: Cut, name: str, vectors: Vectors, held: M
 
 
 @pytest.fixture
-def collection(open_collection: Callable[[], Collection], cut: Cut, clustered: Clustered) -> Collection:
-    """Documents d0, d1 ... of eight chunks each, most of them sealed."""
+def collection(open_collection: Callable[[], Collection], cut: Cut, clustered: Clustered, milvus: object) -> Collection:
+    """Documents d0, d1 ... of eight chunks each, most of them sealed where they are searched here."""
     collection, vectors = open_collection(), clustered(8 * DOCUMENTS, DIMENSION, 4)
     for at in range(DOCUMENTS):
         write(collection, cut, f"d{at}", vectors[8 * at : 8 * at + 8], metadata(at))
         if collection.upkeep.is_due:
             collection.upkeep.step()
-    assert collection.describe().segments[0]["index"] == "ivf_pq"
+    assert collection.describe().segments[0]["index"] == ("milvus" if milvus else "ivf_pq")
     return collection
 
 
@@ -147,6 +147,7 @@ def during_search(collection: Collection, patch: pytest.MonkeyPatch, act: Callab
     patch.setattr(collection, "living", acting)
 
 
+@pytest.mark.contract
 def test_a_document_that_is_deleted_while_it_is_searched_for_is_no_hit(
     collection: Collection, query: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_document_that_is_deleted_while_it_is_searched_for_is_no_hit(
     assert searched.failed == {"deleted": 8}
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize(("tenant", "is_seen"), [("ours", True), ("theirs", False)])
 def test_one_that_is_replaced_meanwhile_is_a_hit_as_it_was_as_long_as_it_may_be_seen(
     collection: Collection, cut: Cut, clustered: Clustered, query: Vectors, tenant: str, is_seen: bool
@@ -173,6 +175,7 @@ def test_one_that_is_replaced_meanwhile_is_a_hit_as_it_was_as_long_as_it_may_be_
     assert collection.living([hit.row for hit in hits]) == set()
 
 
+@pytest.mark.contract
 def test_what_is_there_still_is_told_by_rows_that_nothing_else_ever_gets(
     collection: Collection, cut: Cut, clustered: Clustered, query: Vectors
 ) -> None:
@@ -194,6 +197,7 @@ def test_memory_that_lost_track_of_the_store_is_not_asked(
     assert collection.living(list(range(1, 25))) == {*range(1, 9), *range(17, 25)}
 
 
+@pytest.mark.contract
 def test_where_nobody_can_tell_it_is_a_typed_error(collection: Collection, query: Vectors) -> None:
     collection.close()
     with pytest.raises(StoreUnavailableError, match="was closed"):
@@ -202,6 +206,7 @@ def test_where_nobody_can_tell_it_is_a_typed_error(collection: Collection, query
         collection.search(query, EXPLAINED)
 
 
+@pytest.mark.contract
 def test_a_store_that_cannot_be_read_returns_nothing(
     collection: Collection, query: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

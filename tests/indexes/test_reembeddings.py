@@ -130,6 +130,7 @@ def test_a_collection_with_aliases_is_not_dropped(open_catalog: Open, spec: Coll
     assert open_catalog().names() == ["docs"]
 
 
+@pytest.mark.contract
 def test_a_mirror_has_no_name_and_is_kept(
     open_catalog: Open, spec: CollectionSpec, other: CollectionSpec, data_dir: Path
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_mirror_has_no_name_and_is_kept(
     assert len(folders(data_dir)) == 2
 
 
+@pytest.mark.contract
 def test_the_name_moves_with_its_aliases_and_back(
     open_catalog: Open, spec: CollectionSpec, other: CollectionSpec, put: Put, vector: Vectors
 ) -> None:
@@ -168,6 +170,7 @@ def test_the_name_moves_with_its_aliases_and_back(
     assert catalog.get("live").document("a").text == "x"
 
 
+@pytest.mark.contract
 def test_what_is_unlinked_is_gone(
     open_catalog: Open, spec: CollectionSpec, other: CollectionSpec, data_dir: Path
 ) -> None:

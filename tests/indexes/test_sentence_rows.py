@@ -55,6 +55,7 @@ def write(cut: Cut) -> Callable[..., list[int]]:
     return put
 
 
+@pytest.mark.contract
 def test_they_come_back_as_they_were_stored_after_a_restart_too(
     open_collection: Open, write: Callable[..., list[int]]
 ) -> None:
@@ -67,6 +68,7 @@ def test_they_come_back_as_they_were_stored_after_a_restart_too(
         assert found[rows[place]].vectors.cosines(query).tolist() == given[place].vectors.cosines(query).tolist()
 
 
+@pytest.mark.contract
 def test_they_are_counted(open_collection: Open, write: Callable[..., list[int]]) -> None:
     collection = open_collection()
     assert (collection.describe().sentences, collection.describe().sentence_bytes) == (0, 0)
@@ -77,6 +79,7 @@ def test_they_are_counted(open_collection: Open, write: Callable[..., list[int]]
     assert collection.sentences_of([4, 5, 6, 99]) == {}
 
 
+@pytest.mark.contract
 def test_they_go_with_their_document(open_collection: Open, write: Callable[..., list[int]]) -> None:
     collection = open_collection()
     late = collection.accept()
@@ -91,6 +94,7 @@ def test_they_go_with_their_document(open_collection: Open, write: Callable[...,
     assert collection.verify().problems == []
 
 
+@pytest.mark.contract
 def test_a_purge_leaves_nothing_of_them_in_the_files(
     open_collection: Open, write: Callable[..., list[int]], tmp_path: Path
 ) -> None:
@@ -118,6 +122,7 @@ def test_damaged_ones_are_not_used_and_name_their_document(
     assert "what is stored of document 'doc' is damaged" in said
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize(
     ("given", "said"),
     [

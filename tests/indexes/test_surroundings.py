@@ -36,6 +36,7 @@ def rows_of(collection: Collection, document_id: str) -> list[int]:
     return sorted(hit.row for hit in hits if hit.chunk.document_id == document_id)
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize(
     ("reach", "first", "last"), [(0, [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]), (1, [0, 0, 1, 2, 3], [1, 2, 3, 4, 4]),
                                  (2, [0, 0, 0, 1, 2], [2, 3, 4, 4, 4]), (10, [0] * 5, [4] * 5)]
@@ -53,6 +54,7 @@ def test_neighbours_are_those_of_the_document(
         assert around.text == TEXT[around.start : around.end]
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("change", [{"heading_path": ("Elsewhere",)}, {"page": 7}])
 def test_what_is_elsewhere_is_no_neighbour(write: Callable[..., Collection], cut: Cut, change: dict[str, int]) -> None:
     document, chunks = cut("docs", PIECES)
@@ -63,6 +65,7 @@ def test_what_is_elsewhere_is_no_neighbour(write: Callable[..., Collection], cut
     assert texts == ["".join(PIECES[:2])] * 2 + [PIECES[2]] + ["".join(PIECES[3:])] * 2
 
 
+@pytest.mark.contract
 def test_chunks_that_overlap_or_leave_something_between(write: Callable[..., Collection], cut: Cut) -> None:
     document, _ = cut("docs", ["abc def  ghi jkl"])
     spans = [(0, 7), (4, 7), (9, 16)]
@@ -77,6 +80,7 @@ def test_chunks_that_overlap_or_leave_something_between(write: Callable[..., Col
     ]
 
 
+@pytest.mark.contract
 def test_what_is_gone_has_none(write: Callable[..., Collection], cut: Cut) -> None:
     collection = write(*cut("docs", PIECES))
     old = rows_of(collection, "docs")
@@ -92,6 +96,7 @@ def test_a_text_that_the_store_cannot_cut_has_none(write: Callable[..., Collecti
     assert collection.surroundings(rows_of(collection, "docs"), 1) == {}
 
 
+@pytest.mark.contract
 def test_a_store_that_is_closed(write: Callable[..., Collection], cut: Cut) -> None:
     collection = write(*cut("docs", PIECES))
     collection.close()

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,11 +21,10 @@ class Collection:
 
     version = 1
     kind = "sealed"
-    trouble = ("stored vectors are damaged",)
+    trouble = ("stored vectors are damaged", "the words are damaged")
 
     def __init__(self, due: int, failures: int = 0, error: Callable[[], Exception] = lambda: ValueError("no")) -> None:
         self.upkeep = self
-        self.lexical = SimpleNamespace(trouble=["the words are damaged"])
         self.due = due
         self.failures = failures
         self.error = error

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from indexes.collection import Collection
 from indexes.errors import StoreUnavailableError
+from indexes.local_collection import LocalCollection
 from models.base import TextKind, TokenIds
 from models.hashing import HashingEmbedder
 
@@ -83,5 +83,5 @@ def test_sentences_that_cannot_be_read_are_embedded(
         api.put("/v1/collections/docs/documents/bees", json=document)
         answer = asked(api)
         with monkeypatch.context() as patch:
-            patch.setattr(Collection, "sentences_of", refuse)
+            patch.setattr(LocalCollection, "sentences_of", refuse)
             assert asked(api) == answer

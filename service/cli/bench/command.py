@@ -12,6 +12,7 @@ from service.cli.bench.access.command import access
 from service.cli.bench.answer.command import answer
 from service.cli.bench.gpu_search.command import gpu_search
 from service.cli.bench.ingest.command import ingest
+from service.cli.bench.milvus.command import milvus
 from service.cli.bench.search.command import search
 from service.cli.bench.telemetry.command import telemetry
 from service.cli.configuration import settings_or_fail
@@ -22,6 +23,7 @@ bench = typer.Typer(help="Measure this machine: ratios and differences within on
 bench.command()(access)
 bench.command()(answer)
 bench.command()(ingest)
+bench.command()(milvus)
 bench.command()(search)
 bench.command()(telemetry)
 bench.command("gpu-search")(gpu_search)

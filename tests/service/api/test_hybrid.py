@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from indexes.base import Hit, Hybrid, SearchParams, Vectors
-from indexes.collection import Collection
+from indexes.local_collection import LocalCollection
 from indexes.searched import Searched
 from service.settings import RetrievalSettings
 from three_routes import ANSWERING, INSIDE, QUESTION, ROUTES, asked, told
@@ -38,9 +38,9 @@ class Words:
         self.missing: str | None = None
         self.bonus = 0.0
         self.took: list[tuple[float, float]] = []
-        self._search = Collection.searched
+        self._search = LocalCollection.searched
 
-    def searched(self, collection: Collection, query: Vectors, params: SearchParams) -> Searched:
+    def searched(self, collection: LocalCollection, query: Vectors, params: SearchParams) -> Searched:
         self.asked.append(params.hybrid)
         found = self._search(collection, query, replace(params, hybrid=None))
         if params.hybrid is None:
@@ -65,10 +65,10 @@ def words(monkeypatch: pytest.MonkeyPatch) -> Words:
     """What every search looks for words with."""
     words = Words()
 
-    def searched(collection: Collection, query: Vectors, params: SearchParams) -> Searched:
+    def searched(collection: LocalCollection, query: Vectors, params: SearchParams) -> Searched:
         return words.searched(collection, query, params)
 
-    monkeypatch.setattr(Collection, "searched", searched)
+    monkeypatch.setattr(LocalCollection, "searched", searched)
     return words
 
 

@@ -171,8 +171,8 @@ def test_a_store_that_fails_is_not_asked_for_ever(
     def failing(*_: object) -> None:
         raise StoreUnavailableError("the disk is gone")
 
-    monkeypatch.setattr("indexes.collection.Collection.searched", failing)
-    monkeypatch.setattr("indexes.collection.Collection.document", failing)
+    monkeypatch.setattr("indexes.local_collection.LocalCollection.searched", failing)
+    monkeypatch.setattr("indexes.local_collection.LocalCollection.document", failing)
     for sent in (
         api.post("/v1/search", json={"query": "bees", "collection": "docs"}),
         api.get("/v1/collections/docs/documents/d0"),

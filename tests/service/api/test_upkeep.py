@@ -12,9 +12,9 @@ import pytest
 
 from indexes import purge as purging
 from indexes import upkeep as upkeeping
-from indexes.collection import Collection
 from indexes.erasure import Finding, search_files
 from indexes.errors import ErasureError, InsufficientMemoryError, StoreUnavailableError
+from indexes.local_collection import LocalCollection
 from indexes.upkeep import Upkeep
 from models.hashing import HashingEmbedder
 from models.transformer import TransformerEmbedder
@@ -310,14 +310,14 @@ def test_a_document_that_is_put_again_meanwhile_stays(
 ) -> None:
     """Between the look at what passes and its deletion it gets other metadata."""
     put(api, "a", CONFIDED, metadata={"ward": 9})
-    needles = Collection.needles
+    needles = LocalCollection.needles
 
-    def put_again(self: Collection, ids: list[str]) -> list[bytes]:
+    def put_again(self: LocalCollection, ids: list[str]) -> list[bytes]:
         samples = needles(self, ids)
         put(api, "a", "Discharged.", metadata={"ward": 1})
         return samples
 
-    monkeypatch.setattr(Collection, "needles", put_again)
+    monkeypatch.setattr(LocalCollection, "needles", put_again)
     reply = api.post(f"{DOCS}:purge", json={"filters": {"type": "eq", "key": "ward", "value": 9}})
     assert reply.json()["deleted"] == 0
     assert found(api, "discharged") == ["Discharged."]
@@ -349,9 +349,9 @@ def test_a_mirror_that_cannot_be_written_to_fails_the_purge(
 ) -> None:
     narrow = scripted(HashingEmbedder(32), name="narrow")
     monkeypatch.setattr(TransformerEmbedder, "load", lambda *_, **__: narrow)
-    delete = Collection.delete
+    delete = LocalCollection.delete
 
-    def refuse(self: Collection, document_id: str, *others: Any) -> object:  # noqa: ANN401
+    def refuse(self: LocalCollection, document_id: str, *others: Any) -> object:  # noqa: ANN401
         if self.spec.embedding_model != "narrow":
             raise StoreUnavailableError("the disk is full")
         return delete(self, document_id, *others)
@@ -362,7 +362,7 @@ def test_a_mirror_that_cannot_be_written_to_fails_the_purge(
         while api.get(DOCS).json()["reembedding"]["state"] != "switched":
             pass
         with monkeypatch.context() as patched:
-            patched.setattr(Collection, "delete", refuse)
+            patched.setattr(LocalCollection, "delete", refuse)
             refused = api.post(f"{DOCS}:purge", json={"ids": ["a"]})
         assert "the disk is full" in problem(refused, 503, "vector_store_unavailable")["detail"]
 

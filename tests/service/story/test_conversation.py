@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pytest
 
 from indexes.base import Hybrid, SearchParams, Vectors
-from indexes.collection import Collection
+from indexes.local_collection import LocalCollection
 from indexes.searched import Searched
 from service.errors import LlmUnavailableError
 from service.generation.base import Delta, Finished, Priority, Turn
@@ -70,13 +70,13 @@ def test_words_are_those_of_the_question_as_it_was_rewritten(
     open_story: OpenStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_for: list[Hybrid | None] = []
-    search = Collection.searched
+    search = LocalCollection.searched
 
-    def searched(collection: Collection, query: Vectors, params: SearchParams) -> Searched:
+    def searched(collection: LocalCollection, query: Vectors, params: SearchParams) -> Searched:
         looked_for.append(params.hybrid)
         return search(collection, query, params)
 
-    monkeypatch.setattr(Collection, "searched", searched)
+    monkeypatch.setattr(LocalCollection, "searched", searched)
 
     async def scenario(story: Any) -> None:  # noqa: ANN401
         await story.ask(query=None, messages=MESSAGES, hybrid={"enabled": True, "weight": 0.25})

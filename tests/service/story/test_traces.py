@@ -17,7 +17,7 @@ from models.hashing import HashingEmbedder
 from scripted_llm import ScriptedLlm, answering, error, said, usage
 from scripted_memory import ScriptedMemory
 from service.app import Outside, create_app
-from service.errors import TracesUnavailableError
+from service.errors import ExtraMissingError
 from service.settings import Settings
 from service.telemetry.traces import Served, TraceMetrics
 from service.trace_settings import TraceSettings
@@ -263,7 +263,7 @@ def test_without_the_extra_the_start_says_what_to_install(tmp_path: Path, monkey
     app = create_app(settings, Outside(HashingEmbedder(), memory=ScriptedMemory()))
 
     async def scenario() -> None:
-        with pytest.raises(TracesUnavailableError, match=r"4318.*'opentelemetry' is not installed.*quarry\[otel\]"):
+        with pytest.raises(ExtraMissingError, match=r"4318.*'opentelemetry' is not installed.*quarry\[otel\]"):
             async with app.router.lifespan_context(app):
                 pytest.fail("it started")
 

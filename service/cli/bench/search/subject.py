@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from indexes.base import Hit, Hybrid, SearchParams, Vectors
 from indexes.catalog import Catalog
-from indexes.collection import Collection
 from indexes.filters import Filter
+from indexes.local_collection import LocalCollection
 from indexes.nearest import nearest
 from indexes.spec import CollectionSpec
 from indexes.upkeep import IndexPolicy
@@ -34,14 +34,16 @@ class Subject:
     folder: Path
     seal_rows: int
     catalog: Catalog
-    collection: Collection
+    collection: LocalCollection
 
     @classmethod
     def open(cls, folder: Path, dimension: int, seal_rows: int) -> Self:
         """The collection in ``folder``, created when absent."""
         catalog = Catalog(folder, IndexPolicy(seal_rows))
         spec = CollectionSpec("bench", "0" * 64, dimension, chunk_size=256, chunk_overlap=0)
-        return cls(folder, seal_rows, catalog, catalog.ensure(_NAME, spec)[0])
+        collection, _ = catalog.ensure(_NAME, spec)
+        assert isinstance(collection, LocalCollection)  # noqa: S101  no other place was named
+        return cls(folder, seal_rows, catalog, collection)
 
     def close(self) -> None:
         """Close every file."""

@@ -1,0 +1,1 @@
+"""A search of a collection on Milvus beside the bare call of its client, in one run."""
