@@ -25,7 +25,8 @@ class MilvusSettings(Group):
     """Where the vectors of new collections are searched, if not here.
 
     Attributes:
-        url: of Milvus, e.g. ``http://milvus:19530``; None keeps vectors in this process.
+        url: of Milvus, e.g. ``http://milvus:19530``; None keeps vectors in this process. Needs the extra
+            ``milvus``.
         token: ``user:password``, or a key.
         database: in Milvus; empty takes its default.
         type: of the index that Milvus builds.

@@ -28,9 +28,14 @@ class RedisSettings(Group):
     """Where limits, keys and results are shared; nowhere by default.
 
     Attributes:
-        url: ``redis://host:port``, ``rediss://host:port`` with TLS, or ``unix:///path/to/socket``.
+        url: ``redis://host:port``, ``rediss://host:port`` with TLS, or ``unix:///path/to/socket``;
+            needs the extra ``redis``.
+        username: of the server; None sends none.
+        password: of the server, better as a file, by ``QUARRY_REDIS__PASSWORD_FILE``.
+        database: its number.
         ca_file: who signs the server's certificate; None trusts whom the system trusts.
         secret: the same in all processes, of 32 characters or more: what is read from Redis counts only with it.
+            Needed with a URL, better as ``QUARRY_REDIS__SECRET_FILE``.
         prefix: of every name there, so that others may use the server too.
         timeout_ms: longest wait for an answer; then the server is lost, and not waited for until it answers again.
         lease_ms: after it a killed process's requests count no more against the concurrency of their key.
