@@ -73,7 +73,7 @@ _MORE = {
     "[Redis](redis.md#which-server-has-the-keys) of keys that several servers share; "
     "[operations](operations.md#the-audit-log) of the audit log.",
     "redis": "[Redis](redis.md) tells what is shared, and what holds [while it is lost](redis.md#when-it-is-lost).",
-    "results": "[Results that are remembered](redis.md#results-that-are-remembered) has what is remembered, and when not.",
+    "results": "[Results that are remembered](redis.md#results-that-are-remembered) tells what, and when not.",
     "index.milvus": "[Milvus](milvus.md) tells what lies there and what stays here.",
     "content": "[Content rules](content.md) has the file.",
     "traces": "[Operations](operations.md#traces) tells what a trace has.",
