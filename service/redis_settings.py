@@ -33,7 +33,7 @@ class RedisSettings(Group):
         username: of the server; None sends none.
         password: of the server, better as a file, by ``QUARRY_REDIS__PASSWORD_FILE``.
         database: its number.
-        ca_file: who signs the server's certificate; None trusts whom the system trusts.
+        ca_certs: who signs the server's certificate; None trusts whom the system trusts.
         secret: the same in all processes, of 32 characters or more: what is read from Redis counts only with it.
             Needed with a URL, better as ``QUARRY_REDIS__SECRET_FILE``.
         prefix: of every name there, so that others may use the server too.
@@ -45,7 +45,7 @@ class RedisSettings(Group):
     username: str | None = None
     password: SecretStr | None = None
     database: int = Field(0, ge=0)
-    ca_file: Path | None = None
+    ca_certs: Path | None = None
     secret: SecretStr | None = Field(None, min_length=32, max_length=1024)
     prefix: str = Field("quarry", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     timeout_ms: float = Field(50, gt=0, le=60_000, allow_inf_nan=False)

@@ -22,7 +22,7 @@ class Source:
     Attributes:
         name: of the environment; ``quarry`` has Quarry's own wheel too.
         python: that they are for.
-        root: what is asked for, e.g. ``quarry[cpu,otel]``.
+        root: what is asked for, e.g. ``quarry[cpu,milvus,otel,redis]``.
         pins: a file in constraints/: a lock, or for the Python that runs this, versions without hashes.
     """
 
@@ -46,6 +46,9 @@ def sources(profile: Profile) -> Sequence[Source]:
     match profile:
         case Profile.CPU:
             running = f"{sys.version_info.major}.{sys.version_info.minor}"
-            return [Source(OWN, running, "quarry[cpu,otel]", "cpu.txt")]
+            return [Source(OWN, running, "quarry[cpu,milvus,otel,redis]", "cpu.txt")]
         case Profile.CUDA:
-            return [Source(OWN, "3.12", "quarry[cuda,otel]", "cuda.lock"), Source("vllm", "3.12", "vllm", "vllm.lock")]
+            return [
+                Source(OWN, "3.12", "quarry[cuda,milvus,otel,redis]", "cuda.lock"),
+                Source("vllm", "3.12", "vllm", "vllm.lock"),
+            ]

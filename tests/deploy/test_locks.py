@@ -62,7 +62,10 @@ def test_it_names_no_registry_and_no_folder_of_a_machine(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("cuda", ["cuda", "otel"]), ("cuda-dev", ["cuda", "otel", "dev", "eval", "loadtest"])],
+    [
+        ("cuda", ["cuda", "milvus", "otel", "redis"]),
+        ("cuda-dev", ["cuda", "milvus", "otel", "redis", "dev", "eval", "loadtest"]),
+    ],
 )
 def test_it_has_what_the_project_asks_for(name: str, extras: list[str]) -> None:
     assert not unmet(name, required(*extras))

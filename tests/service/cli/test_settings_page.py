@@ -50,7 +50,7 @@ def test_a_setting_can_be_given_by_its_variable(
             "QUARRY_LLM__MAIN__MANAGED__WEIGHTS" if "managed" in name else "QUARRY_LLM__MAIN__URL", "http://a"
         )
     given = default.strip("`").strip('"') if default.startswith("`") else "1"
-    monkeypatch.setenv(variable.replace("NAME", "MAIN"), given)
+    monkeypatch.setenv(variable.replace("__NAME__", "__MAIN__"), given)
     try:
         load_settings()
     except ValueError as error:
