@@ -8,7 +8,7 @@ from indexes.errors import SelfTestError
 from indexes.gpu_probe import capabilities, choose_device
 from indexes.placement import IndexMemory, Place
 from indexes.upkeep import IndexPolicy
-from service.settings import IndexSettings
+from service.index_settings import IndexSettings
 
 _log = logging.getLogger("quarry.index")
 

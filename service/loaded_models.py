@@ -9,11 +9,11 @@ from models.base import Embedder, EmbedderInfo, Reranker, RerankerInfo, TextKind
 from models.memory import cap_at
 from models.transformer import TransformerEmbedder
 from service.calibration import calibrate
+from service.embedding_settings import EmbeddingSettings
 from service.rerank_settings import RerankSettings
 from service.scheduling.capacity import Capacity
 from service.scheduling.scheduler import Policy
 from service.served_model import ServedModel
-from service.settings import EmbeddingSettings
 
 # Most tokens that calibration tries. A query waits for what is under way, and a CPU takes its time.
 _CPU_CEILING = 2048

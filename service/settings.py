@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import (
@@ -22,10 +22,11 @@ from pydantic_settings import (
 from indexes.languages import Language
 from service.access_settings import AccessSettings
 from service.content_settings import ContentSettings
+from service.embedding_settings import EmbeddingSettings
+from service.index_settings import IndexSettings
 from service.job_settings import JobSettings
 from service.limit_settings import LimitSettings
 from service.llm_settings import LlmSettings
-from service.milvus_settings import MilvusSettings
 from service.parsing_settings import ParsingSettings
 from service.preprocessing import UnicodeForm
 from service.redis_settings import RedisSettings
@@ -47,68 +48,6 @@ EXTRACTIVE = "extractive"
 
 class SettingsFileError(Exception):
     """The file given by --config, or one named by a *_FILE variable, cannot be read."""
-
-
-class EmbeddingSettings(Group):
-    """The embedding models, and how the device is shared.
-
-    Attributes:
-        model: makes the vectors of collections that name no other: a SentenceTransformer folder, or the name of a hub
-            model that is already in the local cache; nothing is downloaded.
-        also: more models to serve, as ``/models/bge-m3``; a collection names one as its ``embedding_model``.
-        device: ``cpu``, ``cuda:0`` or the like; ``auto`` is the first GPU, else the CPU.
-        dtype: of the forwards; ``auto`` is on a CPU bfloat16 where it is measured to be faster, on a GPU the half
-            precision it computes in; either equal to float32 within a cosine of 0.999, else float32.
-        threads: cores that forwards use, on a CPU; None takes those the process may run on.
-        max_batch_tokens: of one forward; None measures at start from where on more brings nothing.
-        bulk_batch_ms: time that one forward of bulk work should take at most; it has 256 tokens at least.
-        ageing_ms: bulk work that has waited this long goes before queries.
-        max_queued_tokens: that wait in one lane, queries or bulk; beyond it: 503.
-        max_wait_ms: longest expected wait of a query that is taken on; beyond it: 503.
-        stall_s: a forward that takes longer turns ``/readyz`` off.
-        cache_bytes: memory for vectors of queries asked before; 0 keeps none.
-    """
-
-    model: str = "all-MiniLM-L6-v2"
-    also: tuple[str, ...] = ()
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: int | None = Field(None, ge=1)
-    max_batch_tokens: int | None = Field(None, ge=1)
-    bulk_batch_ms: float = Field(100, gt=0, allow_inf_nan=False)
-    ageing_ms: float = Field(500, gt=0, allow_inf_nan=False)
-    max_queued_tokens: int = Field(1_048_576, ge=1)
-    max_wait_ms: float = Field(10_000, gt=0, allow_inf_nan=False)
-    stall_s: float = Field(60, gt=0, allow_inf_nan=False)
-    cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
-
-
-class IndexSettings(Group):
-    """When rows become IVF-PQ, and how they are searched.
-
-    Attributes:
-        seal_rows: rows searched exactly before they are sealed as IVF-PQ; None measures where both take equally long,
-            never below 8192.
-        nprobe: inverted lists visited; None takes what the recall curve of the index chose. A number overrides the
-            measured one everywhere, and such searches are not in the live recall.
-        refine: candidates rescored for each hit wanted; None and a number as for ``nprobe``.
-        target_recall: share of the exact ten nearest that a search should find, for collections that name none.
-        shadow_share: of the searches that are made again exactly in the background, to know the recall that users
-            get; 0: none.
-        device: where sealed rows are searched: ``cpu``, ``cuda:0``, or ``auto`` for the first GPU that FAISS sees;
-            ``/v1/status`` says what came of it, and why.
-        device_bytes: memory that indexes may take on a GPU; None lets each take half of what is free.
-        milvus: where new collections are searched instead.
-    """
-
-    seal_rows: int | None = Field(None, ge=256)
-    nprobe: int | None = Field(None, ge=1)
-    refine: int | None = Field(None, ge=1, le=1000)
-    target_recall: float = Field(0.99, ge=0.5, le=0.9999, allow_inf_nan=False)
-    shadow_share: float = Field(0.01, ge=0, le=1, allow_inf_nan=False)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda:\d+)$")
-    device_bytes: int | None = Field(None, ge=1)
-    milvus: MilvusSettings = MilvusSettings()
 
 
 class ChunkingSettings(Group):

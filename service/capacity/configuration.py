@@ -11,7 +11,8 @@ from service.capacity.model_server import ModelServer
 from service.capacity.node import Devices, Node, Retrieval
 from service.capacity.plan import best_plan
 from service.capacity.size import shown
-from service.settings import EmbeddingSettings, Settings
+from service.embedding_settings import EmbeddingSettings
+from service.settings import Settings
 
 _CARD = "cuda:"
 _FIXED = {"auto": 0, "cpu": None}

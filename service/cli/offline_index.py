@@ -16,6 +16,7 @@ from service.api.collections import described
 from service.api.schemas.index import CalibrateReply, PurgeReply, VerifyReply
 from service.cli.console import err, fail
 from service.errors import ExtraMissingError
+from service.index_settings import IndexSettings
 from service.ingest.jobs.job_purge import OfflineJobPurge
 from service.ingest.jobs.store import FOLDER, open_or_set_aside
 from service.ingest.mirror import Mirror
@@ -23,7 +24,6 @@ from service.ingest.purger import Purger
 from service.milvus_server import milvus_server
 from service.preferred import Preferred
 from service.reembedding import ReembeddingState
-from service.settings import IndexSettings
 
 
 class OfflineIndex:

@@ -8,7 +8,7 @@ from indexes.gpu_placement import CardPlacer
 from indexes.gpu_probe import Capabilities
 from service import index_policy as module
 from service.index_policy import index_policy
-from service.settings import IndexSettings
+from service.index_settings import IndexSettings
 
 
 @pytest.fixture

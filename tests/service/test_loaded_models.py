@@ -12,9 +12,9 @@ from models.base import Finished, ModelNotFoundError, RerankerInfo, TextKind, To
 from models.cross_encoder import CrossEncoderReranker
 from models.hashing import HashingEmbedder
 from models.transformer import TransformerEmbedder
+from service.embedding_settings import EmbeddingSettings
 from service.loaded_models import LoadedModels
 from service.rerank_settings import RerankSettings
-from service.settings import EmbeddingSettings
 
 
 class Noting(HashingEmbedder):

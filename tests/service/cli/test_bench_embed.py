@@ -13,7 +13,7 @@ from service.cli.bench.embed.rig import Rig, rig
 from service.cli.bench.embed.run import Target
 from service.cli.bench.embed.saturation import saturate
 from service.cli.bench.embed.texts import BenchTexts
-from service.settings import EmbeddingSettings
+from service.embedding_settings import EmbeddingSettings
 
 # The machine may give these a tenth of what they take alone.
 pytestmark = pytest.mark.timeout(600)

@@ -15,6 +15,7 @@ from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
 from service.call import Work
 from service.cli.interpreter import settle_memory, share_the_interpreter
+from service.embedding_settings import EmbeddingSettings
 from service.engine import Engine
 from service.loaded_models import LoadedModels
 from service.query_cache import QueryCache
@@ -22,7 +23,6 @@ from service.rerank_settings import RerankSettings
 from service.scheduling.capacity import Capacity, CostModel
 from service.scheduling.job import Lane
 from service.served_model import ServedModel
-from service.settings import EmbeddingSettings
 from service.telemetry.metrics import Metrics
 
 _BARE = "bare"

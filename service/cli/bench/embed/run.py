@@ -17,7 +17,7 @@ from service.cli.bench.embed.saturation import Saturation, saturate
 from service.cli.bench.embed.texts import BenchTexts
 from service.cli.bench.machine import processor
 from service.cli.bench.target import Target
-from service.settings import EmbeddingSettings
+from service.embedding_settings import EmbeddingSettings
 
 # Texts of a round, repeated where there are fewer.
 _SHORT, _LONG = 1536, 320

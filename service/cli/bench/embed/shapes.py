@@ -11,7 +11,7 @@ from models.synthetic import BertShape, write_random_model
 from service.cli.bench.embed.rig import Rig, rig
 from service.cli.bench.embed.saturation import Saturation, saturate
 from service.cli.bench.embed.texts import BenchTexts
-from service.settings import EmbeddingSettings
+from service.embedding_settings import EmbeddingSettings
 
 _PER_REQUEST = 16
 
