@@ -2,11 +2,14 @@
 
 import asyncio
 import random
+import socket
 from collections.abc import Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from redis_process import RedisProcess
 from service.redis.lost import RedisLostError
@@ -60,6 +63,39 @@ def test_a_redis_that_thaws_gives_nobody_an_old_answer(redis: RedisProcess) -> N
                     await asyncio.sleep(0.01)
 
     run(scenario())
+
+
+@pytest.mark.parametrize("trusted", ["its own", "another", "the system's"])
+def test_with_tls_only_who_can_prove_to_be_the_server_is_believed(
+    redis: RedisProcess, tmp_path: Path, trusted: str
+) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    port = serve_tls(redis, authority, tmp_path)
+    (authority if trusted == "its own" else other).cert_pem.write_to_path(tmp_path / "trusted.pem")
+    known = {} if trusted == "the system's" else {"ca_certs": tmp_path / "trusted.pem"}
+
+    async def scenario() -> None:
+        settings = RedisSettings(**redis.settings(**known) | {"url": f"rediss://localhost:{port}"})
+        async with RedisServer(settings, Metrics().redis) as server:
+            if trusted == "its own":
+                assert await server.run("limits", ECHO, [], [1]) == b"1"
+            else:
+                assert "CERTIFICATE_VERIFY_FAILED" in str(server.cause)
+
+    run(scenario())
+
+
+def serve_tls(redis: RedisProcess, authority: trustme.CA, folder: Path) -> int:
+    """The port."""
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
+    with socket.create_server(("localhost", 0)) as free:
+        port = int(free.getsockname()[1])
+    redis.kill()
+    certificate = ["--tls-cert-file", str(folder / "certificate.pem"), "--tls-key-file", str(folder / "key.pem")]
+    redis.start("--tls-port", str(port), "--tls-auth-clients", "no", *certificate, "--bind", "127.0.0.1")
+    return port
 
 
 @pytest.mark.parametrize("refusal", ["password", "nothing there", "not a redis"])
