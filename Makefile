@@ -30,7 +30,7 @@ BUNDLE = python -m deploy.bundle --profile $(or $(PROFILE),cpu) $(MODELS:%=--mod
 	--epoch $$(git log -1 --format=%ct) $(if $(TORCH_INDEX_URL),--torch-index $(TORCH_INDEX_URL))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-vllm test-cluster test-cuda-build test-cuda-faiss test-bundle cuda-lock check-cuda-lock image bundle crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
+.PHONY: help run test test-slow test-vllm test-cluster test-cuda-build test-cuda-faiss test-bundle cuda-lock check-cuda-lock image bundle crash-test fault-test flip-test power-test property-test schema-test leak-test access-test api-page check fmt docs loadtest peers bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,11 @@ run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
 	echo 'or in the browser: http://127.0.0.1:$(PORT)/'; wait $$server
 
-test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite in WORKERS processes
-	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vllm and not cluster'
+test: $(VENV)/dev.stamp $(LLAMA_INDEX_VENV)/dev.stamp ## Run the test suite, but for what takes longest, in WORKERS processes
+	LLAMA_INDEX_PYTHON=$(LLAMA_INDEX_VENV)/bin/python $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow and not vllm and not cluster'
+
+test-slow: $(VENV)/dev.stamp ## Run the rest of it: kills, power cuts, faults, every route of the OpenAPI document, benches, load tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'slow and not vllm and not cluster' $(ARGS)
 
 # The folders are named: elsewhere collecting alone takes half a minute.
 test-cluster: $(VENV)/dev.stamp $(MILVUS_LITE_VENV)/dev.stamp ## Run the tests of what several machines share, against a Milvus and a redis-server

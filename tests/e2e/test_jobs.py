@@ -13,6 +13,8 @@ import httpx
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Server = tuple[subprocess.Popen[bytes], httpx.Client]
 DOCUMENTS = "/v1/collections/docs/documents"
 LINES = 600

@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Server = tuple[subprocess.Popen[bytes], httpx.Client]
 
 DOCUMENTS = 300

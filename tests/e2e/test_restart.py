@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Server = tuple[subprocess.Popen[bytes], httpx.Client]
 
 SEED = 20

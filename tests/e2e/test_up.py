@@ -18,6 +18,8 @@ import pytest
 
 from scripted_memory import UNMARKED
 
+pytestmark = pytest.mark.slow
+
 QUARRY = str(Path(sys.executable).with_name("quarry"))
 FAKE = Path(__file__).parents[1] / "service" / "up" / "fake_vllm.py"
 PATIENCE_S = 500.0

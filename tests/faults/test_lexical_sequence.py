@@ -14,6 +14,8 @@ from faults.lexical_under_test import LexicalUnderTest
 from indexes import lexical
 from indexes.errors import LexicalError
 
+pytestmark = pytest.mark.slow
+
 # What takes thousands of rows takes a few.
 SIZES = {"_FLUSH_ROWS": 8, "_MOST_NEWEST": 20, "_BLOCK_ROWS": 7, "_AT_ONCE": 5, "_FEW_DEAD": 6}
 WORDS = ("red", "green", "blue")

@@ -8,6 +8,8 @@ import pytest
 from models.base import TextKind, TokenIds, Vectors
 from models.transformer import TransformerEmbedder
 
+pytestmark = pytest.mark.slow
+
 SEED = 11
 VOCABULARY = (
     "segment tombstone index vector query river copper orchard engine lantern harbour winter ledger bridge falcon "

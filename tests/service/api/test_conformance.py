@@ -13,6 +13,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(__file__).parent / "conformance" / "schemathesis.toml"
 EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
 SEED = int(os.environ.get("SEED", "1"))

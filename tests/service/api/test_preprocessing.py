@@ -57,7 +57,7 @@ def test_queries_that_look_alike_find_the_same(cafe: httpx.Client, route: str, q
 def test_queries_that_look_alike_share_an_entry_of_the_cache(cafe: httpx.Client) -> None:
     for query in (PLAIN, *LOOK_ALIKE):
         asked(cafe, "/v1/search", query)
-    lookups = [line for line in cafe.get("/metrics").text.splitlines() if "cache_lookups_total{" in line]
+    lookups = [line for line in cafe.get("/metrics").text.splitlines() if "quarry_query_cache_lookups_total{" in line]
     assert sorted(float(line.split()[-1]) for line in lookups) == [1.0, 3.0]
 
 
