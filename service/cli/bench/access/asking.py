@@ -48,6 +48,10 @@ class Asking:
         self._socket = socket.create_connection((url.host, url.port or 0), timeout=_PATIENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
     def ask(self, path: str, body: object = None) -> Timed:
         """POST a body, or GET where there is none."""
         request = self._request(path, b"" if body is None else orjson.dumps(body))

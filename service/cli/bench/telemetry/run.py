@@ -7,8 +7,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,21 +68,20 @@ def _report(on: Sequence[float], off: Sequence[float], searches: int) -> dict[st
 
 
 class _Server:
-    """The server, and its clients: each on a thread and a connection of its own."""
+    """The server, and its clients: each on a thread of its own."""
 
     def __init__(self, url: str, pid: int, threads: ThreadPoolExecutor) -> None:
         self.url = url
         self._pid = pid
         self._threads = threads
-        self._askers = [Asking(url) for _ in range(CLIENTS)]
         self._numbers = itertools.count()
 
     def block(self, searches: int, *, is_on: bool, is_scraped: bool = False) -> float:
         """Searches a second."""
         os.kill(self._pid, ON if is_on else OFF)
-        shares = [[next(self._numbers) for _ in range(searches // CLIENTS)] for _ in self._askers]
+        shares = [[next(self._numbers) for _ in range(searches // CLIENTS)] for _ in range(CLIENTS)]
         start = time.perf_counter()
-        done = self._threads.map(_search_all, self._askers, shares)
+        done = self._threads.map(partial(_search_all, self.url), shares)
         if is_scraped:
             _expect_ok(httpx.get(f"{self.url}/metrics", trust_env=False).status_code)
         count = sum(done)
@@ -121,10 +121,12 @@ def _pair(server: _Server, searches: int, pair: int) -> tuple[float, float]:
     return server.block(searches, is_on=True, is_scraped=is_scraped), other
 
 
-def _search_all(asker: Asking, numbers: Sequence[int]) -> int:
-    for number in numbers:
-        body = {"query": _text(number), "collection": _COLLECTION, "top_k": _TOP_K}
-        _expect_ok(asker.ask("/v1/search", body).status)
+def _search_all(url: str, numbers: Sequence[int]) -> int:
+    """By a connection that is not kept between blocks: the server would close one that idles."""
+    with closing(Asking(url)) as asker:
+        for number in numbers:
+            body = {"query": _text(number), "collection": _COLLECTION, "top_k": _TOP_K}
+            _expect_ok(asker.ask("/v1/search", body).status)
     return len(numbers)
 
 
