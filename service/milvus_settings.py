@@ -2,22 +2,15 @@
 
 from typing import Annotated, Literal
 
-import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
 from indexes.milvus_index import IndexType
+from service.server_url import server_url
 from service.settings_group import Group
 
 
 def _parsable(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is not a URL: {error}") from None
-    if parsed.userinfo:  # it would stand in messages and in what shows the settings
-        raise ValueError("the URL has a user or a password: index.milvus.token takes them, as user:password")
-    if not parsed.host:
-        raise ValueError(f"{url!r} has no host")
+    server_url(url, "index.milvus.token takes them, as user:password")
     return url
 
 

@@ -3,23 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from service.server_url import server_url
 from service.settings_group import Group
 
 
 def _plain(url: str) -> str:
-    """Options in it could turn the check of certificates off, and a password would stand in messages."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is not a URL: {error}") from None
-    if parsed.userinfo:
-        raise ValueError("the url has a user or a password, which it must not: redis.username and redis.password are")
+    """Options in it could turn the check of certificates off."""
+    parsed = server_url(url, "redis.username and redis.password take them")
     if parsed.query or parsed.fragment:
         raise ValueError(f"{url!r} has options, which it must not: redis.* has a setting for each that there is")
-    if parsed.scheme != "unix" and (not parsed.host or parsed.path not in {"", "/"}):
+    if parsed.scheme != "unix" and parsed.path not in {"", "/"}:
         raise ValueError(f"{url!r} is not scheme://host:port; redis.database is a setting of its own")
     return url
 

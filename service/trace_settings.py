@@ -2,21 +2,14 @@
 
 from typing import Annotated
 
-import httpx
 from pydantic import AfterValidator, Field
 
+from service.server_url import server_url
 from service.settings_group import Group
 
 
 def _parsable(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is not a URL: {error}") from None
-    if parsed.userinfo:  # it would stand in messages and in what shows the settings
-        raise ValueError("the endpoint has a user or a password, which it must not")
-    if not parsed.host:
-        raise ValueError(f"{url!r} has no host")
+    server_url(url, "a collector that asks for them needs a proxy that shows them")
     return url
 
 
