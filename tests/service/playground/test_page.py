@@ -134,6 +134,36 @@ def test_an_empty_server_leads_to_an_upload(opened: Opened) -> None:
     assert SAID in visit("#answer-text").inner_text()
 
 
+def test_a_file_that_was_taken_is_never_said_to_be_lost(opened: Opened) -> None:
+    visit = opened(text="", may_refuse={403})
+    looks: list[str] = []
+
+    def fail(route: "Route") -> None:
+        looks.append(route.request.url)
+        if len(looks) == 1:
+            route.abort()  # is tried again
+        else:
+            route.fulfill(status=403, body=json.dumps({"detail": "No scope."}))
+
+    visit.page.route("**/v1/jobs/*", fail)
+    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
+    visit("#upload button").click()
+    visit("#uploads-told:not(:empty)").wait_for(state="attached")
+    assert len(looks) == 2
+    assert visit("#uploads .said").inner_text() == "taken, and no more is known"
+    assert "No scope." in visit("#uploads .problem").inner_text()
+    assert "goes on all the same" in visit("#uploads .problem").inner_text()
+
+
+def test_a_page_of_a_login_is_no_reply(opened: Opened) -> None:
+    visit = opened(text="")
+    visit.page.route("**/v1/collections/**", lambda route: route.fulfill(body="<html>Log in</html>"))
+    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
+    visit("#upload button").click()
+    visit("#uploads-told:not(:empty)").wait_for(state="attached")
+    assert "Has a login ended?" in visit("#uploads .problem").inner_text()
+
+
 REFUSALS: list[tuple[int, dict[str, str], list[str]]] = [
     (403, {}, ["This is not allowed."]),
     (429, {"Retry-After": "7"}, ["limit is used up", "Try again in 7 s."]),
@@ -162,7 +192,7 @@ def test_a_page_of_a_proxy_is_not_taken_for_words(opened: Opened) -> None:
     visit = opened(may_refuse={502})
     replies(visit, "<html><body><h1>Bad Gateway</h1><img src=x></body></html>", 502)
     visit.ask(QUESTION)
-    assert visit("#problem").inner_text() == "The language model's server gave no proper reply."
+    assert visit("#problem").inner_text() == "Something before the server replied with 502.\nDoes the server run?"
 
 
 def test_a_server_that_is_gone(opened: Opened) -> None:
