@@ -83,7 +83,7 @@ export class Problem extends Error {
 
   /** A stream that ended before its end. */
   static brokenOff() {
-    const detail = "The connection ended before the answer did. What is above may be incomplete.";
+    const detail = "The connection ended before the answer did. What came of it may be incomplete.";
     return new Problem("The answer broke off.", { detail });
   }
 

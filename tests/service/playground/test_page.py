@@ -103,6 +103,8 @@ def test_a_key_is_asked_for_used_and_kept_nowhere(opened: Opened) -> None:
     visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
     assert visit("#key-state").inner_text() == "No key"
     assert visit("#answer").is_hidden()
+    assert visit("#collection").inner_text() == "—", "names that another key saw"
+    assert visit("#upload-collections option").count() == 0
 
 
 def test_what_a_key_does_not_grant(opened: Opened) -> None:
@@ -153,6 +155,18 @@ def test_a_file_that_was_taken_is_never_said_to_be_lost(opened: Opened) -> None:
     assert visit("#uploads .said").inner_text() == "taken, and no more is known"
     assert "No scope." in visit("#uploads .problem").inner_text()
     assert "goes on all the same" in visit("#uploads .problem").inner_text()
+
+
+def test_who_could_ask_still_can_when_the_server_is_busy_for_a_moment(opened: Opened) -> None:
+    visit = opened(may_refuse={503})
+    visit.page.route("**/v1/collections", lambda route: route.fulfill(status=503, body=json.dumps({"detail": "Busy."})))
+    visit("#upload-files").set_input_files(
+        {"name": "sea.txt", "mimeType": "text/plain", "buffer": b"The sea is green."}
+    )
+    visit("#upload button").click()
+    visit("#problem").get_by_text("Busy.").wait_for()
+    visit.ask(QUESTION)
+    assert SAID in visit("#answer-text").inner_text()
 
 
 def test_a_page_of_a_login_is_no_reply(opened: Opened) -> None:
