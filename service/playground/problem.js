@@ -48,15 +48,15 @@ export class Problem extends Error {
    */
   static of(status, body, header) {
     const told = parsed(body);
-    if (told === null) {
-      const detail = status >= FAILED ? "Does the server run?" : "";
+    if (told === null && status >= FAILED) {
+      const detail = "Does the server run?";
       return new Problem(`Something before the server replied with ${status}.`, { status, detail });
     }
     const after = Number(header("retry-after-ms") ?? Number(header("retry-after") ?? NaN) * MS_IN_S);
     return new Problem(WORDS.get(status) ?? `The server replied with ${status}.`, {
       status,
-      detail: told.detail,
-      requestId: told.request_id ?? header("x-request-id") ?? "",
+      detail: told?.detail ?? "",
+      requestId: told?.request_id ?? header("x-request-id") ?? "",
       retryAfterMs: Number.isFinite(after) ? after : null,
     });
   }

@@ -203,10 +203,13 @@ def test_a_refusal_is_told_in_words(opened: Opened) -> None:
 
 
 def test_a_page_of_a_proxy_is_not_taken_for_words(opened: Opened) -> None:
-    visit = opened(may_refuse={502})
-    replies(visit, "<html><body><h1>Bad Gateway</h1><img src=x></body></html>", 502)
-    visit.ask(QUESTION)
-    assert visit("#problem").inner_text() == "Something before the server replied with 502.\nDoes the server run?"
+    visit = opened(may_refuse={502, 413})
+    told = {502: "Something before the server replied with 502.\nDoes the server run?", 413: "This is too large."}
+    for status, said in told.items():
+        replies(visit, "<html><body><h1>A page</h1><img src=x></body></html>", status)
+        visit.ask(QUESTION)
+        assert visit("#problem").inner_text() == said
+        visit.page.unroute_all()
 
 
 def test_a_server_that_is_gone(opened: Opened) -> None:
