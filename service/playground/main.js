@@ -130,7 +130,7 @@ async function look(wanted) {
     isPossible = choice.name !== ""; // what was there is not gone as the server is busy
   }
   question.allow(isPossible);
-  byId("upload-collection").value = choice.name || "default";
+  uploads.suggest(choice.name || "default");
   return isPossible;
 }
 

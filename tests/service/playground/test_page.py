@@ -169,6 +169,27 @@ def test_who_could_ask_still_can_when_the_server_is_busy_for_a_moment(opened: Op
     assert SAID in visit("#answer-text").inner_text()
 
 
+def test_a_collection_that_is_typed_stays_when_an_upload_ends(opened: Opened) -> None:
+    visit = opened()
+    held: "list[Route]" = []
+
+    def hold(route: "Route") -> None:
+        held.append(route)
+
+    visit.page.route("**/v1/jobs/*", hold)
+    visit("#upload-files").set_input_files(
+        {"name": "sea.txt", "mimeType": "text/plain", "buffer": b"The sea is green."}
+    )
+    assert visit("#upload-collection").input_value() == "docs"
+    with visit.page.expect_request("**/v1/jobs/*"):
+        visit("#upload button").click()
+    visit("#upload-collection").fill("next")
+    held[0].continue_()
+    visit("#uploads-told:not(:empty)").wait_for(state="attached")
+    visit("#collection").get_by_text("docs (2 documents)").wait_for(state="attached")
+    assert visit("#upload-collection").input_value() == "next"
+
+
 def test_a_page_of_a_login_is_no_reply(opened: Opened) -> None:
     visit = opened(text="")
     visit.page.route("**/v1/collections/**", lambda route: route.fulfill(body="<html>Log in</html>"))
