@@ -171,7 +171,7 @@ def test_who_could_ask_still_can_when_the_server_is_busy_for_a_moment(opened: Op
 
 def test_a_collection_that_is_typed_stays_when_an_upload_ends(opened: Opened) -> None:
     visit = opened()
-    held: "list[Route]" = []
+    held: list[Route] = []
 
     def hold(route: "Route") -> None:
         held.append(route)
