@@ -49,11 +49,30 @@ export class CollectionChoice {
     for (const name of Object.keys(unavailable)) {
       options.push(element("option", { value: name, disabled: true }, `${name} (cannot be read)`));
     }
-    this.#select.replaceChildren(...(options.length > 0 ? options : [element("option", { value: "" }, "none yet")]));
-    this.#names.replaceChildren(...collections.map(({ name }) => element("option", { value: name })));
+    this.#offer(options.length > 0 ? options : [nothing("none yet")], collections.map(({ name }) => name));
     const usable = options.filter((option) => !option.disabled);
     this.#select.value = (usable.find((option) => option.value === wanted) ?? usable[0])?.value ?? "";
     this.#select.disabled = usable.length === 0;
     return usable.length > 0;
   }
+
+  /** Nothing may be asked. */
+  clear() {
+    this.#offer([nothing("—")], []);
+    this.#select.disabled = true;
+  }
+
+  /**
+   * @param {HTMLOptionElement[]} options
+   * @param {string[]} names
+   */
+  #offer(options, names) {
+    this.#select.replaceChildren(...options);
+    this.#names.replaceChildren(...names.map((name) => element("option", { value: name })));
+  }
+}
+
+/** @param {string} said */
+function nothing(said) {
+  return element("option", { value: "" }, said);
 }

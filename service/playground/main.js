@@ -119,14 +119,18 @@ async function look(wanted) {
       throw problem;
     }
     byId("empty").hidden = true;
+    if (problem.status === UNAUTHENTICATED || problem.status === FORBIDDEN) {
+      choice.clear(); // what another key saw
+    }
     if (problem.status !== UNAUTHENTICATED) {
       byId("answer").hidden = false;
       outcome.fail(problem);
     }
     demandKey(problem);
+    isPossible = choice.name !== ""; // what was there is not gone as the server is busy
   }
   question.allow(isPossible);
-  byId("upload-collection").value = choice.name || "default";
+  uploads.suggest(choice.name || "default");
   return isPossible;
 }
 

@@ -9,7 +9,7 @@ const LOST = new Map([
   ["lexical", "Only the meaning was searched for, not the words."],
   ["chunks", "Fewer passages were read than usual."],
   ["max_tokens", "The answer was cut short."],
-  ["llm", "The language model did not answer in time: these are quotes from the documents."],
+  ["llm", "The language model did not answer: these are quotes from the documents."],
   ["extractive", "There was no time to quote: these are the passages alone."],
 ]);
 const SAID = new Map([

@@ -17,6 +17,8 @@ const WORDS = new Map([
   [503, "The server cannot do this at the moment."],
   [504, "There was not enough time."],
 ]);
+const FAILED = 500; // and above
+const PASSING = new Set([0, 502, 503, 504]); // nobody replied, or a proxy to whom nobody did
 const MS_IN_S = 1000;
 
 /**
@@ -46,11 +48,15 @@ export class Problem extends Error {
    */
   static of(status, body, header) {
     const told = parsed(body);
+    if (told === null && status >= FAILED) {
+      const detail = "Does the server run?";
+      return new Problem(`Something before the server replied with ${status}.`, { status, detail });
+    }
     const after = Number(header("retry-after-ms") ?? Number(header("retry-after") ?? NaN) * MS_IN_S);
     return new Problem(WORDS.get(status) ?? `The server replied with ${status}.`, {
       status,
-      detail: told.detail ?? "",
-      requestId: told.request_id ?? header("x-request-id") ?? "",
+      detail: told?.detail ?? "",
+      requestId: told?.request_id ?? header("x-request-id") ?? "",
       retryAfterMs: Number.isFinite(after) ? after : null,
     });
   }
@@ -70,10 +76,20 @@ export class Problem extends Error {
     return new Problem("The server cannot be reached.", { detail: "Is it running, and are you on its network?" });
   }
 
+  /** A reply that is no server's of this kind. */
+  static foreign() {
+    return new Problem("The server did not reply itself.", { detail: "Has a login ended? Load the page again." });
+  }
+
   /** A stream that ended before its end. */
   static brokenOff() {
-    const detail = "The connection ended before the answer did. What is above may be incomplete.";
+    const detail = "The connection ended before the answer did. What came of it may be incomplete.";
     return new Problem("The answer broke off.", { detail });
+  }
+
+  /** The same request may do better in a moment. */
+  get isPassing() {
+    return this.retryAfterMs !== null || PASSING.has(this.status);
   }
 
   /** When to ask again, as a sentence; empty where the server does not say. */
@@ -87,13 +103,13 @@ export class Problem extends Error {
 
 /**
  * @param {string} body
- * @returns {{detail?: string, request_id?: string}}
+ * @returns {{detail: string, request_id?: string} | null} null of what is none of the server's problems, as a proxy's page
  */
 function parsed(body) {
   try {
     const value = JSON.parse(body);
-    return value !== null && typeof value === "object" ? value : {};
+    return typeof value?.detail === "string" ? value : null;
   } catch {
-    return {}; // a proxy's own page: its status says what there is to say
+    return null;
   }
 }

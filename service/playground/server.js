@@ -47,7 +47,10 @@ export class Server {
     try {
       return await reply.json();
     } catch (error) {
-      throw asked.signal?.aborted ? error : Problem.unreachable(); // it hung up in the middle, or is no Quarry
+      if (asked.signal?.aborted) {
+        throw error;
+      }
+      throw error instanceof SyntaxError ? Problem.foreign() : Problem.unreachable(); // it hung up in the middle
     }
   }
 
@@ -86,7 +89,8 @@ export class Server {
       throw signal?.aborted ? error : Problem.unreachable();
     }
     if (!reply.ok) {
-      throw Problem.of(reply.status, await reply.text(), (name) => reply.headers.get(name));
+      const body = await reply.text().catch(() => ""); // it hung up in the middle
+      throw Problem.of(reply.status, body, (name) => reply.headers.get(name));
     }
     return reply;
   }

@@ -32,5 +32,14 @@ export function send(url, { method, headers, body }, onProgress) {
     });
     request.send(body);
   });
-  return replied.then(JSON.parse);
+  return replied.then(parsed);
+}
+
+/** @param {string} text */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw Problem.foreign();
+  }
 }

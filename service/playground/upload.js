@@ -7,7 +7,7 @@ import { send } from "./transfer.js";
 
 const LINES = /\.(jsonl|ndjson)$/i;
 const LOOK_MS = 2000;
-const PATIENCE = 30; // looks at a job that a busy server did not answer, one after the other
+const PATIENCE = 30; // looks at a job that were not answered, one after the other
 const LONGEST_PAUSE_MS = 10_000;
 const OPEN = new Set(["queued", "running"]);
 const OUTCOMES = new Map([
@@ -75,10 +75,10 @@ function request(server, collection, file) {
  * @param {import("./server.js").Server} server
  * @param {string} id
  * @param {(progress: Progress) => void} onProgress
- * @returns {Promise<Ended>}
+ * @returns {Promise<Ended>} also where nothing can be learned of it: the server has taken it, and it goes on
  */
 async function followed(server, id, onProgress) {
-  for (let failures = 0; failures < PATIENCE; ) {
+  for (let failures = 0; ; ) {
     try {
       const job = await server.json(`v1/jobs/${encodeURIComponent(id)}?wait_ms=${LOOK_MS}`);
       if (!OPEN.has(job.status)) {
@@ -87,14 +87,17 @@ async function followed(server, id, onProgress) {
       onProgress(progressOf(job));
       failures = 0;
     } catch (problem) {
-      if (!(problem instanceof Problem) || problem.retryAfterMs === null) {
+      if (!(problem instanceof Problem)) {
         throw problem;
       }
       failures += 1;
-      await pause(Math.min(problem.retryAfterMs, LONGEST_PAUSE_MS));
+      if (!problem.isPassing || failures === PATIENCE) {
+        const errors = [problem.message, problem.detail, `Job ${id} goes on all the same.`];
+        return { said: "taken, and no more is known", isStored: false, errors };
+      }
+      await pause(Math.min(problem.retryAfterMs ?? LOOK_MS, LONGEST_PAUSE_MS));
     }
   }
-  throw new Problem("The server says nothing of it any more.", { detail: `Job ${id} goes on all the same.` });
 }
 
 /**

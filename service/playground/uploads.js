@@ -75,6 +75,14 @@ export class Uploads {
     this.#places.files.focus();
   }
 
+  /** @param {string} name of the collection, unless somebody has typed one */
+  suggest(name) {
+    const { collection } = this.#places;
+    if (collection.value === collection.defaultValue) {
+      collection.value = collection.defaultValue = name;
+    }
+  }
+
   /**
    * @param {string} collection
    * @param {File[]} files

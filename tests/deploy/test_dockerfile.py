@@ -12,6 +12,7 @@ import pytest
 from dockerfile_parse import DockerfileParser
 from typer.main import get_command
 
+from deployments import systemd
 from service.cli.main import app
 from service.settings import load_settings
 
@@ -172,6 +173,13 @@ def test_its_settings_are_quarrys(instructions: list[Instruction], monkeypatch: 
 def test_nothing_is_fetched_and_nothing_is_reported_at_run_time(instructions: list[Instruction]) -> None:
     offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "VLLM_NO_USAGE_STATS": "1"}
     assert variables(instructions).items() >= offline.items()
+
+
+def test_vllm_compiles_no_kernel_by_a_toolkit_that_is_not_there(instructions: list[Instruction]) -> None:
+    assert "CUDA_HOME" not in variables(instructions)
+    off = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0"}
+    assert variables(instructions).items() >= off.items()
+    assert systemd.environment(systemd.SERVER).items() >= off.items()
 
 
 def test_it_holds_no_secret(instructions: list[Instruction]) -> None:

@@ -85,6 +85,8 @@ def test_all_of_it_is_in_one_namespace() -> None:
 
 @pytest.mark.parametrize("pod", list(pods(RESOURCES)), ids=["base", "cpu", "load-models", "restore"])
 def test_pods_are_restricted(pod: Resource) -> None:
+    # Not the namespace's own, which a controller makes some time after the namespace.
+    assert pod["serviceAccountName"] == one(build(BASE), "ServiceAccount")["metadata"]["name"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)

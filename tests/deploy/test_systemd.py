@@ -112,11 +112,13 @@ def test_a_backup_is_asked_for_with_the_key_in_the_environment(tmp_path: Path) -
 
 
 def test_old_backups_of_the_timer_go_and_no_others(tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
     folders = [f"timer-2026-11-{day:02}T023000Z" for day in range(1, 11)] + ["before-upgrade"]
     for folder in folders:
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "manifest.json").touch()
-    words = command(BACKUP, "ExecStartPost", {"/var/lib/quarry/backups": str(tmp_path)})
+        (backups / folder).mkdir(parents=True)
+        (backups / folder / "manifest.json").touch()
+    words = command(BACKUP, "ExecStartPost")
     keep = dict(value.split("=") for value in directives(BACKUP)["Environment"])["KEEP"]
-    subprocess.run(words, env={**os.environ, "KEEP": keep}, timeout=300, check=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["before-upgrade", *folders[3:10]])
+    environment = {**os.environ, "KEEP": keep, "QUARRY_DATA_DIR": str(tmp_path)}
+    subprocess.run(words, env=environment, timeout=300, check=True)
+    assert sorted(path.name for path in backups.iterdir()) == sorted(["before-upgrade", *folders[3:10]])

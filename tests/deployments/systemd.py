@@ -22,12 +22,9 @@ def directives(unit: str, section: str = "Service") -> dict[str, list[str]]:
 
 
 def environment(unit: str) -> dict[str, str]:
-    """That of the unit's processes: its file of variables below what it says itself."""
-    found = variables(FOLDER / "quarry.env")
-    for assignment in directives(unit)["Environment"]:
-        name, _, value = assignment.partition("=")
-        found[name] = value
-    return found
+    """That of the unit's processes: its file of variables above what it says itself."""
+    said = (assignment.partition("=") for assignment in directives(unit)["Environment"])
+    return {name: value for name, _, value in said} | variables(FOLDER / "quarry.env")
 
 
 def variables(file: Path) -> dict[str, str]:

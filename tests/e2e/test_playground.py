@@ -163,6 +163,7 @@ def test_text_is_there_before_the_answer_ends_and_stop_hangs_up(visit: Visit, mo
     give_up = time.monotonic() + PATIENCE_MS / 1000
     while model.app.state()["aborted"] == aborted:  # the server announces nothing
         assert time.monotonic() < give_up
+        visit.page.wait_for_timeout(20)
     visit.check()
 
 

@@ -103,6 +103,8 @@ def test_a_key_is_asked_for_used_and_kept_nowhere(opened: Opened) -> None:
     visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
     assert visit("#key-state").inner_text() == "No key"
     assert visit("#answer").is_hidden()
+    assert visit("#collection").inner_text() == "—", "names that another key saw"
+    assert visit("#upload-collections option").count() == 0
 
 
 def test_what_a_key_does_not_grant(opened: Opened) -> None:
@@ -134,6 +136,69 @@ def test_an_empty_server_leads_to_an_upload(opened: Opened) -> None:
     assert SAID in visit("#answer-text").inner_text()
 
 
+def test_a_file_that_was_taken_is_never_said_to_be_lost(opened: Opened) -> None:
+    visit = opened(text="", may_refuse={403})
+    looks: list[str] = []
+
+    def fail(route: "Route") -> None:
+        looks.append(route.request.url)
+        if len(looks) == 1:
+            route.abort()  # is tried again
+        else:
+            route.fulfill(status=403, body=json.dumps({"detail": "No scope."}))
+
+    visit.page.route("**/v1/jobs/*", fail)
+    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
+    visit("#upload button").click()
+    visit("#uploads-told:not(:empty)").wait_for(state="attached")
+    assert len(looks) == 2
+    assert visit("#uploads .said").inner_text() == "taken, and no more is known"
+    assert "No scope." in visit("#uploads .problem").inner_text()
+    assert "goes on all the same" in visit("#uploads .problem").inner_text()
+
+
+def test_who_could_ask_still_can_when_the_server_is_busy_for_a_moment(opened: Opened) -> None:
+    visit = opened(may_refuse={503})
+    visit.page.route("**/v1/collections", lambda route: route.fulfill(status=503, body=json.dumps({"detail": "Busy."})))
+    visit("#upload-files").set_input_files(
+        {"name": "sea.txt", "mimeType": "text/plain", "buffer": b"The sea is green."}
+    )
+    visit("#upload button").click()
+    visit("#problem").get_by_text("Busy.").wait_for()
+    visit.ask(QUESTION)
+    assert SAID in visit("#answer-text").inner_text()
+
+
+def test_a_collection_that_is_typed_stays_when_an_upload_ends(opened: Opened) -> None:
+    visit = opened()
+    held: list[Route] = []
+
+    def hold(route: "Route") -> None:
+        held.append(route)
+
+    visit.page.route("**/v1/jobs/*", hold)
+    visit("#upload-files").set_input_files(
+        {"name": "sea.txt", "mimeType": "text/plain", "buffer": b"The sea is green."}
+    )
+    assert visit("#upload-collection").input_value() == "docs"
+    with visit.page.expect_request("**/v1/jobs/*"):
+        visit("#upload button").click()
+    visit("#upload-collection").fill("next")
+    held[0].continue_()
+    visit("#uploads-told:not(:empty)").wait_for(state="attached")
+    visit("#collection").get_by_text("docs (2 documents)").wait_for(state="attached")
+    assert visit("#upload-collection").input_value() == "next"
+
+
+def test_a_page_of_a_login_is_no_reply(opened: Opened) -> None:
+    visit = opened(text="")
+    visit.page.route("**/v1/collections/**", lambda route: route.fulfill(body="<html>Log in</html>"))
+    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
+    visit("#upload button").click()
+    visit("#uploads-told:not(:empty)").wait_for(state="attached")
+    assert "Has a login ended?" in visit("#uploads .problem").inner_text()
+
+
 REFUSALS: list[tuple[int, dict[str, str], list[str]]] = [
     (403, {}, ["This is not allowed."]),
     (429, {"Retry-After": "7"}, ["limit is used up", "Try again in 7 s."]),
@@ -159,10 +224,13 @@ def test_a_refusal_is_told_in_words(opened: Opened) -> None:
 
 
 def test_a_page_of_a_proxy_is_not_taken_for_words(opened: Opened) -> None:
-    visit = opened(may_refuse={502})
-    replies(visit, "<html><body><h1>Bad Gateway</h1><img src=x></body></html>", 502)
-    visit.ask(QUESTION)
-    assert visit("#problem").inner_text() == "The language model's server gave no proper reply."
+    visit = opened(may_refuse={502, 413})
+    told = {502: "Something before the server replied with 502.\nDoes the server run?", 413: "This is too large."}
+    for status, said in told.items():
+        replies(visit, "<html><body><h1>A page</h1><img src=x></body></html>", status)
+        visit.ask(QUESTION)
+        assert visit("#problem").inner_text() == said
+        visit.page.unroute_all()
 
 
 def test_a_server_that_is_gone(opened: Opened) -> None:
