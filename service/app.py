@@ -57,6 +57,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             # Before what takes long, and ended after it.
             app.state.traces = await _traces(stack, settings.traces, metrics)
+            stack.callback(metrics.ended.fold)
             app.state.services = await Construction(stack, settings, metrics, outside or Outside()).services()
             _log.info("ready", extra={"collections": len(app.state.services.library.names())})
             yield

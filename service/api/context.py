@@ -1,6 +1,5 @@
 """What every request gets: an id, a stopwatch, metrics, a line in the log."""
 
-import logging
 import re
 import secrets
 import uuid
@@ -12,13 +11,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import audit
+from service.telemetry.ended_requests import EndedRequest
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import Timings, server_timing
 from service.telemetry.traces import Traces
 
 # Whatever else is kept of a request, this is logged and sent on: a form in which nobody writes words.
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{12}")
-_log = logging.getLogger("quarry.requests")
 
 
 def timings_of(request: Request) -> Timings:
@@ -74,25 +73,11 @@ class RequestContext:
 
     def _record(self, scope: Scope, status: int, timings: Timings) -> None:
         """Status 0 is a request that ended without a reply."""
-        seconds = timings.elapsed()
-        route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(route, scope["method"], status).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
-        timings.has_failed = timings.has_failed or not 0 < status < HTTPStatus.BAD_REQUEST
-        self._metrics.stages.count(timings)
+        timings.end()
+        route, method = getattr(scope.get("route"), "path", "unmatched"), scope["method"]
         request_id, trace = scope["state"]["request_id"], timings.trace
-        said = {
-            "request_id": request_id,
-            "key": audit.key_of(scope)[0],
-            "method": scope["method"],
-            "route": route,
-            "status": status,
-            "milliseconds": round(seconds * 1000, 3),
-            **timings.counts,
-        }
-        optional = {"trace_id": trace.trace_id if trace else "", "problem": timings.problem}
-        _log.info("request", extra=said | {name: value for name, value in optional.items() if value})
+        self._metrics.ended.add(EndedRequest(request_id, audit.key_of(scope)[0], method, route, status, timings))
         if trace is not None:
-            told = {"http.request.method": scope["method"], "http.route": route, "quarry.request_id": request_id}
-            trace.end(f"{scope['method']} {route}", status, told, timings.problem)
+            told = {"http.request.method": method, "http.route": route, "quarry.request_id": request_id}
+            trace.end(f"{method} {route}", status, told, timings.problem)
         audit.record(scope, status)

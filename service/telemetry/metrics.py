@@ -1,12 +1,12 @@
 """Prometheus metrics of one process, in a registry of its own."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from service.backlog import Backlog
 from service.settings import BudgetSettings
 from service.telemetry.access import AccessMetrics
-from service.telemetry.buckets import SECONDS, budgets_s, with_edges
 from service.telemetry.device import DeviceMetrics
+from service.telemetry.ended_requests import EndedRequests
 from service.telemetry.gpu_metrics import GpuMetrics
 from service.telemetry.health import HealthMetrics
 from service.telemetry.index import IndexMetrics
@@ -31,10 +31,8 @@ class Metrics:
 
     def __init__(self, budgets: BudgetSettings = BudgetSettings()) -> None:  # noqa: B008  it cannot be changed
         self.registry = CollectorRegistry()
-        self._seconds = with_edges(SECONDS, budgets_s(budgets)["total"])
-        self.requests = self._counter("quarry_requests", "Replies by route and status.", "route", "method", "status")
-        self.request_seconds = self._histogram("quarry_request_seconds", "Time to the end of a reply.", "route")
         self.stages = StageMetrics(self.registry, budgets)
+        self.ended = EndedRequests(self.registry, budgets, self.stages)
         self.connections_closed = self._counter(
             "quarry_connections_closed", "Connections closed before their clients were done, by reason.", "reason"
         )
@@ -85,7 +83,8 @@ class Metrics:
         wait.set_function(lambda: backlog.wait_s)
 
     def render(self) -> bytes:
-        """The text exposition format."""
+        """The text exposition format, of all that has happened until now."""
+        self.ended.fold()
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -93,6 +92,3 @@ class Metrics:
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self.registry, buckets=self._seconds)

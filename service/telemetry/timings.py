@@ -31,14 +31,19 @@ class Timings:
         self.trace = trace
         self.counts: dict[str, int | str] = {}
         self._start = time.perf_counter()
+        self._end: float | None = None
         self._stages: dict[str, float] = {}
         self.spent: dict[str, float] = {}
         self.has_failed = False
         self.problem = ""
 
     def elapsed(self) -> float:
-        """Seconds since the request began."""
-        return time.perf_counter() - self._start
+        """Seconds since the request began, to its end where that has come."""
+        return (time.perf_counter() if self._end is None else self._end) - self._start
+
+    def end(self) -> None:
+        """The request has ended: whatever is read later is of now."""
+        self._end = time.perf_counter()
 
     def add(self, stage: str, seconds: float, attributes: Attributes = NONE, ago_s: float = 0.0) -> None:
         """Count ``seconds`` to a stage that ended ``ago_s`` before now; its span has the attributes."""

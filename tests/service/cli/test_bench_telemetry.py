@@ -14,16 +14,22 @@ ROOT = Path(__file__).parents[3]
 SEED = 4
 COUNTED = """
 from service.cli.bench.telemetry.served import Telemetry
+from service.telemetry.ended_requests import EndedRequest
 from service.telemetry.metrics import Metrics
 from service.telemetry.timings import Timings
 import logging
+import asyncio
 telemetry, metrics, timings = Telemetry(), Metrics(), Timings()
 timings.add("embed", 1.0)
 logging.getLogger("quarry").setLevel("INFO")
+
+async def counted():
+    metrics.ended.add(EndedRequest("r", "none", "POST", "/v1/search", 200, timings))
+    metrics.ended.fold()
+
 for turn in (telemetry.turn_off, telemetry.turn_on, telemetry.turn_off):
     turn()
-    metrics.stages.count(timings)
-    metrics.requests.labels("/v1/search", "POST", 200).inc()
+    asyncio.run(counted())
     value, logs = metrics.registry.get_sample_value, logging.getLogger("quarry.requests").isEnabledFor(logging.INFO)
     search = {"route": "/v1/search", "method": "POST", "status": "200"}
     print(value("quarry_requests_total", search), value("quarry_stage_seconds_count", {"stage": "embed"}), logs)

@@ -139,10 +139,12 @@ def test_a_stream_that_fails_is_told_by_the_code_of_its_problem(
 ) -> None:
     async def scenario() -> None:
         async with telling(open_story, error(400, "honey bees are too long")) as (story, _):
+            fold(story)
             with caplog.at_level(logging.INFO, "quarry"):
                 async with traced(story) as spans:
                     asked = ASKED | {"on_failure": "fail", "stream": True}
                     assert (await story.http.post("/v1/query", json=asked)).status_code == 200
+                fold(story)
         server, (line,) = named(spans, "POST /v1/query"), lines(caplog)
         assert server.attributes["error.type"] == line["problem"] == "llm_bad_response"
         assert not server.status.is_ok
@@ -215,6 +217,11 @@ def test_texts_that_are_embedded_for_others_have_a_span(open_story: OpenStory) -
     run(scenario())
 
 
+def fold(story: Any) -> None:  # noqa: ANN401
+    """Have the lines of all that has ended written now."""
+    story.app.state.services.metrics.ended.fold()
+
+
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     usual = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
     records = [record for record in caplog.records if record.name == "quarry.requests"]
@@ -226,6 +233,7 @@ def test_the_line_of_a_request_has_ids_hashes_and_counts_and_no_content(
 ) -> None:
     async def scenario() -> None:
         async with telling(open_story, answering(said(ANSWER), usage(70, 9))) as (story, llm):
+            fold(story)
             with caplog.at_level(logging.INFO, "quarry"):
                 for query in (QUESTION, QUESTION, QUESTION + "?"):
                     await story.http.post("/v1/query", json={"query": query, "collection": "docs"})
@@ -236,6 +244,7 @@ def test_the_line_of_a_request_has_ids_hashes_and_counts_and_no_content(
                 document = json.dumps({"id": "clover", "text": "The meadow."})
                 headers = {"content-type": "application/x-ndjson"}
                 await story.http.post("/v1/collections/docs/documents:batch", content=document, headers=headers)
+                fold(story)
             *asked, streamed, embedded, written = lines(caplog)
             assert set(asked[0]) == {
                 "request_id", "key", "method", "route", "status", "milliseconds", "question_hash",

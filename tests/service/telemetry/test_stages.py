@@ -10,6 +10,7 @@ from service.budget import Deadline
 from service.errors import DeadlineExceededError
 from service.settings import BudgetSettings
 from service.telemetry.buckets import SECONDS
+from service.telemetry.ended_requests import EndedRequest
 from service.telemetry.llm import ITL_SECONDS, TTFT_SECONDS, LlmMetrics
 from service.telemetry.metrics import Metrics
 from service.telemetry.stages import StageMetrics
@@ -127,7 +128,12 @@ def test_edges_of_language_models_are_those_of_vllm_and_the_budgets() -> None:
 
 def test_requests_have_an_edge_at_the_total() -> None:
     metrics = Metrics(BUDGETS)
-    metrics.request_seconds.labels("/v1/search").observe(0.1)
+
+    async def scenario() -> None:
+        metrics.ended.add(EndedRequest("r", "none", "POST", "/v1/search", 200, Timings()))
+        metrics.ended.fold()
+
+    asyncio.run(scenario())
     assert set(edges(metrics.registry, "quarry_request_seconds")) == {*SECONDS, 0.7, math.inf}
 
 
