@@ -44,6 +44,14 @@ class Pair:
     data_dir: Path
     variables: dict[str, str]
 
+    @property
+    def both(self) -> tuple[httpx.Client, httpx.Client]:
+        return self.writer, self.replica
+
+
+def answers(server: httpx.Client) -> bool:
+    return server.post("/v1/search", json={"collection": "docs", "query": "bees"}).status_code == 200
+
 
 def until(condition: Callable[[], bool]) -> None:
     give_up = time.monotonic() + PATIENCE_S
@@ -218,6 +226,7 @@ def test_without_milvus_queries_are_a_503_and_both_say_so(pair: Pair) -> None:
         pair.milvus.start()
     until(lambda: pair.replica.get("/readyz").status_code == 200)
     until(lambda: "milvus" not in pair.writer.get("/readyz").json()["degraded"])
+    until(lambda: all(map(answers, pair.both)))
     assert ask(pair.replica, "/v1/search", query=QUESTIONS[0])["chunks"][0]["document_id"] == "bees"
 
 
@@ -234,7 +243,7 @@ def test_a_replica_that_starts_without_milvus_answers_when_it_is_there(
     finally:
         pair.milvus.start()
     until(lambda: late.get("/readyz").status_code == 200)
-    until(lambda: late.post("/v1/search", json={"collection": "docs", "query": "bees"}).status_code == 200)
+    until(lambda: all(map(answers, (late, *pair.both))))
 
 
 def test_the_writer_killed_replicas_answer_and_it_comes_back(pair: Pair, serve: Serve) -> None:
