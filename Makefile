@@ -58,7 +58,7 @@ test-slow: $(VENV)/dev.stamp ## Run the rest of it: kills, power cuts, faults, e
 # The folders are named: elsewhere collecting alone takes half a minute.
 test-cluster: $(VENV)/dev.stamp $(MILVUS_LITE_VENV)/dev.stamp ## Run the tests of what several machines share, against a Milvus and a redis-server
 	MILVUS_LITE=$(MILVUS_LITE_VENV)/bin/milvus-lite $(BIN)/python -m pytest -m cluster \
-		tests/cluster tests/indexes tests/service/api/test_milvus.py tests/service/cli/test_bench_milvus.py $(ARGS)
+		tests/cluster tests/indexes tests/e2e/test_replica.py tests/service/api/test_milvus.py tests/service/cli/test_bench_milvus.py $(ARGS)
 
 test-vllm: $(VENV)/dev.stamp $(VLLM_VENV)/vllm.stamp ## Run the tests against a real vLLM server, on the CPU with a tiny model (4 GB)
 	VLLM_COMMAND=$(VLLM_VENV)/bin/vllm $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
