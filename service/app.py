@@ -23,6 +23,7 @@ from service.api import (
     operations,
     playground,
     problems,
+    queries_only,
     question,
     reference,
     rerank,
@@ -72,6 +73,7 @@ def create_app(settings: Settings, outside: Outside | None = None) -> FastAPI:
     )
     entrance.install(app, settings, metrics)
     problems.install(app, metrics)
+    queries_only.install(app, settings.server.role)
     for module in (question, documents, batch, jobs, collections, aliases, upkeep, operations):
         app.include_router(module.router, responses=REFUSED_QUERY)
     if settings.server.metrics_port is None:

@@ -7,6 +7,7 @@ QuarryError
 ├── ForbiddenError             the key that is shown does not grant this
 ├── RateLimitedError           the key has asked for as much as it may
 ├── KeyNotFoundError           no key of that id
+├── QueriesOnlyError           a replica, which is not asked for this
 ├── LlmServerNotFoundError     no language model with servers of that name, or no server of that URL
 ├── KeyConflictError           the keys that there are do not allow it
 ├── KeysUnavailableError       the keys on the disk cannot be read or written
@@ -84,6 +85,15 @@ class KeyNotFoundError(QuarryError):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no key of the id {key_id!r}")
+
+
+class QueriesOnlyError(QuarryError):
+    """This process is a replica, and only the writer does what is asked."""
+
+    retry_after_s = 5.0  # behind a proxy the writer may have the next one
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(f"this server is a replica, which answers queries only: {method} {path} is for the writer")
 
 
 class LlmServerNotFoundError(QuarryError):

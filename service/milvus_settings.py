@@ -29,6 +29,7 @@ class MilvusSettings(Group):
             ``milvus``.
         token: ``user:password``, or a key.
         database: in Milvus; empty takes its default.
+        catalog: under which a writer publishes its collections to replicas; two writers on one Milvus have two.
         type: of the index that Milvus builds.
         nlist: inverted lists, of the types that have them.
         nprobe: lists visited where a search does not say.
@@ -40,6 +41,7 @@ class MilvusSettings(Group):
     url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_parsable)] | None = None
     token: SecretStr = SecretStr("")
     database: str = Field("", pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,254})?$")
+    catalog: str = Field("default", pattern=r"^[A-Za-z0-9_]{1,64}$")
     type: IndexType = "HNSW"
     nlist: int = Field(1024, ge=1, le=65_536)
     nprobe: int = Field(64, ge=1, le=65_536)

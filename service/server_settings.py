@@ -2,11 +2,13 @@
 
 import re
 from ipaddress import ip_address
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from service.settings_group import Group
+
+Role: TypeAlias = Literal["writer", "replica"]
 
 _ANY = "*"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
@@ -17,6 +19,8 @@ class ServerSettings(Group):
     """Where to listen, what a request may be, and who may ask.
 
     Attributes:
+        role: ``writer`` owns the data directory; ``replica`` has none, and answers queries from what a writer has put
+            into ``index.milvus``.
         host: address to listen on; one that others can reach needs keys.
         port: of the API; 0 takes a free one.
         metrics_port: of /metrics alone, at the same address and for the same keys; None leaves it on the API's, 0
@@ -35,6 +39,7 @@ class ServerSettings(Group):
         log_level: of the lines on stderr.
     """
 
+    role: Role = "writer"
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     metrics_port: int | None = Field(None, ge=0, le=65535)

@@ -31,6 +31,7 @@ from service.preprocessing import UnicodeForm
 from service.redis_settings import RedisSettings
 from service.rerank_settings import RerankSettings
 from service.result_settings import ResultSettings
+from service.role_settings import check_replica
 from service.server_settings import ServerSettings
 from service.settings_group import Group
 from service.trace_settings import TraceSettings
@@ -254,6 +255,12 @@ class Settings(BaseSettings):
         for name, value in (("access.keys", self.access.keys), ("results.cache", self.results.cache)):
             if value not in here and self.redis.url is None:
                 raise ValueError(f"{name} is {value!r}, but redis.url is not set")
+        return self
+
+    @model_validator(mode="after")
+    def _replica_needs_no_data(self) -> Self:
+        if self.server.role == "replica":
+            check_replica(self.index.milvus, self.access)
         return self
 
     @property

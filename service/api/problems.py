@@ -69,6 +69,7 @@ TABLE: tuple[tuple[type[Exception], Kind], ...] = (
     (service.ForbiddenError, Kind("forbidden", 403)),
     (service.RateLimitedError, Kind("rate_limited", 429, retryable=True)),
     (service.KeyNotFoundError, NOT_FOUND),
+    (service.QueriesOnlyError, Kind("replica_queries_only", 503, retryable=True)),
     (service.LlmServerNotFoundError, NOT_FOUND),
     (service.KeyConflictError, Kind("conflict", 409)),
     (service.KeysUnavailableError, Kind("keys_unavailable", 503, retryable=True)),

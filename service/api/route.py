@@ -18,6 +18,7 @@ from service.api.bodies import Bodies, missing, validated
 from service.api.body_limit import narrow
 from service.api.known_query import refuse_unknown_query
 from service.api.media_type import JSON, require_json
+from service.api.queries_only import check_served
 
 Values = dict[str, Any]
 
@@ -196,6 +197,7 @@ class _Reply:
 
 
 async def _answered(route: CheckedRoute, head: _Head, body: _Body | None, reply: _Reply, request: Request) -> Response:
+    check_served(request, route.path_format)
     response = Response()
     del response.headers["content-length"]
     response.status_code = 0  # until the endpoint sets one

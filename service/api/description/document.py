@@ -16,6 +16,7 @@ from service.api.description.failing import CODES, responses_of
 from service.api.description.links import links_of
 from service.api.drain import ALWAYS_ANSWERED
 from service.api.media_type import JSON
+from service.api.queries_only import is_served
 from service.api.schemas.chat_stream import ChatChunk, ChatFailure
 from service.api.schemas.documents import BatchLine, BatchLineReply, DocumentBody, FormBody
 from service.api.schemas.events import CitationEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
@@ -96,7 +97,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
         operation["description"] = description
     operation["security"] = [{}] if path in OPEN else [{"key": []}, {}]
     operation["parameters"] = [parameters.complete(one) for one in operation.get("parameters", [])]
-    failing = _codes(path, operation)
+    failing = _codes(path, method, operation)
     own = {
         status: reply
         for status, reply in operation["responses"].items()
@@ -128,7 +129,7 @@ def _complete_reply(operation: str, status: str, reply: Json) -> None:
         reply["links"] = links
 
 
-def _codes(path: str, operation: Json) -> dict[str, list[str]]:
+def _codes(path: str, method: str, operation: Json) -> dict[str, list[str]]:
     """The codes by status: those of the route's own errors, and those that its shape brings with it."""
     codes: dict[str, list[str]] = {status: list(own) for status, own in operation.pop(CODES, {}).items()}
 
@@ -141,6 +142,8 @@ def _codes(path: str, operation: Json) -> dict[str, list[str]]:
         also(403, "forbidden")
         also(429, "rate_limited")
     also(421, "misdirected_request")
+    if not is_served(method.upper(), path):
+        also(503, "replica_queries_only")
     if path not in ALWAYS_ANSWERED:
         also(503, "overloaded")  # while the server drains
     if "422" in operation["responses"]:

@@ -55,6 +55,8 @@ _DETAILS = {
     "content_blocked": "query is refused by the content rule 'card' of this server",
     "not_found": "there is no collection 'docs'",
     "conflict": "collection 'docs' exists with another identity: metric is 'cosine', not 'l2'",
+    "replica_queries_only": "this server is a replica, which answers queries only: PUT /v1/collections/docs is for the "
+    "writer",
     "request_timeout": "1024 bytes of the body have come; the limit is 30 s without a byte",
     "misdirected_request": "'rebound.example' is no name of this server",
     "payload_too_large": "the body is larger than the limit of 33554432 bytes",
