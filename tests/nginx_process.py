@@ -33,8 +33,7 @@ class NginxProcess:
         self._replicas = replicas
         self._writer = writer
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = int(free.getsockname()[1])
+        self._port = free_port()
 
     @property
     def url(self) -> str:
@@ -79,6 +78,12 @@ class NginxProcess:
     def _listens(self) -> bool:
         with socket.socket() as one:
             return one.connect_ex(("127.0.0.1", self._port)) == 0
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
 
 
 def nginx_command() -> str:
