@@ -173,7 +173,7 @@ class RedisServer:
 
 def _pool(settings: RedisSettings) -> BlockingConnectionPool:
     assert settings.url is not None  # noqa: S101  else nobody makes one
-    tls = {"ssl_ca_certs": str(settings.ca_certs)} if settings.ca_file and settings.url.startswith("rediss") else {}
+    tls = {"ssl_ca_certs": str(settings.ca_certs)} if settings.ca_certs and settings.url.startswith("rediss") else {}
     pool = BlockingConnectionPool.from_url(
         settings.url,
         max_connections=_MAX_CONNECTIONS,
