@@ -1,7 +1,7 @@
 """Named collections of one data directory, which one process owns at a time."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -73,6 +73,7 @@ class Catalog:
         self._mutation = threading.Lock()
         self._routes: dict[str, Route] = {}
         self._damaged: dict[str, str] = {}  # name -> why it could not be opened
+        self._changed: Callable[[], None] = lambda: None
         with ExitStack() as opened:
             opened.enter_context(owned(data_dir))
             refuse_lost_catalog(data_dir)
@@ -127,6 +128,10 @@ class Catalog:
         """The name of every collection, sorted."""
         return sorted([*self._routes, *self._damaged])
 
+    def primaries(self) -> dict[str, Collection]:
+        """The collection that each name leads to now."""
+        return {name: route.primary for name, route in list(self._routes.items())}
+
     def damaged(self) -> list[str]:
         """The names of the collections that could not be opened, sorted."""
         return sorted(self._damaged)
@@ -146,7 +151,7 @@ class Catalog:
         """
         check_collection_name(name)
         check_language(spec.language)
-        with self._mutation:
+        with self._changing():
             if name not in self:
                 if self._most is not None and len(self.names()) >= self._most:
                     raise TooManyCollectionsError(name, self._most)
@@ -165,7 +170,7 @@ class Catalog:
             CollectionNotFoundError: there is none of that name.
             AliasedError: an alias names it.
         """
-        with self._mutation:
+        with self._changing():
             if name not in self:
                 raise CollectionNotFoundError(name)
             name = self._aliases.resolved(name)
@@ -190,7 +195,7 @@ class Catalog:
             CollectionConflictError: ``name`` is the name of a collection.
         """
         check_collection_name(name)
-        with self._mutation:
+        with self._changing():
             if name in self.names():
                 raise CollectionConflictError(f"{name!r} is the name of a collection, so it cannot be an alias")
             if collection not in self:
@@ -205,12 +210,16 @@ class Catalog:
         Raises:
             AliasNotFoundError: there is none of that name.
         """
-        with self._mutation:
+        with self._changing():
             self._aliases.remove(name)
 
     def preference(self, name: str, key: str) -> str | None:
         """What users of a collection prefer, or None; it stays with the name through a reembedding."""
         return self._preferences.get(self._aliases.resolved(name), key)
+
+    def preferences(self, name: str) -> dict[str, str]:
+        """All that users of a collection prefer, by key."""
+        return self._preferences.of(name)
 
     def prefer(self, name: str, key: str, value: str | None) -> None:
         """Keep a preference, durable when this returns; None forgets it.
@@ -218,7 +227,7 @@ class Catalog:
         Raises:
             CollectionNotFoundError: there is no such collection.
         """
-        with self._mutation:
+        with self._changing():
             if name not in self:
                 raise CollectionNotFoundError(name)
             self._preferences.set(self._aliases.resolved(name), key, value)
@@ -229,7 +238,7 @@ class Catalog:
         Raises:
             CollectionConflictError: it has a mirror already.
         """
-        with self._mutation:
+        with self._changing():
             route = self.route(name)
             if route.reembedding:
                 raise CollectionConflictError(f"collection {route.name!r} is being re-embedded already")
@@ -238,14 +247,14 @@ class Catalog:
 
     def mark(self, name: str, state: State) -> None:
         """Note a state of a reembedding that leaves the name where it is."""
-        with self._mutation:
+        with self._changing():
             route, link = self._linked(name)
             self._writer.write(self._database, partial(reembeddings.mark, name=route.name, state=state))
             self._routes[route.name] = replace(route, reembedding=replace(link, state=state))
 
     def move(self, name: str, state: State) -> None:
         """Give the name to the mirror, whose mirror the present primary becomes; both change at once."""
-        with self._mutation:
+        with self._changing():
             route, link = self._linked(name)
             if link.mirror is None:
                 raise StoreUnavailableError(f"the mirror of {route.name!r} could not be opened: {link.damage}")
@@ -255,7 +264,7 @@ class Catalog:
 
     def unlink(self, name: str) -> None:
         """Delete the mirror and its files."""
-        with self._mutation:
+        with self._changing():
             route, _ = self._linked(name)
             alone = Route(route.name, route.primary)
 
@@ -273,6 +282,16 @@ class Catalog:
         if route.reembedding is None:
             raise CollectionConflictError(f"collection {route.name!r} is not being re-embedded")
         return route, route.reembedding
+
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called, on any thread, after names, aliases or preferences may have changed."""
+        self._changed = changed
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._mutation:
+            yield
+        self._changed()
 
     @contextmanager
     def unchanging(self) -> Iterator[None]:

@@ -1,4 +1,7 @@
-"""Collection: a named set of documents as the service uses it, wherever its vectors are searched."""
+"""Collection: a named set of documents as the service uses it, wherever its vectors are searched.
+
+The half of it that questions need is a protocol of its own, and all that a replica has.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -38,16 +41,12 @@ class Keeping(Protocol):
         """
 
 
-class Collection(Protocol):
-    """One named set of documents. ``StoredCollection`` says more of each method; any thread may call them."""
+class QueriedCollection(Protocol):
+    """What questions are answered from. ``StoredCollection`` says more of each method; any thread may call them."""
 
     @property
     def spec(self) -> CollectionSpec:
         """What makes it itself."""
-
-    @property
-    def upkeep(self) -> Keeping:
-        """Of its index."""
 
     @property
     def version(self) -> int:
@@ -72,6 +71,42 @@ class Collection(Protocol):
     @property
     def trouble(self) -> Sequence[str]:
         """Why something that is due is not done, or was built again."""
+
+    def searched(self, query: Vectors, params: SearchParams) -> Searched:
+        """The ``top_k`` best chunks for a ``(dimension,)`` vector, best first, and how they were found."""
+
+    def living(self, rows: Sequence[int]) -> set[int]:
+        """Those of the chunk rows, as hits have them, that no commit has removed."""
+
+    def confirmed_at(self, version: int, rows: Sequence[int], params: SearchParams) -> dict[int, StoredChunk] | None:
+        """The chunks that were found at ``version``; None where that is over, or one of them would not be found now."""
+
+    def surroundings(self, rows: Sequence[int], reach: int) -> dict[int, Surroundings]:
+        """The text around the chunk rows that hits have."""
+
+    def sentences_of(self, rows: Sequence[int]) -> dict[int, SentenceVectors]:
+        """Sentences of those of the chunk rows that have some, by row."""
+
+    def count_matching(self, filter: Filter) -> int | None:
+        """Documents that pass now; None where only their writer can tell."""
+
+    def describe(self) -> CollectionState:
+        """Counts and the state of the index, for the status page."""
+
+
+class Collection(QueriedCollection, Protocol):
+    """One named set of documents, to be changed as well."""
+
+    @property
+    def upkeep(self) -> Keeping:
+        """Of its index."""
+
+    @property
+    def place(self) -> str | None:
+        """Name of its rows where replicas search them; None where they cannot."""
+
+    def make_place(self) -> None:
+        """Have that be there, for who cannot make it."""
 
     def accept(self) -> int:
         """A sequence number for a write that is accepted now."""
@@ -116,24 +151,6 @@ class Collection(Protocol):
 
     def search(self, query: Vectors, params: SearchParams) -> Sequence[Hit]:
         """The hits of ``searched``."""
-
-    def searched(self, query: Vectors, params: SearchParams) -> Searched:
-        """The ``top_k`` best chunks for a ``(dimension,)`` vector, best first, and how they were found."""
-
-    def living(self, rows: Sequence[int]) -> set[int]:
-        """Those of the chunk rows, as hits have them, that no commit has removed."""
-
-    def confirmed_at(self, version: int, rows: Sequence[int], params: SearchParams) -> dict[int, StoredChunk] | None:
-        """The chunks that were found at ``version``; None where that is over, or one of them would not be found now."""
-
-    def surroundings(self, rows: Sequence[int], reach: int) -> dict[int, Surroundings]:
-        """The text around the chunk rows that hits have."""
-
-    def sentences_of(self, rows: Sequence[int]) -> dict[int, SentenceVectors]:
-        """Sentences of those of the chunk rows that have some, by row."""
-
-    def describe(self) -> CollectionState:
-        """Counts and the state of the index, for the status page."""
 
     def rebuild(self) -> None:
         """Build the indexes anew from the store."""

@@ -27,6 +27,7 @@ from indexes.state import CollectionState, StoredCounts, host_memory, state_of
 from indexes.store import Change, Store
 from indexes.stored_collection import Added, StoredCollection
 from indexes.upkeep import IndexPolicy, Upkeep
+from indexes.vector_check import checked_query
 from indexes.verification import Verification, verify
 from indexes.work import Work
 from indexes.writer import GroupCommitWriter
@@ -67,6 +68,14 @@ class LocalCollection(StoredCollection):
         return self._live.now.version
 
     @property
+    def place(self) -> str | None:
+        """None: only this process searches it."""
+        return None
+
+    def make_place(self) -> None:
+        """There is none."""
+
+    @property
     def trouble(self) -> list[str]:
         """Why something that is due is not done, or was built again."""
         return [*self.upkeep.trouble, *self.lexical.trouble]
@@ -78,7 +87,7 @@ class LocalCollection(StoredCollection):
             InvalidVectorError: the query has another shape, a component that is not finite, or is all zeros.
             StoreUnavailableError: the store cannot be read.
         """
-        query = self._checked_query(query)
+        query = checked_query(query, self.spec)
         # Vectors and texts at one version: what is committed meanwhile neither hides a hit nor doubles it.
         with pinned(self._store, self._live) as (snapshot, view):
             finding = find(view, snapshot.version, query, params, self.lexical)

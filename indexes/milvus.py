@@ -23,6 +23,7 @@ from indexes.state import CollectionState, StoredCounts
 from indexes.store import Change, Store
 from indexes.stored_collection import Added, StoredCollection
 from indexes.stored_damage import document_damage
+from indexes.vector_check import checked_query
 from indexes.verification import Verification
 from indexes.work import Work as LongWork
 from indexes.writer import GroupCommitWriter
@@ -61,6 +62,19 @@ class MilvusCollection(StoredCollection):
         return self._feed.sent
 
     @property
+    def place(self) -> str:
+        """Name of its rows in Milvus."""
+        return self._place.name
+
+    def make_place(self) -> None:
+        """Have Milvus have a collection of that name.
+
+        Raises:
+            MilvusUnavailableError: it may not.
+        """
+        self._table.make()
+
+    @property
     def is_behind(self) -> bool:
         """Only the store can tell what is there."""
         return True
@@ -87,11 +101,14 @@ class MilvusCollection(StoredCollection):
             InvalidVectorError, StoreUnavailableError: as there.
             MilvusUnavailableError: it did not answer.
         """
-        query = self._checked_query(query)
+        query = checked_query(query, self.spec)
         recheck = Recheck(params)
         with self._feed.searching() as pin, self._store.snapshot() as snapshot:
             pin(snapshot.version)
-            finding, confirmed = MilvusSearch(self._table, snapshot, self.spec, query, params, recheck).found()
+            near = self._table.candidates
+            finding, confirmed = MilvusSearch(
+                near, snapshot, self._table.index, self.spec, query, params, recheck
+            ).found()
             version = snapshot.version
         named = {*finding.found.rows.tolist(), *(dropped.row for dropped in finding.found.omissions.dropped)}
         confirmed = self._still_there({row: confirmed[row] for row in named}, recheck)

@@ -1,7 +1,8 @@
-"""One search of a collection on Milvus: its candidates, held to the store at one version and scored by its vectors."""
+"""One search of a collection on Milvus: its candidates, held to what is known of them and scored by their vectors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -11,12 +12,12 @@ from indexes.filters import Filter, joined, matches
 from indexes.finding import Finding
 from indexes.generation import NO_ROWS
 from indexes.lexical_state import Absence
-from indexes.milvus_client import MilvusTable
 from indexes.milvus_filter import expression
+from indexes.milvus_index import MilvusIndex
 from indexes.nearest import NO_OMISSIONS, NO_SCORES, SHOWN_DROPPED, Dropped, Found, Omissions
 from indexes.recheck import Recheck
 from indexes.spec import CollectionSpec
-from indexes.store_snapshot import Snapshot, StoredChunk
+from indexes.store_snapshot import StoredChunk
 
 # Words are looked for by nobody here: see decision 20.
 WITHOUT_WORDS: Absence = "off"
@@ -25,6 +26,21 @@ WITHOUT_WORDS: Absence = "off"
 _MORE = 4
 
 Confirmed = dict[int, StoredChunk]
+Near: TypeAlias = Callable[[Vectors, int, str, SearchParams], Sequence[int]]
+"""``MilvusRows.candidates``."""
+
+
+class Known(Protocol):
+    """What is known of candidates: a ``Snapshot`` of the store, or what Milvus gave with them."""
+
+    def chunks(self, rows: Sequence[int], *, with_metadata: bool = False) -> dict[int, StoredChunk]:
+        """The chunks of ``rows`` that exist, by row."""
+
+    def metadata_of(self, document_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Metadata of those of the documents that exist, by id."""
+
+    def vectors(self, rows: Sequence[int], dimension: int) -> Vectors:
+        """``(len(rows), dimension)``: the vectors of rows that exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +48,15 @@ class MilvusSearch:
     """One query.
 
     Args:
-        snapshot: whose rows Milvus has, and keeps until the search is done.
+        near: gives candidates.
+        known: of these; a snapshot's rows Milvus has, and keeps until the search is done.
         query: ``(dimension,)``.
         recheck: of the same parameters.
     """
 
-    table: MilvusTable
-    snapshot: Snapshot
+    near: Near
+    known: Known
+    index: MilvusIndex
     spec: CollectionSpec
     query: Vectors
     params: SearchParams
@@ -57,23 +75,23 @@ class MilvusSearch:
     def _confirmed(self, filter: Filter | None) -> Confirmed:
         """Candidates that the store has and lets through; more are asked for while they are too few."""
         condition = expression(filter) if filter else None
-        limit = self.table.index.candidates(self.params)
+        limit = self.index.candidates(self.params)
         while True:
             text = condition.text if condition else ""
-            rows = self.table.candidates(self.query, limit, text, self.params)
+            rows = self.near(self.query, limit, text, self.params)
             recheck = Recheck(self.params)
-            confirmed = recheck.confirmed(self.snapshot, rows)
-            is_all = len(rows) < limit or limit == self.table.index.most
+            confirmed = recheck.confirmed(self.known, rows)
+            is_all = len(rows) < limit or limit == self.index.most
             if is_all or len(confirmed) >= min(limit, self.params.top_k):
                 break
-            limit = min(self.table.index.most, _MORE * limit)
+            limit = min(self.index.most, _MORE * limit)
         if condition is None or condition.is_exact:
             # What the store does not have at its version may have come since, or be about to be deleted.
             self.recheck.failed.update({cause: recheck.failed[cause] for cause in ("required", "filter")})
         return confirmed
 
     def _ordered(self, rows: RowIds, weights: Scores) -> Found:
-        vectors = self.snapshot.vectors(rows.tolist(), self.spec.dimension)
+        vectors = self.known.vectors(rows.tolist(), self.spec.dimension)
         places = np.arange(len(rows), dtype=np.int64)
         scores = scores_at(vectors, self.query, places, self.spec.metric)
         cosines = scores if self.spec.metric == "cosine" else cosines_at(vectors, self.query, places)
@@ -112,7 +130,7 @@ class MilvusSearch:
         if not self.params.boosts:
             return NO_SCORES
         documents = sorted({chunk.chunk.document_id for chunk in confirmed.values()})
-        metadata = self.snapshot.metadata_of(documents)
+        metadata = self.known.metadata_of(documents)
         weights = {
             id_: max([boost.weight for boost in self.params.boosts if matches(boost.filter, held)], default=0.0)
             for id_, held in metadata.items()

@@ -5,7 +5,8 @@ import unicodedata
 
 from indexes.errors import InvalidNameError
 
-COLLECTION_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+MAX_NAME_CHARACTERS = 64
+COLLECTION_PATTERN = f"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME_CHARACTERS - 1}}}"
 MAX_ID_BYTES = 512
 _COLLECTION = re.compile(COLLECTION_PATTERN)
 _SHOWN_CHARACTERS = 80

@@ -30,6 +30,10 @@ class Preferences:
         """What is preferred, or None."""
         return self._values.get((collection, key))
 
+    def of(self, collection: str) -> dict[str, str]:
+        """All that is preferred of a collection, by key."""
+        return {key: value for (name, key), value in list(self._values.items()) if name == collection}
+
     def set(self, collection: str, key: str, value: str | None) -> None:
         """Keep a value, or none any more; it is durable when this returns."""
         work = partial(_set, collection=collection, key=key, value=value)

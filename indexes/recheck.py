@@ -7,7 +7,7 @@ slow exact rule. What the store does not confirm is left out.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -21,6 +21,13 @@ Cause = Literal["missing", "required", "filter", "deleted"]
 FAULTS: frozenset[Cause] = frozenset({"missing", "required", "filter"})
 
 
+class Chunks(Protocol):
+    """What rows are held to: a ``Snapshot``, above all."""
+
+    def chunks(self, rows: Sequence[int], *, with_metadata: bool = False) -> dict[int, StoredChunk]:
+        """The chunks of ``rows`` that exist, by row."""
+
+
 class Recheck:
     """One search's rows.
 
@@ -32,7 +39,7 @@ class Recheck:
         self._params = params
         self.failed: Counter[Cause] = Counter()
 
-    def confirmed(self, snapshot: Snapshot, rows: Sequence[int]) -> dict[int, StoredChunk]:
+    def confirmed(self, snapshot: Chunks, rows: Sequence[int]) -> dict[int, StoredChunk]:
         """The chunks of those ``rows`` that the store has, and that pass the filters, by row.
 
         Raises:

@@ -5,10 +5,12 @@ take a connection run inside the writer's transaction.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from indexes import aliases
+from indexes.named import Named
 
 if TYPE_CHECKING:  # that file brings FAISS, a second that a backup and the command line need not wait for
     from indexes.collection import Collection
@@ -43,10 +45,9 @@ class Reembedding:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """Where a name leads now; two routes are equal when nothing has changed between them."""
+class Route(Named):
+    """Where a name leads now, for who may write there."""
 
-    name: str
     primary: "Collection"
     reembedding: Reembedding | None = None
 
@@ -56,7 +57,7 @@ class Route:
         return self.reembedding.mirror if self.reembedding else None
 
     @property
-    def collections(self) -> "list[Collection]":
+    def collections(self) -> "Sequence[Collection]":
         """Those that a write goes to, the primary first."""
         return [self.primary, self.mirror] if self.mirror else [self.primary]
 

@@ -228,15 +228,13 @@ class StoredCollection(ABC):
         """Ids of the documents that pass now."""
         return self._store.ids_matching(filter)
 
+    def count_matching(self, filter: Filter) -> int:
+        """How many there are."""
+        return len(self.ids_matching(filter))
+
     def needles(self, document_ids: Sequence[str]) -> list[bytes]:
         """Samples of everything that the documents have in the store, to be taken before they are deleted."""
         return needles_in(self._store.database, document_ids)
-
-    def _checked_query(self, query: Vectors) -> Vectors:
-        if query.shape != (self.spec.dimension,):
-            raise InvalidVectorError(f"the query has the shape {query.shape}, not ({self.spec.dimension},)")
-        vector: Vectors = checked(query[None], self.spec.metric, "query")[0]
-        return vector
 
     def _still_there(self, confirmed: dict[int, StoredChunk], recheck: Recheck) -> dict[int, StoredChunk]:
         """Without what was deleted while the search ran; the store is asked only where rows died meanwhile."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from indexes.base import Metric, Vectors
 from indexes.errors import InvalidVectorError
+from indexes.spec import CollectionSpec
 
 # Vectors that are so near to unit vectors are kept as they came.
 _UNIT_TOLERANCE = 1e-6
@@ -31,3 +32,15 @@ def checked(vectors: Vectors, metric: Metric, noun: str) -> Vectors:
     if metric == "cosine" and np.abs(norms - 1).max(initial=0) > _UNIT_TOLERANCE:
         vectors = vectors / norms
     return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def checked_query(query: Vectors, spec: CollectionSpec) -> Vectors:
+    """A ``(dimension,)`` query as ``checked`` has it.
+
+    Raises:
+        InvalidVectorError: it has another shape, or ``checked`` refuses it.
+    """
+    if query.shape != (spec.dimension,):
+        raise InvalidVectorError(f"the query has the shape {query.shape}, not ({spec.dimension},)")
+    vector: Vectors = checked(query[None], spec.metric, "query")[0]
+    return vector
