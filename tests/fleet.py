@@ -94,6 +94,7 @@ class Served:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.port = free_port()
+        self._folder = folder
         self._log = folder / f"log-{self.port}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("QUARRY_")}
         self._environment = kept | UNMARKED | {"HF_HUB_OFFLINE": "1"} | variables
@@ -106,7 +107,7 @@ class Served:
     def start(self) -> None:
         with self._log.open("ab") as log:
             command = [QUARRY, "serve", "--port", str(self.port)]
-            self._process = subprocess.Popen(command, stderr=log, env=self._environment)
+            self._process = subprocess.Popen(command, stderr=log, env=self._environment, cwd=self._folder)
 
     def stop(self) -> None:
         """Ask it to end."""

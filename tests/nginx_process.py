@@ -66,7 +66,7 @@ class NginxProcess:
         """The file that is shipped, with the addresses of a test."""
         lines = [line for line in (DEPLOYED / "quarry.conf").read_text().splitlines() if "ssl_" not in line]
         replicas = "".join(f"server {replica} max_fails=0;" for replica in self._replicas)
-        return _replaced(
+        return replaced(
             "\n".join(lines),
             ("server replica-1.example:8080 max_fails=0;", replicas),
             ("server replica-2.example:8080 max_fails=0;", ""),
@@ -94,7 +94,8 @@ def nginx_command() -> str:
     return found
 
 
-def _replaced(text: str, *pairs: tuple[str, str]) -> str:
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    """Each of what has to be there."""
     for old, new in pairs:
         assert old in text
         text = text.replace(old, new)

@@ -1,6 +1,8 @@
 """nginx by deploy/nginx: who is asked what, what is asked again, and what is said when nobody answers."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +13,7 @@ import httpx
 import pytest
 
 from markdown_page import ROOT
-from nginx_process import PATIENCE_S, NginxProcess, nginx_command
+from nginx_process import DEPLOYED, PATIENCE_S, NginxProcess, nginx_command, replaced
 from service.api.queries_only import SERVED
 from service.api.schemas.problem import Problem
 
@@ -131,6 +133,24 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     with ExitStack() as stack:
         yield Site(stack, tmp_path)
+
+
+def test_nginx_takes_the_files_as_they_are_shipped(tmp_path: Path) -> None:
+    """With TLS, where the other tests have none."""
+    program = nginx_command()
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    files = ["-keyout", str(tmp_path / "quarry.key"), "-out", str(tmp_path / "quarry.crt")]
+    subprocess.run([*made, *files], check=True, capture_output=True, timeout=PATIENCE_S)
+    text = (DEPLOYED / "quarry.conf").read_text()
+    hosts = [(f"{name}.example:8080", "127.0.0.1:8080") for name in ("replica-1", "replica-2", "writer")]
+    (tmp_path / "quarry.conf").write_text(replaced(text, ("/etc/nginx", str(tmp_path)), *hosts))
+    shutil.copy(DEPLOYED / "routes.conf", tmp_path / "quarry-routes.conf")
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid; events {{}} http {{ include quarry.conf; }}")
+    command = [program, "-e", "stderr", "-t", "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_a_replica_serves_is_asked_of_replicas_and_all_else_of_the_writer(site: Site) -> None:
