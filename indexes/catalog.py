@@ -12,7 +12,7 @@ import orjson
 
 from indexes import catalog_rows, reembeddings
 from indexes.aliases import Aliases
-from indexes.collection import Collection
+from indexes.collection import Collection, QueriedCollection
 from indexes.collection_folders import CollectionFolders
 from indexes.data_directory import CATALOG, COLLECTIONS, owned, refuse_lost_catalog
 from indexes.database import SqliteDatabase
@@ -119,7 +119,7 @@ class Catalog:
         name = self._aliases.resolved(name)
         return name in self._routes or name in self._damaged
 
-    def name_of(self, collection: Collection) -> str:
+    def name_of(self, collection: QueriedCollection) -> str:
         """The name that leads to a collection, or whose mirror it is; empty where none does any more."""
         routes = list(self._routes.items())
         return next((name for name, route in routes if any(each is collection for each in route.collections)), "")

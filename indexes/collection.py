@@ -69,6 +69,10 @@ class QueriedCollection(Protocol):
         """What is being built or verified."""
 
     @property
+    def upkeep(self) -> Keeping | None:
+        """Of its index; None where another process does that."""
+
+    @property
     def trouble(self) -> Sequence[str]:
         """Why something that is due is not done, or was built again."""
 

@@ -83,6 +83,10 @@ class ReplicaCollection:
         """Nothing is built here."""
 
     @property
+    def upkeep(self) -> None:
+        """Its writer does that."""
+
+    @property
     def trouble(self) -> Sequence[str]:
         """Nothing is due here."""
         return ()

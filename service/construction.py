@@ -14,14 +14,14 @@ from threadpoolctl import threadpool_limits
 from indexes.catalog import Catalog
 from indexes.errors import StoreUnavailableError
 from indexes.ivf_pq import search_on_one_thread
-from indexes.upkeep import IndexPolicy
+from indexes.placement import IndexMemory
 from models.base import EmbedderInfo, RerankerInfo
 from models.device import gpu_uuids
 from service.access.key import KeyLimits
 from service.access.limits import Limits
 from service.admission import EngineLimits
 from service.api import batch, problems
-from service.api.services import Services
+from service.api.services import Services, Writing
 from service.backlog import Backlog, BacklogLimits
 from service.batching import EmbeddingBatcher
 from service.bulk_hold import BulkHold
@@ -31,7 +31,6 @@ from service.content.configured import configured_screen
 from service.conversation import Conversation
 from service.embedders import Embedders
 from service.engine import Engine
-from service.file_shares import collections_by_files, collections_by_mappings
 from service.generation.base import Generator
 from service.generation.chat_client import ChatClient
 from service.generation.extractive import ExtractiveGenerator
@@ -40,7 +39,6 @@ from service.generation.supervision import Supervision
 from service.generation.tokens import LocalTokens, TokenCounter
 from service.generation.vllm_watch import VllmWatch
 from service.generators import Generators
-from service.index_policy import index_policy
 from service.ingest.document_embedder import DocumentEmbedder
 from service.ingest.ingestor import Ingestor
 from service.ingest.jobs.board import JobBoard
@@ -63,11 +61,13 @@ from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger, Placed
 from service.measured_memory import MeasuredMemory
 from service.memory_watch import MemoryWatch
-from service.milvus_server import milvus_server
+from service.milvus_watch import MilvusWatch
+from service.opened_catalog import FollowedCatalog, OwnedCatalog, followed_catalog, owned_catalog
 from service.operator import Operator
 from service.outside import Outside
 from service.pace import Pace
 from service.planner import Planner
+from service.queried_library import QueriedLibrary
 from service.query_cache import QueryCache
 from service.rag import Rag
 from service.rechecks import Rechecks
@@ -92,11 +92,20 @@ _log = logging.getLogger("quarry.app")
 
 
 @dataclass(frozen=True, slots=True)
-class _Base:
-    """What questions and writes both stand on."""
+class _Owned:
+    """What a writer has, and a replica has not."""
 
-    policy: IndexPolicy
     catalog: Catalog
+    library: Library
+    maintenance: Maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What questions stand on, and writes where there are some."""
+
+    placed: Placed
+    milvus: MilvusWatch | None
     shared: Sharing
     limits: Limits
     models: LoadedModels
@@ -105,19 +114,8 @@ class _Base:
     hold: BulkHold
     supervised: Supervised
     embedders: Embedders
-    library: Library
-    maintenance: Maintenance
-
-
-@dataclass(frozen=True, slots=True)
-class _Writing:
-    """What changes collections."""
-
-    ingestor: Ingestor
-    board: JobBoard
-    runner: JobRunner
-    reembedder: Reembedder
-    operator: Operator
+    library: QueriedLibrary
+    owned: _Owned | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +135,11 @@ class Construction:
         """All of them, running."""
         settings = self.settings
         screen = await configured_screen(settings.content.rules, self.metrics.count_content)  # before models load
-        parsers = await self._parsers()
+        # Before models load, as nobody else may have the data directory.
+        opened = await (followed_catalog if settings.server.role == "replica" else owned_catalog)(self.stack, settings)
         managed = {name: Supervision() for name, llm in settings.llm.items() if llm.managed}
-        base = await self._base(managed)
-        writing = await self._writing(base, parsers)
+        base = await self._base(managed, opened)
+        own = await self._writing(base, base.owned) if base.owned else None
         generators = await self._generators(managed, base.limits.spent)
         pace, limits = Pace(), settings.limits
         backlog = Backlog("questions", BacklogLimits(2 * _READER_THREADS, limits.questions, limits.wait_ms / 1000))
@@ -166,14 +165,8 @@ class Construction:
             rag=self._rag(base, self._retriever(base, readers, reranker, pace), pace, generators, screen, backlog),
             readers=readers,
             screen=screen,
-            ingestor=writing.ingestor,
-            intake=Intake(writing.ingestor, writing.board),
-            jobs=writing.board,
-            job_runner=writing.runner,
-            parsers=parsers,
-            maintenance=base.maintenance,
-            reembedder=writing.reembedder,
-            operator=writing.operator,
+            own=own,
+            milvus=base.milvus,
             supervised=base.supervised,
             ledger=ledger,
             hold=base.hold,
@@ -181,43 +174,48 @@ class Construction:
             vllms=await self._vllms(),
         )
 
-    async def _base(self, managed: Mapping[str, Supervision]) -> _Base:
+    async def _base(self, managed: Mapping[str, Supervision], opened: OwnedCatalog | FollowedCatalog) -> _Base:
         settings, metrics, hold = self.settings, self.metrics, BulkHold()
-        policy = await run_sync(index_policy, settings.index)
-        most = settings.limits.collections or min(collections_by_files(), collections_by_mappings())
-        milvus = milvus_server(settings.index.milvus)
-        if milvus is not None:
-            self.stack.callback(milvus.close)
-        catalog = await run_sync(Catalog, settings.data_dir, policy, most, milvus)
-        self.stack.callback(catalog.close)
         shared = await open_sharing(self.stack, settings, metrics)  # under the lock: nobody changes keys beside it
         limits = await self.stack.enter_async_context(self._limits(shared))
         models, engine = await self._models(limits.spent)
         supervised = await self.stack.enter_async_context(Supervised(self.outside.link, managed, hold))
         cache = QueryCache(settings.embedding.cache_bytes, metrics.device)
         embedders = Embedders([EmbeddingBatcher(loaded.model, engine, cache, hold) for loaded in models.embedders])
-        recall, language = settings.index.target_recall, settings.retrieval.language
-        library = Library(catalog, embedders.infos(), settings.chunking, recall, language)
-        maintenance = await self.stack.enter_async_context(Maintenance(metrics.index, hold, catalog.name_of))
-        for name in catalog.names():
-            _look_at(name, catalog, maintenance)
+        if isinstance(opened, FollowedCatalog):
+            placed, owned = Placed("cpu", IndexMemory), None
+            library = QueriedLibrary(opened.catalog, embedders.infos(), opened.milvus.seek)
+        else:
+            placed = Placed(opened.policy.device, opened.policy.memory_there)
+            owned = await self._owned(opened.catalog, embedders, hold)
+            library = owned.library
         return _Base(
-            policy, catalog, shared, limits, models, engine, cache, hold, supervised, embedders, library, maintenance
+            placed, opened.milvus, shared, limits, models, engine, cache, hold, supervised, embedders, library, owned
         )
 
-    async def _writing(self, base: _Base, parsers: Parser) -> _Writing:
+    async def _owned(self, catalog: Catalog, embedders: Embedders, hold: BulkHold) -> _Owned:
+        settings = self.settings
+        recall, language = settings.index.target_recall, settings.retrieval.language
+        library = Library(catalog, embedders.infos(), settings.chunking, recall, language)
+        maintenance = await self.stack.enter_async_context(Maintenance(self.metrics.index, hold, catalog.name_of))
+        for name in catalog.names():
+            _look_at(name, catalog, maintenance)
+        return _Owned(catalog, library, maintenance)
+
+    async def _writing(self, base: _Base, owned: _Owned) -> Writing:
+        parsers = await self._parsers()
         documents = DocumentEmbedder(base.embedders, with_sentences=self.settings.answer.sentence_vectors)
-        mirror = Mirror(base.catalog)
+        mirror, library, notify = Mirror(owned.catalog), owned.library, owned.maintenance.notify
         self.stack.enter_context(documents)
-        notify = base.maintenance.notify
-        ingestor = Ingestor(base.library, documents, mirror, self.settings.limits, self.metrics, notify)
+        ingestor = Ingestor(library, documents, mirror, self.settings.limits, self.metrics, notify)
         self.stack.enter_context(ingestor)
         store, board, runner = await self._jobs(ingestor, mirror, base.hold, self.outside.parser or parsers)
         purger = Purger(mirror, LiveJobPurge(board, runner, store, mirror, asyncio.get_running_loop()))
-        reembedder = Reembedder(base.library, mirror, documents, notify)
+        reembedder = Reembedder(library, mirror, documents, notify)
         await self.stack.enter_async_context(reembedder)
-        operator = self.stack.enter_context(Operator(base.library, purger, self.metrics, notify, base.hold))
-        return _Writing(ingestor, board, runner, reembedder, operator)
+        operator = self.stack.enter_context(Operator(library, purger, self.metrics, notify, base.hold))
+        intake = Intake(ingestor, board)
+        return Writing(library, ingestor, intake, board, runner, parsers, owned.maintenance, reembedder, operator)
 
     def _limits(self, shared: Sharing) -> Limits:
         access = self.settings.access
@@ -225,9 +223,8 @@ class Construction:
         return Limits(shared.keys, defaults, self.metrics.access, shared.counts)
 
     async def _ledger(self, base: _Base) -> MeasuredLedger:
-        policy, infos = base.policy, base.models.infos()
-        gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, infos, policy)))
-        placed = Placed(policy.device, policy.memory_there)
+        infos, placed = base.models.infos(), base.placed
+        gpus = await self.stack.enter_async_context(GpuWatch(partial(self._gpus, infos, placed)))
         return MeasuredLedger(infos, base.library, placed, base.cache, self.settings.llm, gpus)
 
     async def _memory(self, base: _Base, ledger: MeasuredLedger) -> MemoryWatch:
@@ -308,7 +305,8 @@ class Construction:
         return LocalTokens(tokenizer.count, threads)
 
     def _retriever(self, base: _Base, readers: Executor, reranker: RerankBatcher | None, pace: Pace) -> Retriever:
-        rechecks = Rechecks(self.metrics, readers, base.maintenance.notify)
+        notify = base.owned.maintenance.notify if base.owned else lambda _: None  # a replica keeps no index
+        rechecks = Rechecks(self.metrics, readers, notify)
         searcher = Searcher(readers, self.settings, pace, rechecks)
         budget_ms = self.settings.budgets.rerank_ms
         reorderer = Reorderer(reranker, readers, budget_ms, self.metrics) if reranker else None
@@ -334,9 +332,9 @@ class Construction:
             backlog,
         )
 
-    def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], policy: IndexPolicy) -> GpuReader:
+    def _gpus(self, models: Sequence[EmbedderInfo | RerankerInfo], placed: Placed) -> GpuReader:
         """It names the devices as CUDA does, where this process uses CUDA: that is not started for the names."""
-        uses_cuda = policy.device != "cpu" or any(info.device != "cpu" for info in models)
+        uses_cuda = placed.device != "cpu" or any(info.device != "cpu" for info in models)
         return self.outside.open_gpus(gpu_uuids() if uses_cuda else {})
 
 

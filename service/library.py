@@ -10,14 +10,15 @@ from indexes.backup_manifest import BackupManifest
 from indexes.base import Metric
 from indexes.catalog import Catalog
 from indexes.collection import Collection
-from indexes.errors import CollectionConflictError, StoreUnavailableError
+from indexes.errors import CollectionConflictError
 from indexes.languages import Language
 from indexes.reembeddings import Route
 from indexes.spec import DEFAULT_LANGUAGE, DEFAULT_METRIC, DEFAULT_TARGET_RECALL, CollectionSpec
 from models.base import EmbedderInfo
 from service.errors import InvalidRequestError
 from service.ingest.chunking import largest_chunk
-from service.preferred import LLM, MIN_CONFIDENCE, Preferred
+from service.preferred import LLM, MIN_CONFIDENCE
+from service.queried_library import QueriedLibrary, read_where_it_leads
 from service.settings import ChunkingSettings
 
 T = TypeVar("T")
@@ -35,8 +36,8 @@ class CollectionOptions:
     language: Language | None = None
 
 
-class Library:
-    """Collections by name, checked against the embedders that are served.
+class Library(QueriedLibrary):
+    """Collections by name, to be changed as well.
 
     Args:
         embedders: the first one makes the vectors of collections that name none.
@@ -52,27 +53,12 @@ class Library:
         target_recall: float = DEFAULT_TARGET_RECALL,
         language: str = DEFAULT_LANGUAGE,
     ) -> None:
+        super().__init__(catalog, embedders)
         self._catalog = catalog
-        self._embedders = {embedder.name: embedder for embedder in embedders}
         self._default = embedders[0]
         self._chunking = chunking
         self._target_recall = target_recall
         self._language = language
-
-    def names(self) -> list[str]:
-        """Every name, sorted."""
-        return self._catalog.names()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._catalog
-
-    def damaged(self) -> list[str]:
-        """As ``Catalog.damaged``."""
-        return self._catalog.damaged()
-
-    def aliases(self) -> dict[str, str]:
-        """Alias -> collection, by alias."""
-        return self._catalog.aliases()
 
     def set_alias(self, name: str, collection: str) -> bool:
         """As ``Catalog.set_alias``."""
@@ -95,18 +81,8 @@ class Library:
         return self._catalog.get(name)
 
     def read(self, name: str, reading: Callable[[Route], T]) -> T:
-        """What ``reading`` finds where the name leads, however often it moves away meanwhile.
-
-        Raises:
-            CollectionNotFoundError, StoreUnavailableError: as ``reading`` does.
-        """
-        while True:
-            route = self.route(name)
-            try:
-                return reading(route)
-            except StoreUnavailableError:
-                if self.find(name) is route.primary:
-                    raise
+        """As ``QueriedLibrary.read``."""
+        return read_where_it_leads(self.route, name, reading)
 
     def get(self, name: str) -> Collection:
         """The collection, if a served embedder made its vectors: to search it and to write to it.
@@ -116,13 +92,7 @@ class Library:
             CollectionConflictError: another embedder made them.
         """
         collection = self.find(name)
-        spec, served = collection.spec, self._embedders.values()
-        if spec.fingerprint not in {embedder.fingerprint for embedder in served}:
-            names = ", ".join(f"{embedder.name!r} ({embedder.fingerprint[:12]})" for embedder in served)
-            raise CollectionConflictError(
-                f"collection {name!r} holds vectors of {spec.embedding_model!r} ({spec.fingerprint[:12]}), "
-                f"but this server runs {names}"
-            )
+        self._check_served(name, collection.spec)
         return collection
 
     def ensure(self, name: str, options: CollectionOptions) -> tuple[Collection, bool]:
@@ -140,10 +110,6 @@ class Library:
         collection = self.get(name)
         _check_same(name, collection.spec, options)
         return collection, False
-
-    def preferred(self, name: str) -> Preferred:
-        """What the collection's users prefer."""
-        return Preferred.of(self._catalog, name)
 
     def prefer_llm(self, name: str, llm: str | None) -> None:
         """Change it, durably; None takes it back.

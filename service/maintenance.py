@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from indexes.background import work_in_the_background
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 from service.bulk_hold import BulkHold
 from service.telemetry.index import IndexMetrics
 
@@ -26,12 +26,12 @@ class Maintenance:
     """
 
     def __init__(
-        self, metrics: IndexMetrics, hold: BulkHold, name_of: Callable[[Collection], str] = lambda _: ""
+        self, metrics: IndexMetrics, hold: BulkHold, name_of: Callable[[QueriedCollection], str] = lambda _: ""
     ) -> None:
         self._metrics = metrics
         self._hold = hold
         self._name_of = name_of
-        self._waiting: dict[int, Collection] = {}
+        self._waiting: dict[int, QueriedCollection] = {}
         self._work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "quarry-maintenance", initializer=work_in_the_background)
 
@@ -49,9 +49,9 @@ class Maintenance:
         """The task is alive."""
         return not self._task.done()
 
-    def notify(self, collection: Collection) -> None:
+    def notify(self, collection: QueriedCollection) -> None:
         """Do what is due in the collection, soon."""
-        if collection.upkeep.is_due:
+        if collection.upkeep is not None and collection.upkeep.is_due:
             self._waiting[id(collection)] = collection
             self._work.set()
 
@@ -71,25 +71,25 @@ class Maintenance:
                         "an index could not be kept in shape", extra={"collection": self._name_of(collection)}
                     )
 
-    def _say(self, done: str, collection: Collection) -> None:
+    def _say(self, done: str, collection: QueriedCollection) -> None:
         name = self._name_of(collection)
         _log.info(f"index {done}", extra={"collection": name, "index_version": collection.version})
         if done == "checked":
             self.report_damage(name, collection)
 
-    def report_damage(self, name: str, collection: Collection) -> None:
+    def report_damage(self, name: str, collection: QueriedCollection) -> None:
         """Log and count what of the collection was found damaged, and what is not done that is due."""
         for trouble in collection.trouble:
             self._metrics.damage.labels(name).inc()
             _log.warning("collection %s: %s", name, trouble)
 
-    async def _step(self, collection: Collection) -> str | None:
+    async def _step(self, collection: QueriedCollection) -> str | None:
         async with self._hold.step(math.inf):
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, collection)
 
-    def _timed(self, collection: Collection) -> str | None:
+    def _timed(self, collection: QueriedCollection) -> str | None:
         start = time.perf_counter()
-        done = collection.upkeep.step()
+        done = collection.upkeep.step() if collection.upkeep is not None else None
         if done:
             self._metrics.seconds.labels(done).observe(time.perf_counter() - start)
         return done

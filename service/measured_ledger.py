@@ -11,8 +11,8 @@ from indexes.errors import IndexesError
 from indexes.placement import IndexMemory
 from models.base import EmbedderInfo, RerankerInfo
 from models.memory import reserved_bytes
-from service.library import Library
 from service.llm_settings import LlmSettings
+from service.queried_library import QueriedLibrary
 from service.query_cache import QueryCache
 from service.telemetry.gpu import GpuState
 from service.telemetry.gpu_watch import GpuWatch
@@ -51,7 +51,7 @@ class MeasuredLedger:
     def __init__(
         self,
         models: Sequence[EmbedderInfo | RerankerInfo],
-        library: Library,
+        library: QueriedLibrary,
         placed: Placed,
         cache: QueryCache,
         llms: Mapping[str, LlmSettings],

@@ -3,7 +3,7 @@
 import time
 from weakref import WeakKeyDictionary
 
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 
 # The gains of TCP's estimate of round-trip times, and its factor of the deviation (RFC 6298, section 2).
 _MEAN_GAIN = 1 / 8
@@ -71,8 +71,8 @@ class Pace:
     def __init__(self) -> None:
         self.extractive = Estimate()
         self.answer_tokens = Estimate()
-        self._searches: WeakKeyDictionary[Collection, Estimate] = WeakKeyDictionary()
+        self._searches: WeakKeyDictionary[QueriedCollection, Estimate] = WeakKeyDictionary()
 
-    def search(self, collection: Collection) -> Estimate:
+    def search(self, collection: QueriedCollection) -> Estimate:
         """Seconds of a search of the collection, waiting for a thread left out."""
         return self._searches.setdefault(collection, Estimate())

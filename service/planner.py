@@ -1,11 +1,11 @@
 """Planner: looks at a question when it comes, and fixes what is run for it."""
 
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 from service.errors import DeadlineTooShortError, LlmUnavailableError
 from service.generators import Generators
-from service.library import Library
 from service.pace import Pace
 from service.plan import Outlook, Plan, planned, rewrite_planned
+from service.queried_library import QueriedLibrary
 from service.question import Question
 from service.retriever import Retriever
 from service.settings import EXTRACTIVE, AnswerSettings
@@ -24,7 +24,7 @@ class Planner:
     """Plans by what is known of the embedder, the index and the language models; it waits for none of them."""
 
     def __init__(
-        self, library: Library, generators: Generators, retriever: Retriever, pace: Pace, answer: AnswerSettings
+        self, library: QueriedLibrary, generators: Generators, retriever: Retriever, pace: Pace, answer: AnswerSettings
     ) -> None:
         self._library = library
         self._generators = generators
@@ -36,7 +36,7 @@ class Planner:
         """What is run.
 
         Raises:
-            CollectionNotFoundError, CollectionConflictError: see ``Library.get``.
+            CollectionNotFoundError, CollectionConflictError: see ``QueriedLibrary.get``.
             InvalidRequestError: the question names a generator that is not configured.
             DeadlineTooShortError: less is left than a retrieval takes on an idle server.
             LlmUnavailableError: the generator is in trouble, and nothing may take its place.
@@ -53,7 +53,7 @@ class Planner:
             raise LlmUnavailableError(f"llm {name!r} would not answer: {trouble}")
         return rewrite_planned(wish, self._outlook(question, collection, name))
 
-    def _refuse_hopeless(self, question: Question, collection: Collection) -> None:
+    def _refuse_hopeless(self, question: Question, collection: QueriedCollection) -> None:
         remaining_s = question.deadline.remaining()
         if not remaining_s:
             raise question.deadline.exceeded("embed")
@@ -79,7 +79,7 @@ class Planner:
             min_confidence=self._answer.min_confidence if min_confidence is None else min_confidence,
         )
 
-    def _outlook(self, question: Question, collection: Collection, name: str) -> Outlook:
+    def _outlook(self, question: Question, collection: QueriedCollection, name: str) -> Outlook:
         generator = self._generators[name]
         took = self._retriever.expect(collection, question)
         characters = len(question.text) + sum(len(turn.text) for turn in question.turns)
@@ -96,6 +96,6 @@ class Planner:
             answer_tokens=int(self._pace.answer_tokens.most or _USUAL_TOKENS),
         )
 
-    def _passage_tokens(self, collection: Collection) -> int:
+    def _passage_tokens(self, collection: QueriedCollection) -> int:
         """Of the embedder's, in a chunk and its neighbours."""
         return (1 + 2 * self._answer.neighbours) * collection.spec.chunk_size

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from indexes.catalog import Catalog
+from indexes.queried_catalog import QueriedCatalog
 
 LLM = "llm"
 MIN_CONFIDENCE = "min_confidence"
@@ -22,7 +22,7 @@ class Preferred:
     min_confidence: float | None = None
 
     @classmethod
-    def of(cls, catalog: Catalog, name: str) -> Self:
+    def of(cls, catalog: QueriedCatalog, name: str) -> Self:
         """As it is kept under the name."""
         confidence = catalog.preference(name, MIN_CONFIDENCE)
         return cls(catalog.preference(name, LLM), None if confidence is None else float(confidence))

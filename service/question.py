@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from indexes.base import Hit, SearchParams, Vectors
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 from indexes.searched import Searched
 from service.budget import Deadline
 from service.generation.base import Turn
@@ -89,7 +89,7 @@ class Retrieval:
     """
 
     plan: Plan
-    collection: Collection
+    collection: QueriedCollection
     searched: Searched
     query: ReadQuery
     vector: Vectors

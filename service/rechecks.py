@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 from indexes.recheck import FAULTS, Cause
 from indexes.searched import Searched
 from service.generation.base import Passage
@@ -22,20 +22,20 @@ class Rechecks:
         on_search: called with the collection after every search of it.
     """
 
-    def __init__(self, metrics: Metrics, readers: Executor, on_search: Callable[[Collection], None]) -> None:
+    def __init__(self, metrics: Metrics, readers: Executor, on_search: Callable[[QueriedCollection], None]) -> None:
         self._failed = metrics.rechecks_failed
         self._without_lexical = metrics.searches_without_lexical
         self._readers = readers
         self._on_search = on_search
 
-    def searched(self, collection: Collection, searched: Searched) -> None:
+    def searched(self, collection: QueriedCollection, searched: Searched) -> None:
         """Note what a search left out. That an index claimed it is a fault; that it was just deleted is none."""
         self._note(collection, searched.failed)
         if searched.without_lexical is not None:
             self._without_lexical.labels(searched.without_lexical).inc()
         self._on_search(collection)
 
-    async def present(self, collection: Collection, passages: Sequence[Passage]) -> list[Passage]:
+    async def present(self, collection: QueriedCollection, passages: Sequence[Passage]) -> list[Passage]:
         """The passages whose chunks no commit has removed; with the numbers that they have.
 
         Raises:
@@ -50,7 +50,7 @@ class Rechecks:
         self._note(collection, {"deleted": len(passages) - len(present)})
         return present
 
-    def _note(self, collection: Collection, failed: Mapping[Cause, int]) -> None:
+    def _note(self, collection: QueriedCollection, failed: Mapping[Cause, int]) -> None:
         for cause, count in failed.items():
             if count:
                 self._failed.labels(cause).inc(count)

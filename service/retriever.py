@@ -5,17 +5,17 @@ import time
 from dataclasses import dataclass, replace
 
 from indexes.base import Vectors
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 from indexes.errors import StoreUnavailableError
 from models.base import TextKind
 from service.batching import Asker, Embedded, EmbeddingBatcher
 from service.embedders import Embedders
 from service.errors import QuarryError
-from service.library import Library
 from service.passage_sentences import PassageSentences
 from service.passages import Chosen
 from service.plan import Plan
 from service.preprocessing import Prepared, prepared
+from service.queried_library import QueriedLibrary
 from service.question import Question, ReadQuery, Retrieval
 from service.reordering import Reorderer
 from service.results.asked import Asked
@@ -62,7 +62,7 @@ class Retriever:
 
     def __init__(
         self,
-        library: Library,
+        library: QueriedLibrary,
         embedders: Embedders,
         settings: Settings,
         searcher: Searcher,
@@ -78,7 +78,7 @@ class Retriever:
         self._reorderer = reorderer
         self.present = searcher.present
 
-    def expect(self, collection: Collection, question: Question) -> RetrievalTime:
+    def expect(self, collection: QueriedCollection, question: Question) -> RetrievalTime:
         """By the fitted costs of forwards and the searches so far."""
         embedder = self._embedders.that_made(collection.spec.fingerprint)
         queue_s, embed_s = embedder.expect_query(self._prepared(question.text).text, question.realm)
@@ -109,7 +109,9 @@ class Retriever:
         embedder = self._embedders.that_made(retrieval.collection.spec.fingerprint)
         return PassageSentences(question, retrieval, embedder, self._readers)
 
-    async def _retrieved(self, question: Question, query: Prepared, collection: Collection, plan: Plan) -> Retrieval:
+    async def _retrieved(
+        self, question: Question, query: Prepared, collection: QueriedCollection, plan: Plan
+    ) -> Retrieval:
         asked = self._asked(question, query, collection)
         known = await self._results.found(asked)
         if known is not None:
@@ -122,7 +124,7 @@ class Retriever:
         await self._results.remember(asked, retrieval, found.searched.hits)
         return retrieval
 
-    def _asked(self, question: Question, query: Prepared, collection: Collection) -> Asked:
+    def _asked(self, question: Question, query: Prepared, collection: QueriedCollection) -> Asked:
         info = self._embedders.that_made(collection.spec.fingerprint).info
         return Asked(
             question=question,
@@ -158,7 +160,9 @@ class Retriever:
     def _prepared(self, text: str) -> Prepared:
         return prepared(text, self._settings.retrieval.unicode_form)
 
-    async def _embedded(self, question: Question, query: Prepared, collection: Collection) -> tuple[Vectors, ReadQuery]:
+    async def _embedded(
+        self, question: Question, query: Prepared, collection: QueriedCollection
+    ) -> tuple[Vectors, ReadQuery]:
         """The ``(dimension,)`` vector of the query, and how much of it was read."""
         deadline = question.deadline.within(self._settings.budgets.embed_ms, "budgets.embed_ms")
         if not deadline.remaining():  # the queue, which else would refuse it, is not the cause

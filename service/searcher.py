@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from indexes.base import Hit, Hybrid, SearchParams, Vectors
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 from indexes.searched import Searched
 from service.diversity import OVERFETCH, diversified, left_out
 from service.errors import LexicalUnavailableError
@@ -56,11 +56,13 @@ class Searcher:
         self._rechecks = rechecks
         self.present = rechecks.present
 
-    def pace(self, collection: Collection) -> Estimate:
+    def pace(self, collection: QueriedCollection) -> Estimate:
         """Seconds of a search."""
         return self._pace.search(collection)
 
-    async def found(self, question: Question, text: str, vector: Vectors, collection: Collection, plan: Plan) -> Found:
+    async def found(
+        self, question: Question, text: str, vector: Vectors, collection: QueriedCollection, plan: Plan
+    ) -> Found:
         """The hits, and what an answer may rest on.
 
         Args:
@@ -90,7 +92,7 @@ class Searcher:
         return found
 
     async def chosen(
-        self, question: Question, collection: Collection, hits: Sequence[Hit], found: Sequence[Hit], plan: Plan
+        self, question: Question, collection: QueriedCollection, hits: Sequence[Hit], found: Sequence[Hit], plan: Plan
     ) -> Chosen:
         """What an answer may rest on of ``hits``, which were reordered after all of them were ``found``.
 
@@ -104,7 +106,7 @@ class Searcher:
                 return await asyncio.get_running_loop().run_in_executor(self.readers, choose)
 
     def _search(
-        self, collection: Collection, vector: Vectors, params: SearchParams, plan: Plan, *, answers: bool
+        self, collection: QueriedCollection, vector: Vectors, params: SearchParams, plan: Plan, *, answers: bool
     ) -> Found:
         """On a reader thread."""
         start = time.perf_counter()
@@ -120,7 +122,7 @@ class Searcher:
         choice = self._chosen(collection, hits, plan, hits)
         return replace(found, chosen=choice, choice_s=time.perf_counter() - start)
 
-    def _chosen(self, collection: Collection, hits: Sequence[Hit], plan: Plan, found: Sequence[Hit]) -> Chosen:
+    def _chosen(self, collection: QueriedCollection, hits: Sequence[Hit], plan: Plan, found: Sequence[Hit]) -> Chosen:
         """On a reader thread too: what an answer may rest on, with the text around it."""
         policy = self._settings.answer
         choice = chosen(hits, policy, wants_llm=plan.wants_llm, found=found)

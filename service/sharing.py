@@ -9,7 +9,7 @@ from service.access.counts import Counts
 from service.access.key_book import KeyBook
 from service.access.keys import Keys
 from service.access.local_counts import LocalCounts
-from service.access.opened import opened_keys, replicated_keys
+from service.access.opened import own_keys, replicated_keys
 from service.access.replicated_keys import ReplicatedKeys
 from service.errors import ExtraMissingError
 from service.redis.seal import Seal
@@ -67,11 +67,11 @@ async def open_sharing(stack: AsyncExitStack, settings: Settings, metrics: Metri
     """What the settings share, under the lock of the data directory.
 
     Raises:
-        KeysUnavailableError, KeylessError: see ``opened_keys``.
+        KeysUnavailableError, KeylessError: see ``own_keys``.
         ExtraMissingError: Redis is configured, and the extra is not installed.
     """
     if settings.redis.url is None:
-        keys = await asyncio.to_thread(opened_keys, settings)
+        keys = await asyncio.to_thread(own_keys, settings)
         return Sharing(None, keys, LocalCounts(), _own_results(settings, metrics))
     try:
         return await _open_shared(stack, settings, metrics)
@@ -84,9 +84,7 @@ async def _open_shared(stack: AsyncExitStack, settings: Settings, metrics: Metri
     from service.redis.shared_counts import SharedCounts  # noqa: PLC0415
 
     server = RedisServer(settings.redis, metrics.redis)
-    keys: KeyBook = (
-        replicated_keys(settings) if _replicates(settings) else await asyncio.to_thread(opened_keys, settings)
-    )
+    keys: KeyBook = replicated_keys(settings) if _replicates(settings) else await asyncio.to_thread(own_keys, settings)
     await stack.enter_async_context(server)
     await _share_keys(stack, settings, server, keys, metrics)
     counts = SharedCounts(server, LocalCounts(), settings.redis.lease_ms)

@@ -30,8 +30,3 @@ class Visible:
     def documents(self, after: str, limit: int) -> list[Entry]:
         """(id, title, url, metadata) of up to ``limit`` documents with an id above ``after``, by id."""
         return self.collection.documents(after, limit, self.rights.filter)
-
-    def count(self) -> int:
-        """Documents that exist for a caller with a filter."""
-        assert self.rights.filter is not None  # noqa: S101  without one the state of the collection has the number
-        return len(self.collection.ids_matching(self.rights.filter))

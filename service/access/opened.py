@@ -1,5 +1,7 @@
 """The keys of a server, and whether it may start with them. Brings no torch: a refusal need not wait for it."""
 
+from service.access.configured_key import ConfiguredKey
+from service.access.key_book import KeyBook
 from service.access.keys import Keys
 from service.access.replicated_keys import ReplicatedKeys
 from service.errors import KeylessError, KeylessPagesError
@@ -9,6 +11,16 @@ from service.settings import Settings
 def replicated_keys(settings: Settings) -> ReplicatedKeys:
     """Those of another process, none of which is known yet, and the configured one."""
     return ReplicatedKeys(_admin_key(settings), settings.access.keep_keys_s)
+
+
+def own_keys(settings: Settings) -> KeyBook:
+    """Those that no other process publishes: of the data directory, or at a replica the configured one alone.
+
+    Raises:
+        KeysUnavailableError, KeylessError: see ``opened_keys``.
+    """
+    admin = _admin_key(settings)
+    return ConfiguredKey(admin) if settings.server.role == "replica" and admin else opened_keys(settings)
 
 
 def opened_keys(settings: Settings) -> Keys:

@@ -68,5 +68,5 @@ async def make_backup(services: ServicesOf, body: BackupBody | None = None) -> B
     body = body or BackupBody()
     name = body.folder or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder = (services.settings.data_dir / BACKUPS / name).absolute()
-    manifest = await asyncio.to_thread(services.library.back_up, folder, skip_damaged=body.skip_damaged)
+    manifest = await asyncio.to_thread(services.writing.library.back_up, folder, skip_damaged=body.skip_damaged)
     return BackupReply(folder=str(folder), bytes=manifest.bytes, manifest=manifest)

@@ -45,7 +45,7 @@ async def put_alias(
     rights = rights_of(request)
     for named in (name, body.collection):
         rights.collection(named, {})
-    is_new = await asyncio.to_thread(services.library.set_alias, name, body.collection)
+    is_new = await asyncio.to_thread(services.writing.library.set_alias, name, body.collection)
     response.status_code = 201 if is_new else 200
     return _reply(name, services)
 
@@ -53,6 +53,7 @@ async def put_alias(
 @router.get("/{name}", dependencies=[needs("query", "ingest")], openapi_extra=fails_with(AliasNotFoundError))
 async def get_alias(name: str, request: Request, services: ServicesOf) -> AliasReply:
     """The collection that an alias names."""
+    await services.library.seek(name)
     permitted(request, name)
     return _reply(name, services)
 
@@ -63,7 +64,7 @@ async def get_alias(name: str, request: Request, services: ServicesOf) -> AliasR
 async def delete_alias(name: str, request: Request, services: ServicesOf) -> DeletedAlias:
     """Remove an alias; its collection stays."""
     rights_of(request).collection(name, {})
-    await asyncio.to_thread(services.library.remove_alias, name)
+    await asyncio.to_thread(services.writing.library.remove_alias, name)
     return DeletedAlias(deleted=name)
 
 

@@ -37,6 +37,7 @@ async def search_of(body: SearchBody, request: Request, services: Services) -> Q
         ForbiddenError: the caller may not use the collection.
         ContentBlockedError: a content rule refuses it.
     """
+    await services.library.seek(body.collection)
     return _question(body, request, services.settings, *await _screened([body.query], "query", request, services))
 
 
@@ -49,6 +50,7 @@ async def question_of(body: QueryBody, request: Request, services: Services) -> 
         ForbiddenError: the caller may not use the collection.
         ContentBlockedError: a content rule refuses what is said in one of them.
     """
+    await services.library.seek(body.collection)
     if body.messages is None:
         param, text, before = "query", body.query or "", list[MessageBody]()
     else:

@@ -82,10 +82,10 @@ async def put_batch(collection: str, request: Request, services: ServicesOf, wai
     batch is one job, which waits for nobody and is carried out also after a crash.
     """
     if wait_ms is not None:
-        return await _as_job(Uploads(request, services.intake, collection), services, wait_ms)
+        return await _as_job(Uploads(request, services.writing.intake, collection), services, wait_ms)
     await services.hold.opened_briefly()  # before the body, which would be held meanwhile
-    services.ingestor.check_wait(caller_of(request).name)
-    ingestor, limit = services.ingestor, services.settings.limits.batch_documents
+    services.writing.ingestor.check_wait(caller_of(request).name)
+    ingestor, limit = services.writing.ingestor, services.settings.limits.batch_documents
     bodies: Bodies = request.app.state.bodies
     prepare = partial(_prepared_lines, ingestor, writer_of(request), limit=limit)
     numbers, prepared = await bodies.read(await request.body(), prepare)

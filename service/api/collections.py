@@ -13,7 +13,8 @@ from indexes.errors import (
     InvalidNameError,
     StoreUnavailableError,
 )
-from indexes.reembeddings import Route
+from indexes.filters import Filter
+from indexes.named import Named
 from indexes.spec import CollectionSpec
 from indexes.state import CollectionState
 from service.access.rights import ALL, Rights
@@ -38,7 +39,6 @@ from service.generators import checked_name
 from service.library import CollectionOptions
 from service.preferred import Preferred
 from service.reembedding import ReembeddingState
-from service.visibility import Visible
 
 router = APIRouter(route_class=NativeRoute, prefix="/v1/collections", tags=["collections"])
 
@@ -83,12 +83,12 @@ async def put_collection(
             raise ForbiddenError(said)
     if asked.llm:
         checked_name(asked.llm, services.generators)
-    _, created = await asyncio.to_thread(services.library.ensure, collection, _options(asked))
+    _, created = await asyncio.to_thread(services.writing.library.ensure, collection, _options(asked))
     if asked.llm is not None:
-        await asyncio.to_thread(services.library.prefer_llm, collection, asked.llm or None)
+        await asyncio.to_thread(services.writing.library.prefer_llm, collection, asked.llm or None)
     if asked.min_confidence is not None:
         lowest = None if asked.min_confidence == "" else asked.min_confidence
-        await asyncio.to_thread(services.library.prefer_min_confidence, collection, lowest)
+        await asyncio.to_thread(services.writing.library.prefer_min_confidence, collection, lowest)
     response.status_code = 201 if created else 200
     return await reply_of(collection, services, rights)
 
@@ -96,6 +96,7 @@ async def put_collection(
 @router.get("/{collection}", dependencies=[_LOOKING], openapi_extra=fails_with(*READING))
 async def get_collection(collection: str, request: Request, services: ServicesOf) -> CollectionReply:
     """Identity and extent of a collection."""
+    await services.library.seek(collection)
     return await reply_of(collection, services, rights_of(request))
 
 
@@ -105,12 +106,12 @@ async def get_collection(collection: str, request: Request, services: ServicesOf
 async def delete_collection(collection: str, request: Request, services: ServicesOf) -> DeletedCollection:
     """Delete a collection and every file of it. Its jobs fail."""
     try:
-        await asyncio.to_thread(services.library.drop, collection)
+        await asyncio.to_thread(services.writing.library.drop, collection)
     except AliasedError as error:
         rights, aliases = rights_of(request), services.library.aliases()
         told = [name for name in error.aliases if rights.covers(name, aliases)]
         raise AliasedError(rights.known_as(error.name, aliases) or collection, told) from None
-    await services.job_runner.drop(collection)
+    await services.writing.job_runner.drop(collection)
     return DeletedCollection(deleted=collection)
 
 
@@ -133,11 +134,11 @@ async def reembed(
         raise InvalidRequestError(f"action {asked.action!r} takes no embedding_model and no chunking", param="action")
     match asked.action:
         case "start":
-            await services.reembedder.start(collection, options)
+            await services.writing.reembedder.start(collection, options)
         case "rollback":
-            await services.reembedder.roll_back(collection)
+            await services.writing.reembedder.roll_back(collection)
         case "finish":
-            await services.reembedder.finish(collection)
+            await services.writing.reembedder.finish(collection)
     reply = await reply_of(collection, services)
     goes_on = reply.reembedding is not None and reply.reembedding.state in {"building", "rolling_back"}
     response.status_code = 202 if asked.action == "start" or goes_on else 200
@@ -158,18 +159,22 @@ async def reply_of(name: str, services: Services, rights: Rights = ALL) -> Colle
     """
     route, state = await asyncio.to_thread(services.library.read, name, lambda route: (route, route.primary.describe()))
     preferred = services.library.preferred(route.name)
-    reply = described(route, state, services.reembedder.describe(route), preferred)
+    reply = described(route, state, services.reembedding_of(route), preferred)
     if not rights.covers(route.name, {}):
         reply = reply.model_copy(update={"name": name})
     if rights.filter is None:
         return reply
-    count = partial(services.library.read, name, lambda route: Visible(route.primary, rights).count())
+    count = partial(services.library.read, name, partial(_count, filter=rights.filter))
     documents = await asyncio.get_running_loop().run_in_executor(services.readers, count)
     return reply.model_copy(update={"documents": documents, "chunks": None, "index": None, "reembedding": None})
 
 
+def _count(named: Named, filter: Filter) -> int | None:
+    return named.primary.count_matching(filter)
+
+
 def described(
-    route: Route, state: CollectionState, reembedding: ReembeddingState | None, preferred: Preferred
+    route: Named, state: CollectionState, reembedding: ReembeddingState | None, preferred: Preferred
 ) -> CollectionReply:
     """The wire form of a collection."""
     spec = route.primary.spec

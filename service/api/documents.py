@@ -133,7 +133,7 @@ async def put_document(
     collection is created if there is none. A file, or any document with `wait_ms`, is written by a job:
     where that takes longer, a 202 says that job and upload are durable, and are carried out also after a crash.
     """
-    uploads = Uploads(request, services.intake, collection)
+    uploads = Uploads(request, services.writing.intake, collection)
     default_ms = services.settings.jobs.default_wait_ms
     match media_type.media_type_of(request):
         case media_type.FORM:
@@ -141,13 +141,13 @@ async def put_document(
         case media_type.JSON:
             if wait_ms is None:
                 await services.hold.opened_briefly()  # before the body, which would be held meanwhile
-                services.ingestor.check_wait(caller_of(request).name)
+                services.writing.ingestor.check_wait(caller_of(request).name)
             bodies: Bodies = request.app.state.bodies
             body = await bodies.read(await request.body(), _body)
             new = NewDocument(document_id, body.text, body.title, body.metadata, body.url)
-            document = await asyncio.to_thread(services.ingestor.prepare, new)
+            document = await asyncio.to_thread(services.writing.ingestor.prepare, new)
             if wait_ms is None:
-                put = await _put(services.ingestor, collection, document, writer_of(request))
+                put = await _put(services.writing.ingestor, collection, document, writer_of(request))
             else:
                 put = await uploads.put_text(document_id, body)
         case other:
@@ -171,7 +171,9 @@ async def list_documents(
     """Documents in the order of their ids."""
     rights, deadline = rights_of(request), Deadline.after(services.settings.budgets.total_ms)
     reading = partial(
-        services.library.read, collection, lambda route: Visible(route.primary, rights).documents(cursor, limit + 1)
+        services.writing.library.read,
+        collection,
+        lambda route: Visible(route.primary, rights).documents(cursor, limit + 1),
     )
     async with deadline.earlier(timings_of(request).elapsed()).enforced("read"):
         found = await asyncio.get_running_loop().run_in_executor(services.readers, reading)
@@ -190,7 +192,7 @@ async def get_document(
     """A document with its text."""
     rights = rights_of(request)
     document = await asyncio.to_thread(
-        services.library.read, collection, lambda route: Visible(route.primary, rights).document(document_id)
+        services.writing.library.read, collection, lambda route: Visible(route.primary, rights).document(document_id)
     )
     return StoredDocument(
         id=document.id,
@@ -209,7 +211,7 @@ async def delete_document(
 
     It is invisible to every search that starts after this replies. That there is none is no error.
     """
-    deleted, version = await services.ingestor.delete(collection, document_id, rights_of(request).filter)
+    deleted, version = await services.writing.ingestor.delete(collection, document_id, rights_of(request).filter)
     return DeletedDocument(deleted=int(deleted), index_version=version)
 
 
@@ -226,7 +228,7 @@ async def delete_documents(
     They are invisible to every search that starts after this replies.
     """
     filter_ = rights_of(request).both(parse_filter(body.filters))
-    deleted, version = await services.ingestor.delete_matching(collection, filter_)
+    deleted, version = await services.writing.ingestor.delete_matching(collection, filter_)
     return DeletedDocument(deleted=deleted, index_version=version)
 
 

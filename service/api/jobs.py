@@ -49,7 +49,7 @@ async def list_jobs(
     status: Annotated[Status | None, Query(description="Only those.", examples=["running"])] = None,
 ) -> JobPage:
     """Jobs that are open or ended not long ago, the newest first."""
-    found = await services.jobs.page(_wanted(request, cursor, collection, status), limit + 1)
+    found = await services.writing.jobs.page(_wanted(request, cursor, collection, status), limit + 1)
     data = [_told(job, request) for job in found[:limit]]
     return JobPage(data=data, next_cursor=str(found[limit - 1].row) if len(found) > limit else None)
 
@@ -58,7 +58,7 @@ async def list_jobs(
 async def get_job(id: JobId, request: Request, services: ServicesOf, wait_ms: WaitMs = 0) -> JobReply:
     """A job, when it has ended or the wait is over."""
     await _visible(id, request, services)
-    opened = services.jobs.is_open(id)
+    opened = services.writing.jobs.is_open(id)
     if opened is not None and wait_ms:
         await until_ended(opened, wait_ms, request)
     return await _reply(id, request, services)
@@ -71,14 +71,14 @@ async def cancel_job(id: JobId, request: Request, services: ServicesOf) -> JobRe
     The documents that it has written stay; `outcomes` says how many.
     """
     await _visible(id, request, services)
-    opened = services.jobs.is_open(id)
+    opened = services.writing.jobs.is_open(id)
     if opened is not None:
-        await services.job_runner.cancel(opened)
+        await services.writing.job_runner.cancel(opened)
     return await _reply(id, request, services)
 
 
 async def _reply(id_: str, request: Request, services: Services) -> JobReply:
-    opened = services.jobs.is_open(id_)
+    opened = services.writing.jobs.is_open(id_)
     return _told(await _visible(id_, request, services), request, opened.trouble if opened else "")
 
 
@@ -99,7 +99,7 @@ async def _visible(id_: str, request: Request, services: Services) -> Job:
     """
     if not id_.isprintable():
         raise JobNotFoundError(id_)
-    job, caller = await services.jobs.find(id_), caller_of(request)
+    job, caller = await services.writing.jobs.find(id_), caller_of(request)
     reach, filter_ = caller.rights.reach(services.library.aliases()), caller.rights.filter
     is_hidden = reach is not None and job.collection not in reach
     if is_hidden or (filter_ is not None and job.caller != caller.name):

@@ -23,7 +23,7 @@ from service.api.schemas.status import (
     StatusReply,
     VllmReply,
 )
-from service.api.services import Services, ServicesOf
+from service.api.services import Services, ServicesOf, Writing
 from service.ingest.jobs.board import BoardState
 from service.memory_watch import MemoryWatch
 from service.telemetry.buckets import budgets_ms
@@ -77,16 +77,17 @@ async def status(services: ServicesOf) -> StatusReply:
     measured = asdict(await services.ledger.read())
     return StatusReply(
         version=version("quarry"),
+        role=services.settings.server.role,
         embedders=[asdict(info) for info in services.embedders.infos()],
         reranker=asdict(services.reranker.info) if services.reranker else None,
         engine=services.engine.describe(),
         generators={name: generator.describe() for name, generator in services.generators.items()},
         default_llm=services.settings.default_llm,
         degraded=await _degraded(services),
-        parsing=services.parsers.describe(),
+        parsing=services.own.parsers.describe() if services.own else None,
         supervision=services.supervised.describe(),
-        jobs=asdict(_jobs(services)),
-        maintenance_running=services.maintenance.is_running,
+        jobs=asdict(_jobs(services, services.own)) if services.own else None,
+        maintenance_running=services.own is not None and services.own.maintenance.is_running,
         collections=await _collections(services),
         aliases=services.library.aliases(),
         budgets_ms=budgets_ms(services.settings.budgets),
@@ -114,10 +115,11 @@ async def metrics(services: ServicesOf) -> Response:
     services.metrics.health.follow(
         is_ready=not _reasons(services),
         degraded=await _degraded(services),
-        disk=await asyncio.to_thread(Disk.of, services.settings.data_dir),
+        disk=await asyncio.to_thread(Disk.of, services.settings.data_dir) if services.own else None,
     )
     await _collections(services)
-    _jobs(services)
+    if services.own is not None:
+        _jobs(services, services.own)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -131,9 +133,9 @@ def _memory(watch: MemoryWatch) -> MemoryReply:
     return MemoryReply(level=_LEVELS[watch.level], low=watch.marks.low, high=watch.marks.high, devices=devices)
 
 
-def _jobs(services: Services) -> BoardState:
+def _jobs(services: Services, own: Writing) -> BoardState:
     """The open jobs; the gauges follow them."""
-    state = services.jobs.describe()
+    state = own.jobs.describe()
     services.metrics.jobs.follow(state.queued, state.running, state.oldest_s, state.raw_bytes)
     return state
 
@@ -141,15 +143,25 @@ def _jobs(services: Services) -> BoardState:
 def _reasons(services: Services) -> list[str]:
     """Why search cannot serve."""
     troubles = {"embedder": services.engine.trouble, "keys": services.keys.trouble}
+    if services.own is None and services.milvus is not None:  # a writer reads documents all the same
+        troubles["milvus"] = services.milvus.trouble
     return [f"{what}: {trouble}" for what, trouble in troubles.items() if trouble]
 
 
 async def _degraded(services: Services) -> list[str]:
     """What is known without opening anything: readiness is asked for every few seconds."""
     has_failed = any(generator.describe()["state"] != "ready" for generator in services.generators.values())
-    has_space = await asyncio.to_thread(has_room, services.settings.data_dir)  # a file system may take its time
+    # A file system may take its time.
+    has_space = services.own is None or await asyncio.to_thread(has_room, services.settings.data_dir)
+    milvus = ["milvus"] if services.milvus is not None and services.milvus.trouble else []
     collections = [f"collection:{name}" for name in services.library.damaged()]
-    return [*(["llm"] if has_failed else []), *collections, *([] if has_space else ["disk"]), *services.shared.lost]
+    return [
+        *(["llm"] if has_failed else []),
+        *collections,
+        *([] if has_space else ["disk"]),
+        *milvus,
+        *services.shared.lost,
+    ]
 
 
 async def _collections(services: Services) -> dict[str, dict[str, Any]]:
@@ -165,7 +177,7 @@ async def _collections(services: Services) -> dict[str, dict[str, Any]]:
         except IndexesError as error:  # another embedder's, being dropped, or unreadable: the others still have a state
             described[name] = {"unavailable": str(error)}
             continue
-        reembedding = services.reembedder.describe(route)
+        reembedding = services.reembedding_of(route)
         states[name] = state
         described[name] = asdict(state) | {"reembedding": reembedding and asdict(reembedding)}
     services.metrics.index.follow(states, services.library.damaged())

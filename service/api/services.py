@@ -7,6 +7,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from indexes.named import Named
+from indexes.reembeddings import Route
 from service.access.key_book import KeyBook
 from service.access.limits import Limits
 from service.backlog import Backlog
@@ -26,9 +28,11 @@ from service.library import Library
 from service.maintenance import Maintenance
 from service.measured_ledger import MeasuredLedger
 from service.memory_watch import MemoryWatch
+from service.milvus_watch import MilvusWatch
 from service.operator import Operator
+from service.queried_library import QueriedLibrary
 from service.rag import Rag
-from service.reembedding import Reembedder
+from service.reembedding import Reembedder, ReembeddingState
 from service.reranking import RerankBatcher
 from service.settings import Settings
 from service.sharing import Sharing
@@ -37,10 +41,27 @@ from service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """What owns and changes collections, and what else a replica is without."""
+
+    library: Library
+    ingestor: Ingestor
+    intake: Intake
+    jobs: JobBoard
+    job_runner: JobRunner
+    parsers: ChildParsers
+    maintenance: Maintenance
+    reembedder: Reembedder
+    operator: Operator
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """One of each, for the life of the process.
 
     Attributes:
+        own: None at a replica.
+        milvus: None where there is none.
         pools: the servers of each language model, by its name.
         readers: threads for what reads many rows of a store.
     """
@@ -50,7 +71,7 @@ class Services:
     keys: KeyBook
     shared: Sharing
     limits: Limits
-    library: Library
+    library: QueriedLibrary
     engine: Engine
     embedders: Embedders
     reranker: RerankBatcher | None
@@ -60,19 +81,25 @@ class Services:
     rag: Rag
     readers: Executor
     screen: Screen
-    ingestor: Ingestor
-    intake: Intake
-    jobs: JobBoard
-    job_runner: JobRunner
-    parsers: ChildParsers
-    maintenance: Maintenance
-    reembedder: Reembedder
-    operator: Operator
+    own: Writing | None
+    milvus: MilvusWatch | None
     supervised: Supervised
     ledger: MeasuredLedger
     hold: BulkHold
     memory: MemoryWatch
     vllms: Mapping[str, VllmWatch]
+
+    @property
+    def writing(self) -> Writing:
+        """For routes that a replica does not serve, see ``queries_only``."""
+        assert self.own is not None  # noqa: S101  no request of such a route comes so far
+        return self.own
+
+    def reembedding_of(self, named: Named) -> ReembeddingState | None:
+        """Of the collection that a name leads to; None where there is none, or at a replica."""
+        if self.own is None or not isinstance(named, Route):
+            return None
+        return self.own.reembedder.describe(named)
 
 
 async def _services(request: Request) -> Services:

@@ -30,7 +30,7 @@ async def rebuild(collection: str, services: ServicesOf, body: NothingBody | Non
 
     Replies when it serves. Searches and writes go on.
     """
-    await services.operator.rebuild(collection)
+    await services.writing.operator.rebuild(collection)
     return await reply_of(collection, services)
 
 
@@ -43,7 +43,7 @@ async def calibrate(collection: str, services: ServicesOf, body: NothingBody | N
 
     From then on the cheapest setting that reaches the target is used. A 409 while nothing is sealed.
     """
-    return CalibrateReply.of(await services.operator.calibrate(collection))
+    return CalibrateReply.of(await services.writing.operator.calibrate(collection))
 
 
 @router.post(
@@ -55,7 +55,7 @@ async def verify(collection: str, services: ServicesOf, body: NothingBody | None
 
     Searches and writes go on.
     """
-    return VerifyReply.of(await services.operator.verify(collection))
+    return VerifyReply.of(await services.writing.operator.verify(collection))
 
 
 @router.post(
@@ -69,4 +69,4 @@ async def purge(collection: str, services: ServicesOf, body: PurgeBody | None = 
     """
     asked = body or PurgeBody()
     filter_ = None if asked.filters is None else parse_filter(asked.filters)
-    return PurgeReply.of(await services.operator.purge(collection, asked.ids, filter_))
+    return PurgeReply.of(await services.writing.operator.purge(collection, asked.ids, filter_))

@@ -17,7 +17,7 @@ import uvicorn
 from indexes.data_directory import is_owned
 from indexes.errors import DataDirectoryInUseError, IndexesError
 from models.base import ModelError
-from service.access.opened import opened_keys
+from service.access.opened import own_keys
 from service.cli.configuration import link_or_fail, settings_or_fail
 from service.cli.console import err, fail
 from service.cli.interpreter import bound_shapes, settle_memory, share_the_cores, share_the_interpreter
@@ -54,7 +54,9 @@ def serve(
     if data_dir is not None:
         flags["data_dir"] = data_dir
     settings, link = settings_or_fail(config, flags), link_or_fail()
-    if is_owned(settings.data_dir):  # the catalogue decides, but seconds of imports later
+    if settings.server.role == "writer" and is_owned(
+        settings.data_dir
+    ):  # the catalogue decides, but seconds of imports later
         fail(str(DataDirectoryInUseError(settings.data_dir)))
     try:
         configure_logging(settings.server.log_level, settings.access.audit_log)
@@ -66,7 +68,7 @@ def serve(
     try:
         with taken(settings.server) as metrics_listener:
             _log.info("loading %s", ", ".join(_models(settings)))
-            with _fork_server() as fork_server:
+            with _fork_server(settings) as fork_server:
                 _serve(settings, link, fork_server, metrics_listener)
     except MetricsPortError as error:
         fail(str(error))
@@ -78,7 +80,7 @@ def _say_who_may_ask(settings: Settings) -> None:
         _log.info("every request needs a key: one of another process, by way of Redis")
         return
     try:
-        keys = opened_keys(settings)
+        keys = own_keys(settings)
     except (KeylessError, KeysUnavailableError) as error:
         fail(str(error))
     if keys.are_needed:
@@ -95,8 +97,14 @@ def _models(settings: Settings) -> list[str]:
 
 
 @contextmanager
-def _fork_server() -> Iterator[ForkServerProcess | None]:
-    """Started before torch, while this process is small; None where it cannot be, which parsing a file then says."""
+def _fork_server(settings: Settings) -> Iterator[ForkServerProcess | None]:
+    """Started before torch, while this process is small; None where it cannot be, which parsing a file then says.
+
+    A replica parses none.
+    """
+    if settings.server.role == "replica":
+        yield None
+        return
     try:
         process = ForkServerProcess()
     except OSError:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from indexes.base import SearchParams
-from indexes.collection import Collection
+from indexes.collection import QueriedCollection
 from indexes.filters import Filter, to_json
 from service.question import Question
 
@@ -26,7 +26,7 @@ class Asked:
 
     question: Question
     text: str
-    collection: Collection
+    collection: QueriedCollection
     version: int
     embedder: tuple[str, str]
     reranker: str | None

@@ -9,7 +9,7 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge
 
-_LOSSES = ("llm", "disk", "collection", "redis", "keys")
+_LOSSES = ("llm", "disk", "collection", "milvus", "redis", "keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,17 @@ class HealthMetrics:
         self._free = Gauge("quarry_disk_free_bytes", "Free for the data directory.", registry=registry)
         self._writable = Gauge("quarry_disk_writable", "1 while the data directory can be written.", registry=registry)
 
-    def follow(self, *, is_ready: bool, degraded: Collection[str], disk: Disk) -> None:
+    def follow(self, *, is_ready: bool, degraded: Collection[str], disk: Disk | None) -> None:
         """Set them.
 
         Args:
             degraded: as in /readyz; the names of collections are left out.
+            disk: None where nothing is kept on one.
         """
         self._ready.set(is_ready)
         lost = {rung.partition(":")[0] for rung in degraded}
         for what in _LOSSES:
             self._lost.labels(what).set(what in lost)
-        self._free.set(disk.free_bytes)
-        self._writable.set(disk.is_writable)
+        if disk is not None:
+            self._free.set(disk.free_bytes)
+            self._writable.set(disk.is_writable)

@@ -138,7 +138,9 @@ class CollectionReply(BaseModel):
     min_confidence: float | None = Field(
         description="Lowest confidence of quotes that are an answer; null takes the server's default."
     )
-    documents: int
+    documents: int | None = Field(
+        description="None at a replica, to a key with a filter that Milvus does not count by exactly."
+    )
     chunks: int | None = Field(description="None to a key with a filter.")
     index_version: int
     index: IndexReply | None = Field(description="None to a key with a filter.")

@@ -23,7 +23,7 @@ class ReadinessReply(BaseModel):
     status: Literal["ready", "unavailable"]
     reasons: list[str] = Field(description="Why search cannot serve.")
     degraded: list[str] = Field(
-        description="`llm`, `disk`, `redis`, `keys`, and `collection:NAME` of each that is damaged."
+        description="`llm`, `disk`, `milvus`, `redis`, `keys`, and `collection:NAME` of each that is damaged."
     )
 
 
@@ -81,6 +81,7 @@ class StatusReply(BaseModel):
     model_config = examples(
         {
             "version": "0.1.0",
+            "role": "writer",
             "embedders": [{"name": "all-MiniLM-L6-v2", "dimension": 384, "max_tokens": 256}],
             "reranker": None,
             "engine": {"trouble": None, "queued_tokens": {"query": 0, "bulk": 0}, "models": {}},
@@ -108,15 +109,18 @@ class StatusReply(BaseModel):
     )
 
     version: str
+    role: Literal["writer", "replica"] = Field(description="A replica answers queries only.")
     embedders: list[dict[str, Any]] = Field(description="The models that embed, the default first.")
     reranker: dict[str, Any] | None
     engine: dict[str, Any] = Field(description="What waits, and the budget and the fitted cost of each model.")
     generators: dict[str, dict[str, Any]] = Field(description="Kind and state by name.")
     default_llm: str
     degraded: list[str] = Field(description="As readiness has it.")
-    parsing: dict[str, Any] = Field(description="Of files: processes that read them, and their fork server.")
+    parsing: dict[str, Any] | None = Field(
+        description="Of files: processes that read them, and their fork server; null at a replica."
+    )
     supervision: dict[str, Any]
-    jobs: dict[str, Any] = Field(description="Those that have not ended, in numbers.")
+    jobs: dict[str, Any] | None = Field(description="Those that have not ended, in numbers; null at a replica.")
     maintenance_running: bool
     collections: dict[str, dict[str, Any]] = Field(description="State by name, or why it is unavailable.")
     aliases: dict[str, str] = Field(description="Collection by alias.")
