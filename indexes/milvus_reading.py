@@ -107,12 +107,17 @@ class MilvusPart:
         """
         with translated("load a collection"):
             if not client.has_collection(self.name, timeout=self._timeout_s):
-                raise MilvusUnavailableError(f"Milvus has no collection {self.name}")
+                raise MilvusUnavailableError(self._absence)
             self._check(client.describe_collection(self.name, timeout=self._timeout_s))
             client.load_collection(self.name, timeout=self._timeout_s)
 
     def _check(self, described: Mapping[str, Any]) -> None:
         """Raise MilvusUnavailableError where it is not one of ours."""
+
+    @property
+    def _absence(self) -> str:
+        """What there is to say where there is none."""
+        return f"Milvus has no collection {self.name}"
 
     @property
     def _timeout_s(self) -> float:
@@ -247,6 +252,10 @@ class MilvusRows(MilvusPart):
 
 class CatalogRows(MilvusPart):
     """What a writer has published of its catalogue, to be read: records by name. Methods raise as ``MilvusRows``'."""
+
+    @property
+    def _absence(self) -> str:
+        return f"no writer has published its collections in {self.name} yet"
 
     def record(self, name: str) -> str | None:
         """One of them, by a name that no user gave."""

@@ -46,7 +46,9 @@ class ReplicaCatalog:
         with self._looking:
             mark = self._records.record(MARK)
             if mark is None:
-                raise MilvusUnavailableError(f"no writer has published its collections in {self._records.name} yet")
+                raise MilvusUnavailableError(
+                    f"the writer has not yet published all of its collections in {self._records.name}"
+                )
             if mark != self._mark:
                 self._names = self._read(self._records.records())
                 self._mark = mark

@@ -11,6 +11,7 @@ from service.server_settings import Role
 SERVED = frozenset(
     {
         *(("POST", f"/v1/{what}") for what in ("search", "query", "chat/completions", "embeddings", "rerank")),
+        ("POST", "/v2/rerank"),
         *(("GET", f"/v1/{what}") for what in ("collections", "collections/{collection}", "aliases", "aliases/{name}")),
         *(("GET", f"/v1/{what}") for what in ("models", "models/{model}", "status")),
         *((method, path) for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")),
