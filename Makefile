@@ -56,7 +56,7 @@ test-slow: $(VENV)/dev.stamp ## Run the rest of it: kills, power cuts, faults, e
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'slow and not vllm and not cluster' $(ARGS)
 
 # The folders are named: elsewhere collecting alone takes half a minute.
-test-cluster: $(VENV)/dev.stamp $(MILVUS_LITE_VENV)/dev.stamp ## Run the tests of what several machines share, against a Milvus and a redis-server
+test-cluster: $(VENV)/dev.stamp $(MILVUS_LITE_VENV)/dev.stamp ## Run the tests of what several machines share, against a Milvus, a redis-server and an nginx
 	MILVUS_LITE=$(MILVUS_LITE_VENV)/bin/milvus-lite $(BIN)/python -m pytest -m cluster \
 		tests/cluster tests/indexes tests/e2e/test_replica.py tests/service/api/test_milvus.py tests/service/cli/test_bench_milvus.py $(ARGS)
 

@@ -1,5 +1,6 @@
 """CardIndex: what the index takes of a card, in the words of the program that places it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,16 +77,37 @@ class CardIndex:
 
 
 def _least_budget(shape: CardShape, home: Literal["card", "host"]) -> int:
-    """The smallest under which an index and its successor get the best kernels; and the card for ``card``."""
+    """The smallest under which an index and its successor get the best kernels; and the card for ``card``.
+
+    More is not always as good: exact vectors that find room on the card may leave too little for the successor. So for
+    ``host`` it is looked for below that first.
+    """
     backend = plan_card(shape, _ENDLESS, _ENDLESS, _BACKENDS).backend
-    low, high = 0, _ENDLESS
+    most = _ENDLESS
+    if home == "host":
+        below = _least(lambda budget: _takes_vectors(shape, budget), _ENDLESS) - 1
+        most = below if _fit(shape, below, backend, home) else _ENDLESS
+    return _least(lambda budget: _fit(shape, budget, backend, home), most)
+
+
+def _least(is_enough: Callable[[int], bool], most: int) -> int:
+    """The smallest that is, where every larger one up to ``most`` is."""
+    low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        if _fit(shape, middle, backend, home):
+        if is_enough(middle):
             high = middle
         else:
             low = middle
     return high
+
+
+def _takes_vectors(shape: CardShape, budget: int) -> bool:
+    """Whether the exact vectors are on the card."""
+    try:
+        return plan_card(shape, _ENDLESS, budget, _BACKENDS).refine == "card"
+    except InsufficientMemoryError:
+        return False
 
 
 def _fit(shape: CardShape, budget: int, backend: Backend, home: Literal["card", "host"]) -> bool:

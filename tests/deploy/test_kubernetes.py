@@ -13,12 +13,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deployments.kubernetes import BASE, CPU, FOLDER, OPERATOR, Resource, build, one, read
+from deployments.kubernetes import BASE, CPU, FOLDER, OPERATOR, REPLICAS, Resource, build, one, read
 
 VERSION = "1.37"
 GROUPS_OF_OTHERS = {"monitoring.coreos.com/v1"}
 LOOSE = [each for path in sorted(FOLDER.glob("*.yaml")) for each in read(path)]
-RESOURCES = [*build(BASE), *build(CPU), *LOOSE]
+RESOURCES = [*build(BASE), *build(CPU), *build(REPLICAS), *LOOSE, *read(REPLICAS / "secret.example.yaml")]
 NAMED = "app.kubernetes.io/name"
 
 
@@ -66,24 +66,26 @@ def test_a_field_that_is_none_is_an_error_deep_inside() -> None:
         judged(invented)
 
 
-@pytest.mark.parametrize("folder", [BASE, CPU, OPERATOR], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [BASE, CPU, OPERATOR, REPLICAS], ids=lambda folder: folder.name)
 def test_kustomize_builds_the_same(folder: Path) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is missing")
     done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    text = re.sub(r"\bquarry-settings-[a-z0-9]{10}\b", "quarry-settings", done.stdout)
+    text = re.sub(r"\b(quarry-(?:settings|shared|replica-settings|proxy))-[a-z0-9]{10}\b", r"\1", done.stdout)
     assert in_order(yaml.safe_load_all(text)) == in_order(build(folder))
 
 
 def test_all_of_it_is_in_one_namespace() -> None:
-    for resource in [*build(OPERATOR), *LOOSE]:
+    for resource in [*build(OPERATOR), *build(REPLICAS), *LOOSE]:
         assert resource["kind"] == "Namespace" or resource["metadata"]["namespace"] == "quarry"
     assert one(build(BASE), "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-@pytest.mark.parametrize("pod", list(pods(RESOURCES)), ids=["base", "cpu", "load-models", "restore"])
+@pytest.mark.parametrize(
+    "pod", list(pods(RESOURCES)), ids=["base", "cpu", "writer", "replica", "proxy", "load-models", "restore"]
+)
 def test_pods_are_restricted(pod: Resource) -> None:
     # Not the namespace's own, which a controller makes some time after the namespace.
     assert pod["serviceAccountName"] == one(build(BASE), "ServiceAccount")["metadata"]["name"]

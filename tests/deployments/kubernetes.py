@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from deployments.systemd import variables
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
-BASE, CPU, OPERATOR = (FOLDER / name for name in ("base", "cpu", "prometheus-operator"))
+BASE, CPU, OPERATOR, REPLICAS = (FOLDER / name for name in ("base", "cpu", "prometheus-operator", "replicas"))
 _KNOWN = {"apiVersion", "kind", "resources", "configMapGenerator", "patches"}
 
 Resource = dict[str, Any]
@@ -46,19 +48,25 @@ def _is(resource: Resource, kind: str, name: str) -> bool:
     return resource["kind"] == kind and resource["metadata"]["name"] == name
 
 
-def _map(folder: Path, name: str, namespace: str, files: Sequence[str]) -> Resource:
+def _map(folder: Path, name: str, namespace: str, files: Sequence[str] = (), envs: Sequence[str] = ()) -> Resource:
     data = {file: (folder / file).read_text() for file in files}
+    for file in envs:
+        data |= variables(folder / file)
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _apply(resource: Resource, operations: Sequence[Resource]) -> None:
-    """Replace what is there already; kustomize refuses anything else."""
+    """Replace what is there already, or add what is not; kustomize refuses anything else."""
     for operation in operations:
-        assert operation["op"] == "replace"
         *way, last = operation["path"].strip("/").split("/")
         at: Any = resource
         for step in way:
             at = at[int(step)] if isinstance(at, list) else at[step]
-        assert last in at
-        at[last] = deepcopy(operation["value"])
+        value = deepcopy(operation["value"])
+        if last == "-":
+            assert operation["op"] == "add"
+            at.append(value)
+        else:
+            assert operation["op"] == ("replace" if last in at else "add")
+            at[last] = value

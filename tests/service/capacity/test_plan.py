@@ -67,14 +67,17 @@ def test_the_share_covers_all_that_vllm_takes_and_never_what_is_others(node: Nod
 
 
 @pytest.mark.parametrize("home", ["card", "host"])
-def test_an_index_and_its_successor_are_placed_as_planned_within_the_budget(home: str) -> None:
+@pytest.mark.parametrize(("rows", "dimension"), [(1_000_000, 768), (100_000_000, 1024), (1_000_000_000, 384)])
+def test_an_index_and_its_successor_are_placed_as_planned_within_the_budget(
+    rows: int, dimension: int, home: str
+) -> None:
     """By the function that places them, on a card with just that budget."""
-    index = CardIndex.of(1_000_000, 768, "card" if home == "card" else "host")
-    params = IvfPqParams.for_rows(1_000_000, 768)
-    shape = CardShape(1_000_000, 768, params.nlist, params.m, "cosine")
-    first = plan_card(shape, 80 * GIB, index.device_bytes, ("cuvs", "classic"))
+    index = CardIndex.of(rows, dimension, "card" if home == "card" else "host")
+    params = IvfPqParams.for_rows(rows, dimension)
+    shape = CardShape(rows, dimension, params.nlist, params.m, "cosine")
+    first = plan_card(shape, 8192 * GIB, index.device_bytes, ("cuvs", "classic"))
     left = index.device_bytes - first.total_bytes
-    second = plan_card(shape, 80 * GIB - first.total_bytes, left, ("cuvs", "classic"))
+    second = plan_card(shape, 8192 * GIB - first.total_bytes, left, ("cuvs", "classic"))
     assert (first.refine, second.refine, first.backend, second.backend) == (home, home, "cuvs", "cuvs")
     taken = index.index.bytes + index.scratch.bytes + index.rebuild.bytes
     assert first.total_bytes + second.total_bytes == taken <= index.device_bytes

@@ -1,4 +1,4 @@
-"""The dashboard, the alerts and the runbook ask for what a server has: each of their series is in a live scrape."""
+"""Dashboard, alerts, autoscaler and runbook ask for what a server has: each of their series is in a live scrape."""
 
 import json
 import re
@@ -31,12 +31,14 @@ RECORDED = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
 PANELS = [
     panel for panel in json.loads((DEPLOY / "grafana" / "quarry.json").read_text())["panels"] if panel["type"] != "row"
 ]
+ADAPTER = yaml.safe_load((DEPLOY / "kubernetes" / "replicas" / "adapter.yaml").read_text())["rules"]["external"]
 RUNBOOK = Page(ROOT / "docs" / "runbook.md")
 LOOKED_AT = [line for block in RUNBOOK.blocks if block.language == "promql" for line in block.text.splitlines()]
 LOOKED_AT += sorted({name for span in RUNBOOK.spans for name in re.findall(r"quarry_[a-z_]+", span)})
 EXPRESSIONS = {
     **{f"runbook: {expression}": expression for expression in LOOKED_AT if not expression.startswith("process_")},
     **{rule.get("record") or rule["alert"]: rule["expr"] for rule in RULES},
+    **{rule["name"]["as"]: rule["metricsQuery"] for rule in ADAPTER},
     **{f"{panel['title']} {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]},
 }
 ADMIN = "a-key-of-an-operator-with-40-characters!"
