@@ -57,6 +57,10 @@ class QueriedCollection(Protocol):
         """Unlike a name never given to another collection; the same after a restart."""
 
     @property
+    def has_words(self) -> bool:
+        """There is an index of words, be it damaged or behind."""
+
+    @property
     def is_behind(self) -> bool:
         """``living`` has to read, which takes time."""
 

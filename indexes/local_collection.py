@@ -63,6 +63,11 @@ class LocalCollection(StoredCollection):
         self._verifying: Work | None = None
 
     @property
+    def has_words(self) -> bool:
+        """With every one."""
+        return True
+
+    @property
     def version(self) -> int:
         """Version a search that starts now is answered at."""
         return self._live.now.version

@@ -57,6 +57,11 @@ class MilvusCollection(StoredCollection):
         table.on_made = self._began_anew
 
     @property
+    def has_words(self) -> bool:
+        """Milvus has vectors alone."""
+        return False
+
+    @property
     def version(self) -> int:
         """Version that Milvus has; a search waits for that of the store."""
         return self._feed.sent

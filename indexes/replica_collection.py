@@ -64,6 +64,11 @@ class ReplicaCollection:
         return self.published.identity
 
     @property
+    def has_words(self) -> bool:
+        """Milvus has vectors alone."""
+        return False
+
+    @property
     def version(self) -> int:
         """The highest of a row that a search has met: searches see it, and all before it."""
         return self._seen

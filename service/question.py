@@ -28,6 +28,8 @@ class Question:
         candidates: best hits, at most, that a cross-encoder reorders; 0 reorders none.
         dense_weight: share of the vectors in the order of the hits, 0..1, the rest being that of the words; None
             goes by vectors alone.
+        insists_on_words: the request itself said that words are to be looked for; a default is not missed where a
+            collection has none.
         rewrite: make it stand alone before the search; None takes the configured default.
         generate: an answer is wanted, and not the chunks alone.
         llm: name of a generator; None takes the collection's, else the configured default.
@@ -41,6 +43,7 @@ class Question:
     params: SearchParams
     deadline: Deadline
     dense_weight: float | None = None
+    insists_on_words: bool = False
     candidates: int = 0
     turns: Sequence[Turn] = ()
     rewrite: bool | None = None

@@ -75,8 +75,7 @@ class Searcher:
             StoreUnavailableError: the collection cannot be read.
         """
         deadline = question.deadline.within(self._settings.budgets.search_ms, "budgets.search_ms")
-        hybrid = None if question.dense_weight is None else Hybrid(text, question.dense_weight)
-        params = replace(question.params, hybrid=hybrid)
+        params = replace(question.params, hybrid=_hybrid(question, text, collection))
         search = partial(self._search, collection, vector, params, plan, answers=question.generate)
         with question.timings.stage("search"), question.timings.budgeted("search", deadline):
             async with deadline.enforced("search"):
@@ -133,6 +132,12 @@ class Searcher:
 
     def _fetched(self, top_k: int) -> int:
         return OVERFETCH * top_k if self._settings.retrieval.repeat_penalty else top_k
+
+
+def _hybrid(question: Question, text: str, collection: QueriedCollection) -> Hybrid | None:
+    if question.dense_weight is None or not (collection.has_words or question.insists_on_words):
+        return None
+    return Hybrid(text, question.dense_weight)
 
 
 def _stages_of(found: Found, question: Question) -> dict[str, float]:

@@ -90,6 +90,7 @@ def _question(body: RetrievalBody, request: Request, settings: Settings, text: s
         params=params,
         deadline=deadline.earlier(timings.elapsed()),  # it began with the request
         dense_weight=_dense_weight(body.hybrid, settings.retrieval),
+        insists_on_words=body.hybrid is not None,
         candidates=_candidates(body.rerank, settings.rerank),
         on_failure=body.on_failure,
         caller=caller.name,

@@ -77,7 +77,6 @@ def test_writer_and_replicas_take_their_settings_and_agree_on_what_they_share(
     assert (writer.access.admin_key is None, replica.access.admin_key is None) == (False, True)
     assert (writer.redis, writer.embedding) == (replica.redis, replica.embedding)
     assert writer.index.milvus == replica.index.milvus
-    assert (writer.retrieval.hybrid, replica.retrieval.hybrid) == (False, False), "Milvus has no words"
     assert replica.index.milvus.url
     assert replica.redis.secret
     assert replica.redis.secret.get_secret_value() == SECRET

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from service.api.problems import KINDS, kind_of_type
-from service.errors import DeadlineExceededError, LlmTimeoutError, OverloadedError
+from service.errors import DeadlineExceededError, LlmTimeoutError, OverloadedError, QueriesOnlyError
 
 PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
 RULES = PROMETHEUS / "rules.yaml"
@@ -66,7 +66,10 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do(rules: list[dict[str, Any
 
 
 def test_a_failure_is_a_problem_of_a_5xx_but_for_refusals_and_lateness(rules: list[dict[str, Any]]) -> None:
-    others = {kind_of_type(type_).code for type_ in (OverloadedError, DeadlineExceededError, LlmTimeoutError)}
+    others = {
+        kind_of_type(type_).code
+        for type_ in (OverloadedError, QueriesOnlyError, DeadlineExceededError, LlmTimeoutError)
+    }
     failures = {kind.code for kind in KINDS if kind.status >= 500} - others
     expressions = [rule["expr"] for rule in rules if rule.get("record", "").startswith("quarry:requests_failed")]
     assert len(expressions) == 8
