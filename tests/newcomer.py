@@ -112,5 +112,6 @@ class Newcomer:
         return (
             kept
             | UNMARKED
+            | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # as . .venv/bin/activate does
             | {"HOME": str(self.home), "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         )
