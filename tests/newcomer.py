@@ -94,6 +94,7 @@ class Newcomer:
                 os.killpg(self._server.pid, signal.SIGKILL)
             assert self._server.stdout is not None
             self._server.stdout.close()
+        assert "***" not in self.logged, "Ctrl-C is how it ends, and no error"
 
     def _printed(self, command: list[str]) -> str:
         done = subprocess.run(
