@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from indexes.backup_manifest import BackupManifest
 from indexes.data_directory import CATALOG, owned
 from indexes.errors import DataDirectoryInUseError, IndexesError
-from service.cli.console import DEFAULT_URL, KeyOption, checked, err, fail, out, served
+from service.cli.console import URL_DEFAULT, KeyOption, checked, err, fail, out, served, url_of
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON object.")]
 
@@ -23,7 +23,7 @@ def backup(
         str, typer.Argument(help="A new folder; of a server, its name below the data directory's backups/.")
     ],
     data_dir: Annotated[Path | None, typer.Option(help="Back up this directory, which no server is using.")] = None,
-    url: Annotated[str | None, typer.Option(help=f"Back up what this server serves. [default: {DEFAULT_URL}]")] = None,
+    url: Annotated[str | None, typer.Option(help=f"Back up what this server serves. {URL_DEFAULT}")] = None,
     key: KeyOption = None,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out collections that cannot be read, and name them.")
@@ -36,7 +36,7 @@ def backup(
     if data_dir is not None:
         made = _offline(data_dir, Path(dest), skip_damaged=skip_damaged)
     else:
-        made = _online(url or DEFAULT_URL, key, {"folder": dest, "skip_damaged": skip_damaged})
+        made = _online(url_of(url), key, {"folder": dest, "skip_damaged": skip_damaged})
     _say(made, f"backed up to {made['folder']}", json=json)
 
 

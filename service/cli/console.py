@@ -12,13 +12,15 @@ import orjson
 import typer
 from rich.console import Console
 
-from service.settings import KEY_VARIABLE
+from service.settings import KEY_VARIABLE, URL_VARIABLE, url_to_ask
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-UrlOption = Annotated[str, typer.Option(help="The server.")]
+UrlOption = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="The server.")]
+# Of commands that may work without a server instead: only where they do not, the variable counts.
+URL_DEFAULT = f"[env var: {URL_VARIABLE}; default: {DEFAULT_URL}]"
 KeyOption = Annotated[
     str | None,
     typer.Option(envvar=KEY_VARIABLE, help="API key; better in the variable, as others can see a command line."),
@@ -75,6 +77,11 @@ def served(url: str, key: str | None) -> Iterator[httpx.Client]:
             yield http
         except httpx.TransportError as error:
             fail(f"{url} cannot be reached: {error} (does quarry serve run there?)")
+
+
+def url_of(url: str | None) -> str:
+    """The server to be asked, where a command has no need of one."""
+    return url or url_to_ask() or DEFAULT_URL
 
 
 def say_json(reply: Any) -> None:  # noqa: ANN401
