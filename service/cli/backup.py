@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from indexes.backup_manifest import BackupManifest
 from indexes.data_directory import CATALOG, owned
 from indexes.errors import DataDirectoryInUseError, IndexesError
-from service.cli.console import URL_DEFAULT, KeyOption, checked, err, fail, out, served, url_of
+from service.cli.console import URL_DEFAULT, KeyOption, checked, err, extent, fail, out, served, url_of
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON object.")]
 
@@ -86,8 +86,8 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar of bytes on stderr; yields what moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err) as progress:
-        bar = progress.add_task(what, total=None)
-        yield lambda done, expected: progress.update(bar, completed=done, total=expected)
+        bar = progress.add_task(what, total=None, visible=False)  # until it is known that there is something to do
+        yield lambda done, expected: progress.update(bar, completed=done, total=expected, visible=True)
 
 
 def _say(made: dict[str, Any], done: str, *, json: bool) -> None:
@@ -96,7 +96,7 @@ def _say(made: dict[str, Any], done: str, *, json: bool) -> None:
         return
     for entry in made["manifest"]["collections"]:
         name = entry["name"] or f"({entry['uuid']})"
-        out.print(f"{name}: {entry['documents']} documents, {entry['chunks']} chunks", markup=False)
+        out.print(f"{name}: {extent(entry)}", markup=False)
     for entry in made["manifest"]["left_out"]:
         out.print(f"left out: {entry['name'] or entry['uuid']}, which {entry['reason']}", markup=False)
     out.print(f"{done}: {len(made['manifest']['collections'])} collections, {made['bytes']} bytes", markup=False)

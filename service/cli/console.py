@@ -91,8 +91,13 @@ def say_json(reply: Any) -> None:  # noqa: ANN401
 
 def extent(collection: dict[str, Any]) -> str:
     """Documents and chunks of a collection in words; who sees a part of it is told no chunks."""
-    chunks = "" if collection["chunks"] is None else f", {collection['chunks']} chunks"
-    return f"{collection['documents']} documents{chunks}"
+    chunks = "" if collection["chunks"] is None else f", {counted(collection['chunks'], 'chunk')}"
+    return f"{counted(collection['documents'], 'document')}{chunks}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things whose plural has an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def printable(name: str | Path) -> str:

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.cli.configuration import settings_or_fail
-from service.cli.console import URL_DEFAULT, KeyOption, err, extent, fail, out, url_of
+from service.cli.console import URL_DEFAULT, KeyOption, counted, err, extent, fail, out, url_of
 from service.cli.served_index import asked
 
 _LOOK_S = 0.3
@@ -235,7 +235,17 @@ def _told_curve(reply: dict[str, Any]) -> list[str]:
 def _told_purge(reply: dict[str, Any]) -> list[str]:
     proof = reply["proof"]
     return [
-        f"{reply['deleted']} documents deleted, version {reply['index_version']}",
-        f"{proof['needles']} samples looked for in {proof['files']} files of {proof['bytes']} bytes: "
-        f"{proof['found']} found, {proof['shared']} are in what stays too",
+        f"{counted(reply['deleted'], 'document')} deleted, version {reply['index_version']}",
+        _told_proof(proof),
     ]
+
+
+def _told_proof(proof: dict[str, Any]) -> str:
+    searched = f"{proof['files']} files ({proof['bytes']} bytes)"
+    if not proof["needles"]:
+        return f"nothing was left of deleted documents that could be looked for in the {searched}"
+    shared = f"; {proof['shared']} more stand in what stays, too" if proof["shared"] else ""
+    return (
+        f"{proof['needles']} pieces of text and vectors of what was deleted were looked for in all {searched}: "
+        f"{proof['found']} found{shared}"
+    )
