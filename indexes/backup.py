@@ -234,7 +234,7 @@ def _without_deletions(catalog: Path) -> dict[str, str | None]:
 def _copied(view: _View, uid: str, temporary: Path, meter: _Meter) -> CollectionEntry | None:
     """Copy a store, unless it is left out. Its view is given up at once: while it is held, its log can only grow."""
     target = temporary / COLLECTIONS / uid / STORE
-    target.parent.mkdir(parents=True)
+    make_folder(target.parent)
     connection = view.stores.pop(uid)
     try:
         copy_database(connection, target, meter.advance)

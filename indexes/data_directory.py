@@ -15,7 +15,7 @@ CATALOG, COLLECTIONS, STORE, LOCK, BACKUPS = "catalog.db", "collections", "store
 SNAPSHOTS, LEXICAL = "snapshots", "lexical"
 # Who may ask: hashes, in a form that is none of this room's, but that belongs to the data and goes into backups.
 KEYS = "keys.json"
-PRIVATE_MODE = 0o600  # of KEYS, wherever it lies
+PRIVATE_MODE = 0o600  # of KEYS, wherever it lies, and of all that is restored
 
 # The longest text that is taken, 5,000,000 characters, makes some 15,000 chunks: with their vectors of 1,024 dimensions
 # about 110 MB. They stand in the log before they stand in the file, and a write that finds no room fails.

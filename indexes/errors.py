@@ -110,8 +110,11 @@ class NothingSealedError(IndexesError):
     """
 
     def __init__(self, live: int, least: int, collection: str | None = None) -> None:
-        of = "" if collection is None else f" in collection {collection!r}"
-        super().__init__(f"{live} live rows are sealed{of}; a curve takes {least}")
+        of = "" if collection is None else f" of collection {collection!r}"
+        super().__init__(
+            f"{live} rows{of} are in the compressed index, and choosing its setting takes {least}: "
+            "all others are searched exactly, which needs no setting"
+        )
         self.live = live
         self.least = least
 

@@ -90,11 +90,11 @@ def _copy(folder: Path, manifest: BackupManifest, data_dir: Path) -> None:
     temporary, collections = data_dir / _RESTORING, data_dir / COLLECTIONS
     discard(temporary)
     try:
-        (temporary / COLLECTIONS).mkdir(parents=True)
+        make_folder(temporary / COLLECTIONS)
         for path, expected in manifest.files.items():
             target = temporary / path
-            target.parent.mkdir(exist_ok=True)
-            if copy_synced(folder / path, target, PRIVATE_MODE if path == KEYS else 0o666) != expected:
+            make_folder(target.parent)
+            if copy_synced(folder / path, target, PRIVATE_MODE) != expected:
                 raise BackupError(f"{folder / path} has changed while it was restored")
             sync(target.parent)
         sync(temporary / COLLECTIONS)

@@ -111,7 +111,7 @@ class Snapshots:
         with self._lock:
             try:
                 if not self._folder.exists():
-                    self._folder.mkdir()  # without parents: that of a dropped collection must not come back
+                    self._folder.mkdir(0o700)  # without parents: that of a dropped collection must not come back
                     sync(self._folder.parent)
                 self._sweep()
                 name = self._add(files, facts)
@@ -219,7 +219,7 @@ class Snapshots:
         """Everything is on the disk before CURRENT names it; a failure takes back what was begun."""
         temporary, name = self._folder / _WRITING, None
         try:
-            os.mkdir(temporary)
+            os.mkdir(temporary, 0o700)
             for file, data in files.items():
                 write_synced(temporary / file, data)
             manifest = _Manifest(facts, {file: Checksum.of(data) for file, data in files.items()}).to_bytes()

@@ -86,12 +86,12 @@ class WordFolders:
             OSError: the disk refuses.
         """
         if not self._folder.exists():
-            self._folder.mkdir()  # without parents: that of a dropped collection must not come back
+            self._folder.mkdir(0o700)  # without parents: that of a dropped collection must not come back
             sync(self._folder.parent)
         self._last = 1 + max(self._last, *(int(path.name) for path in [*self._numbered(), *self._vouched]), 0)
         path = self._folder / f"{self._last:08d}"
         try:
-            path.mkdir()
+            path.mkdir(0o700)
             if base is not None:
                 self._take_over(base, path)
         except BaseException:

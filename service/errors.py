@@ -140,8 +140,8 @@ class ExtraMissingError(QuarryError):
 
     def __init__(self, setting: str, value: str, missing: str, extra: str) -> None:
         super().__init__(
-            f"{setting} is {value!r}, and the Python package {missing!r} is not installed: install the extra with "
-            f"`pip install 'quarry[{extra}]'`, or leave the setting out"
+            f"{setting} is {value!r}, and the Python package {missing!r} is not installed: in the folder of the clone "
+            f"`.venv/bin/pip install -c constraints/cpu.txt -e '.[{extra}]'` brings it; or leave the setting out"
         )
 
 

@@ -41,9 +41,9 @@ _PREFIX = "QUARRY_"
 _FILE_SUFFIX = "_FILE"
 # Set by `quarry up` for the `quarry serve` it runs, never by an operator.
 LINK_VARIABLE = "QUARRY_UP_LINK"
-# What the commands that ask a server read; no setting of one.
-KEY_VARIABLE = "QUARRY_KEY"
-_NO_SETTINGS = {LINK_VARIABLE, KEY_VARIABLE}
+# What the commands that ask a server read; no settings of one.
+KEY_VARIABLE, URL_VARIABLE = "QUARRY_KEY", "QUARRY_URL"
+_NO_SETTINGS = {LINK_VARIABLE, KEY_VARIABLE, URL_VARIABLE}
 EXTRACTIVE = "extractive"
 
 
@@ -255,6 +255,11 @@ def inherited_link() -> int | None:
     if not value.isdecimal():
         raise SettingsFileError(f"{LINK_VARIABLE} is {value!r}, which is no descriptor: only `quarry up` sets it")
     return int(value)
+
+
+def url_to_ask() -> str | None:
+    """The server that commands ask which are told none; None where the environment names none either."""
+    return os.environ.get(URL_VARIABLE) or None
 
 
 def environment() -> dict[str, str]:

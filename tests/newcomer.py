@@ -94,6 +94,7 @@ class Newcomer:
                 os.killpg(self._server.pid, signal.SIGKILL)
             assert self._server.stdout is not None
             self._server.stdout.close()
+        assert "***" not in self.logged, "Ctrl-C is how it ends, and no error"
 
     def _printed(self, command: list[str]) -> str:
         done = subprocess.run(
@@ -112,5 +113,6 @@ class Newcomer:
         return (
             kept
             | UNMARKED
+            | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # as . .venv/bin/activate does
             | {"HOME": str(self.home), "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         )

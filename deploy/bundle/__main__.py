@@ -1,6 +1,7 @@
 """python -m deploy.bundle."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,8 @@ def main(
     """Make a bundle: wheels, models, checksums, SBOM, licences and what installs them. Prints its path."""
     out.mkdir(exist_ok=True)
     try:
-        typer.echo(make_bundle(Request(profile, models or [], torch_index or None, epoch, revision), out))
+        request = Request(profile, models or [], torch_index or None, epoch, revision)
+        typer.echo(make_bundle(request, out, partial(typer.echo, err=True)))
     except BundleError as error:
         typer.echo(f"deploy.bundle: {error}", err=True)
         sys.exit(1)

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,21 +31,24 @@ class Request:
     revision: str
 
 
-def make_bundle(request: Request, out: Path) -> Path:
+def make_bundle(request: Request, out: Path, say: Callable[[str], None]) -> Path:
     """Write a bundle and its checksum.
 
     Args:
         out: an existing folder.
+        say: told what is begun; some of it takes minutes.
 
     Raises:
         BundleError: something cannot be fetched or read.
     """
     with tempfile.TemporaryDirectory(dir=out, prefix=".bundle-") as name:
         scratch = Path(name)
+        say("building Quarry's own wheel ...")
         own = own_wheel(scratch, os.environ | {"SOURCE_DATE_EPOCH": str(request.epoch)})
-        environments = [
-            fetched(source, own, scratch / source.name, request.torch_index) for source in sources(request.profile)
-        ]
+        environments = []
+        for source in sources(request.profile):
+            say(f"fetching the wheels of the environment {source.name}, which takes some minutes ...")
+            environments.append(fetched(source, own, scratch / source.name, request.torch_index))
         python, version = environments[0].python, str(Wheel.read(own).version)
         title = f"{OWN}-{version}-cp{python.replace('.', '')}-linux-x86_64-{request.profile}"
         named = {
@@ -55,8 +58,11 @@ def make_bundle(request: Request, out: Path) -> Path:
             "python": python,
             "epoch": str(request.epoch),
         }
+        say("writing the SBOM, licences, models and documentation ...")
         fill(scratch / title, environments, request.models, named)
+        say("writing checksums ...")
         sign_off(scratch / title)
+        say("packing ...")
         file = scratch / f"{title}.tar"
         archive(scratch / title, file, request.epoch)
         for written in (file.with_name(f"{file.name}.sha256"), file):

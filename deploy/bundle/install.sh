@@ -27,7 +27,10 @@ case $1 in
 esac
 here=$bundle/environments/$environment
 
+step() { echo "$* ..." >&2; }
+
 # First, since all that follows is read from it.
+step "comparing every file with its checksum"
 wrong=$(cd "$bundle" && sha256sum --check --strict --quiet SHA256SUMS 2>&1) || fail "this bundle is damaged:
 $wrong"
 [ -d "$here" ] || fail "there is no environment $environment in this bundle, but: $environments"
@@ -58,7 +61,9 @@ undo() { rm -rf -- "$prefix"; }
 trap 'undo; exit 1' INT TERM HUP
 trap undo EXIT
 mkdir -p -- "$(dirname -- "$prefix")"
+step "making a virtual environment in $prefix"
 "$python" -I -m venv -- "$prefix" || fail "$python makes no virtual environment; Debian has that in python3-venv"
+step "installing $(grep -c '==' "$here/requirements.txt") wheels, a minute or two"
 # Neither the variables nor the files of a configured pip: what is installed is what is here.
 PIP_CONFIG_FILE=/dev/null "$prefix/bin/python" -I -m pip --isolated install --quiet --disable-pip-version-check \
 	--no-index --no-deps --no-cache-dir --only-binary :all: --require-hashes \

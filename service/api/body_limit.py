@@ -89,7 +89,9 @@ class _Body:
 
     def _check(self, size: int) -> None:
         if size > self.max_bytes:
-            raise HTTPException(413, f"the body is larger than the limit of {self.max_bytes} bytes")
+            name = "max_body_bytes" if self.max_bytes == self._bounds.max_bytes else "max_small_body_bytes"
+            detail = f"the body is larger than the limit of {self.max_bytes} bytes (server.{name})"
+            raise HTTPException(413, detail)
 
     async def _in_time(self) -> Message:
         """Only waiting counts: what the reader of the body takes for itself is no fault of its client."""

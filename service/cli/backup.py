@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from indexes.backup_manifest import BackupManifest
 from indexes.data_directory import CATALOG, owned
 from indexes.errors import DataDirectoryInUseError, IndexesError
-from service.cli.console import DEFAULT_URL, KeyOption, checked, err, fail, out, served
+from service.cli.console import URL_DEFAULT, KeyOption, checked, err, extent, fail, out, served, url_of
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON object.")]
 
@@ -23,7 +23,7 @@ def backup(
         str, typer.Argument(help="A new folder; of a server, its name below the data directory's backups/.")
     ],
     data_dir: Annotated[Path | None, typer.Option(help="Back up this directory, which no server is using.")] = None,
-    url: Annotated[str | None, typer.Option(help=f"Back up what this server serves. [default: {DEFAULT_URL}]")] = None,
+    url: Annotated[str | None, typer.Option(help=f"Back up what this server serves. {URL_DEFAULT}")] = None,
     key: KeyOption = None,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out collections that cannot be read, and name them.")
@@ -36,7 +36,7 @@ def backup(
     if data_dir is not None:
         made = _offline(data_dir, Path(dest), skip_damaged=skip_damaged)
     else:
-        made = _online(url or DEFAULT_URL, key, {"folder": dest, "skip_damaged": skip_damaged})
+        made = _online(url_of(url), key, {"folder": dest, "skip_damaged": skip_damaged})
     _say(made, f"backed up to {made['folder']}", json=json)
 
 
@@ -86,8 +86,8 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar of bytes on stderr; yields what moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err) as progress:
-        bar = progress.add_task(what, total=None)
-        yield lambda done, expected: progress.update(bar, completed=done, total=expected)
+        bar = progress.add_task(what, total=None, visible=False)  # until it is known that there is something to do
+        yield lambda done, expected: progress.update(bar, completed=done, total=expected, visible=True)
 
 
 def _say(made: dict[str, Any], done: str, *, json: bool) -> None:
@@ -96,7 +96,7 @@ def _say(made: dict[str, Any], done: str, *, json: bool) -> None:
         return
     for entry in made["manifest"]["collections"]:
         name = entry["name"] or f"({entry['uuid']})"
-        out.print(f"{name}: {entry['documents']} documents, {entry['chunks']} chunks", markup=False)
+        out.print(f"{name}: {extent(entry)}", markup=False)
     for entry in made["manifest"]["left_out"]:
         out.print(f"left out: {entry['name'] or entry['uuid']}, which {entry['reason']}", markup=False)
     out.print(f"{done}: {len(made['manifest']['collections'])} collections, {made['bytes']} bytes", markup=False)

@@ -12,13 +12,15 @@ import orjson
 import typer
 from rich.console import Console
 
-from service.settings import KEY_VARIABLE
+from service.settings import KEY_VARIABLE, URL_VARIABLE, url_to_ask
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-UrlOption = Annotated[str, typer.Option(help="The server.")]
+UrlOption = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="The server.")]
+# Of commands that may work without a server instead: only where they do not, the variable counts.
+URL_DEFAULT = f"[env var: {URL_VARIABLE}; default: {DEFAULT_URL}]"
 KeyOption = Annotated[
     str | None,
     typer.Option(envvar=KEY_VARIABLE, help="API key; better in the variable, as others can see a command line."),
@@ -77,6 +79,11 @@ def served(url: str, key: str | None) -> Iterator[httpx.Client]:
             fail(f"{url} cannot be reached: {error} (does quarry serve run there?)")
 
 
+def url_of(url: str | None) -> str:
+    """The server to be asked, where a command has no need of one."""
+    return url or url_to_ask() or DEFAULT_URL
+
+
 def say_json(reply: Any) -> None:  # noqa: ANN401
     """One JSON object on stdout."""
     typer.echo(orjson.dumps(reply).decode())
@@ -84,8 +91,13 @@ def say_json(reply: Any) -> None:  # noqa: ANN401
 
 def extent(collection: dict[str, Any]) -> str:
     """Documents and chunks of a collection in words; who sees a part of it is told no chunks."""
-    chunks = "" if collection["chunks"] is None else f", {collection['chunks']} chunks"
-    return f"{collection['documents']} documents{chunks}"
+    chunks = "" if collection["chunks"] is None else f", {counted(collection['chunks'], 'chunk')}"
+    return f"{counted(collection['documents'], 'document')}{chunks}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things whose plural has an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def printable(name: str | Path) -> str:

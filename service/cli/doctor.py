@@ -43,7 +43,9 @@ def doctor(
 
 
 def _print(found: "Examination") -> None:
-    table = Table("check", "", "found", "what to do", show_edge=False)
+    table = Table(show_edge=False)
+    for heading in ("check", "state", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
     for finding in found.findings:
         status = finding.status.value
         cells = (finding.name, status, finding.found, finding.advice)

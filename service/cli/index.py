@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.cli.configuration import settings_or_fail
-from service.cli.console import DEFAULT_URL, KeyOption, err, extent, fail, out
+from service.cli.console import URL_DEFAULT, KeyOption, counted, err, extent, fail, out, url_of
 from service.cli.served_index import asked
 
 _LOOK_S = 0.3
@@ -21,7 +21,7 @@ _LOOK_S = 0.3
 app = typer.Typer(help="Look at the index of a collection, and keep it in order.", no_args_is_help=True)
 
 CollectionArgument = Annotated[str, typer.Argument(help="Name of the collection.")]
-UrlOption = Annotated[str | None, typer.Option(help=f"Ask this server. [default: {DEFAULT_URL}]")]
+UrlOption = Annotated[str | None, typer.Option(help=f"Ask this server. {URL_DEFAULT}")]
 DataDirOption = Annotated[Path | None, typer.Option(help="Work on this directory, which no server is using.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="A TOML file of settings, for --data-dir.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the reply as one JSON object.")]
@@ -61,7 +61,7 @@ class _Where:
 
     def opened(self) -> AbstractContextManager[Index]:
         if self.data_dir is None:
-            return asked(self.url or DEFAULT_URL, self.key, self.collection)
+            return asked(url_of(self.url), self.key, self.collection)
         if self.url is not None:
             fail(
                 "--data-dir is for a directory that no server is using, --url for one that a server is: "
@@ -235,7 +235,17 @@ def _told_curve(reply: dict[str, Any]) -> list[str]:
 def _told_purge(reply: dict[str, Any]) -> list[str]:
     proof = reply["proof"]
     return [
-        f"{reply['deleted']} documents deleted, version {reply['index_version']}",
-        f"{proof['needles']} samples looked for in {proof['files']} files of {proof['bytes']} bytes: "
-        f"{proof['found']} found, {proof['shared']} are in what stays too",
+        f"{counted(reply['deleted'], 'document')} deleted, version {reply['index_version']}",
+        _told_proof(proof),
     ]
+
+
+def _told_proof(proof: dict[str, Any]) -> str:
+    searched = f"{proof['files']} files ({proof['bytes']} bytes)"
+    if not proof["needles"]:
+        return f"nothing was left of deleted documents that could be looked for in the {searched}"
+    shared = f"; {proof['shared']} more stand in what stays, too" if proof["shared"] else ""
+    return (
+        f"{proof['needles']} pieces of text and vectors of what was deleted were looked for in all {searched}: "
+        f"{proof['found']} found{shared}"
+    )

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from service.cli.asking import parsed
-from service.cli.console import DEFAULT_URL, JsonOption, KeyOption, err, fail, out, printable, say_json
+from service.cli.console import URL_DEFAULT, JsonOption, KeyOption, err, fail, out, printable, say_json, url_of
 from service.cli.served_keys import asked
 
 app = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
 
-UrlOption = Annotated[str | None, typer.Option(help=f"Ask this server. [default: {DEFAULT_URL}]")]
+UrlOption = Annotated[str | None, typer.Option(help=f"Ask this server. {URL_DEFAULT}")]
 DataDirOption = Annotated[Path | None, typer.Option(help="Work on this directory, which no server is using.")]
 
 
@@ -33,7 +33,7 @@ def _opened(
     url: str | None, data_dir: Path | None, key: str | None, *, may_be_new: bool = False
 ) -> AbstractContextManager[Keys]:
     if data_dir is None:
-        return asked(url or DEFAULT_URL, key)
+        return asked(url_of(url), key)
     if url is not None:
         fail("--data-dir is for a directory that no server is using, --url for one that a server is: give one of them")
     from service.cli.offline_keys import opened  # noqa: PLC0415  only this way needs what keeps keys

@@ -31,6 +31,7 @@ def file_type(name: str) -> FileType:
     found = FILE_TYPES.get(suffix.lower())
     if found is None:
         raise UnsupportedMediaTypeError(
-            f"{name!r}: files of type {suffix or '(none)'!r} are not read; {', '.join(SUFFIXES)} are"
+            f"{name!r}: files of type {suffix or '(none)'!r} are not read; {', '.join(SUFFIXES)} are, and .jsonl by "
+            "`quarry ingest` and :batch"
         )
     return found

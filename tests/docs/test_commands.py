@@ -79,3 +79,11 @@ def test_they_would_be_missed() -> None:
     assert not is_served("POST", "/v1/collections/mine")
     assert not is_served(None, "/v1/answers")
     assert is_served("PUT", "/v1/collections/mine/documents/a/b.md")
+
+
+def test_nobody_is_sent_to_a_package_index_for_quarry() -> None:
+    """A stranger's program has the name there."""
+    sources = [path for folder in ("service", "indexes", "models") for path in (ROOT / folder).rglob("*.py")]
+    asked = re.compile(r"pip install\b[^`\n]*\bquarry\b(?!-)")
+    found = {path: asked.findall(path.read_text()) for path in [*PAGES, *sources]}
+    assert {path: lines for path, lines in found.items() if lines} == {}

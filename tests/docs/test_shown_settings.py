@@ -21,7 +21,7 @@ VARIABLES = re.findall(
     r"^\| `[^`]+` \| `(QUARRY_\w+)` \|", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE
 )
 # Of a shell or of compose; and names with a part that is left open.
-OTHERS = {"QUARRY_KEY", "QUARRY_IMAGE", "QUARRY_GPUS", "QUARRY_MODELS", "QUARRY_FOLDER", "QUARRY_PORT"}
+OTHERS = {"QUARRY_KEY", "QUARRY_URL", "QUARRY_IMAGE", "QUARRY_GPUS", "QUARRY_MODELS", "QUARRY_FOLDER", "QUARRY_PORT"}
 
 
 def places(variable: str) -> set[str]:

@@ -12,7 +12,7 @@ from indexes import restore
 from indexes.backup import back_up, verify_backup
 from indexes.backup_manifest import BackupManifest
 from indexes.catalog import Catalog
-from indexes.data_directory import KEYS, owned
+from indexes.data_directory import KEYS, LOCK, owned
 from indexes.errors import BackupConflictError, BackupError
 from indexes.spec import CollectionSpec
 
@@ -61,6 +61,26 @@ def test_keys_are_backed_up_verified_and_restored(filled: Catalog, folder: Path,
     filled.close()
     with owned(filled.data_dir) as directory:
         assert KEYS in back_up(directory, folder.with_name("offline")).files
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_whatever_is_restored_is_its_owners_alone(
+    filled: Catalog, folder: Path, tmp_path: Path, *, exists: bool
+) -> None:
+    target = tmp_path / "restored"
+    was = os.umask(0)
+    try:
+        if exists:
+            target.mkdir(0o755)
+        back_up(filled, folder)
+        restore.restore(folder, target)
+    finally:
+        os.umask(was)
+    made = [path for path in target.rglob("*") if path.name != LOCK]
+    assert {mode(path) for path in made if path.is_dir()} == {0o700}
+    assert {mode(path) for path in made if path.is_file()} == {0o600}
+    assert mode(target) == (0o755 if exists else 0o700)
+    assert {mode(path) for path in folder.rglob("*") if path.is_dir()} == {0o700}
 
 
 def test_a_backup_without_keys_is_restored_as_ever(filled: Catalog, folder: Path, tmp_path: Path) -> None:

@@ -71,12 +71,13 @@ def failing(nth: int, error: BaseException, *, for_good: bool) -> Iterator[Calla
         yield lambda: calls >= nth
 
 
-def test_what_was_written_is_loaded(snapshots: Snapshots) -> None:
+def test_what_was_written_is_loaded(snapshots: Snapshots, folder: Path) -> None:
     facts = {"rows": 3, "params": {"nlist": 4, "rotated": False}, "curve": [[1, 0.5], [2, 0.75]], "none": None}
     name = snapshots.write({"vectors": np.arange(6, dtype=np.float32).reshape(2, 3), "empty": b""}, facts)
     snapshot, problems = loaded(snapshots)
     assert snapshot == Loaded(name, facts, {"vectors": np.arange(6, dtype=np.float32).tobytes(), "empty": b""})
     assert problems == snapshots.verify() == []
+    assert {path.stat().st_mode & 0o777 for path in (folder, folder / name)} == {0o700}
 
 
 def test_a_folder_that_does_not_exist_or_is_empty_holds_nothing(snapshots: Snapshots, folder: Path) -> None:

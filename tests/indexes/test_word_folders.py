@@ -41,6 +41,8 @@ def test_what_was_written_is_opened_again_and_nothing_else_is_left(written: Writ
     assert (opened.path, opened.last_row, rows(opened)) == (written.path, 50, 50)
     assert [path.name for path in (tmp_path / "lexical").iterdir()] == ["00000002"]
     assert again.problems(opened) == []
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -21,7 +21,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(sys.modules, "indexes.milvus_client", raising=False)
     monkeypatch.setitem(sys.modules, "grpc", None)
     monkeypatch.setitem(sys.modules, "pymilvus", None)
-    with pytest.raises(ExtraMissingError, match=r"index\.milvus\.url is 'http://m:19530'.*quarry\[milvus\]"):
+    with pytest.raises(ExtraMissingError, match=r"index\.milvus\.url is 'http://m:19530'.*-e '\.\[milvus\]'"):
         milvus_server(MilvusSettings(url="http://m:19530"))
 
 

@@ -59,7 +59,7 @@ _DETAILS = {
     "writer",
     "request_timeout": "1024 bytes of the body have come; the limit is 30 s without a byte",
     "misdirected_request": "'rebound.example' is no name of this server",
-    "payload_too_large": "the body is larger than the limit of 33554432 bytes",
+    "payload_too_large": "the body is larger than the limit of 33554432 bytes (server.max_body_bytes)",
     "unsupported_media_type": "content type 'text/plain' is not read here; application/json is",
     "empty_document": "document 'memo-1' has no text",
     "lexical_unavailable": "the words of collection 'docs' cannot be looked for: their index is 'building'",

@@ -52,6 +52,8 @@ def test_it_installs_what_is_there_whatever_pip_is_told_elsewhere(
     done = install(folder, prefix, **hostile)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{prefix}/bin/quarry is installed\n"
+    steps = ["comparing every file", "making a virtual environment", "installing 2 wheels"]
+    assert [line.startswith(step) for step, line in zip(steps, done.stderr.splitlines(), strict=True)] == [True] * 3
     assert subprocess.check_output([prefix / "bin" / "quarry"], text=True) == "It answers.\n"
     assert {path.name for path in (prefix / "share" / "doc" / "quarry").iterdir()} == {
         *("sbom.cdx.json", "THIRD_PARTY_LICENSES.txt", "LICENSE", "NOTICE")

@@ -53,7 +53,7 @@ def test_one_byte_too_many(
 ) -> None:
     response = small.request(method, path, content=sent(body(LIMIT + 1)), headers=JSON)
     detail = problem(response, 413, "payload_too_large")["detail"]
-    assert detail == f"the body is larger than the limit of {LIMIT} bytes"
+    assert detail == f"the body is larger than the limit of {LIMIT} bytes (server.max_body_bytes)"
     assert small.get("/v1/collections").json()["data"] == []
 
 

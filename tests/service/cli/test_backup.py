@@ -108,5 +108,11 @@ def test_the_way_over_a_server_is_named_only_where_one_runs(served: str, tmp_pat
     assert (inside.exit_code, "is inside the data directory" in inside.stderr) == (1, True)
 
 
+def test_a_folder_that_is_no_backup_shows_no_progress(tmp_path: Path) -> None:
+    done = quarry("restore", tmp_path, "--data-dir", tmp_path / "new")
+    assert done.exit_code == 1
+    assert next(line for line in done.stderr.splitlines() if line.strip()).startswith("quarry: ")
+
+
 def test_restore_names_its_directory(tmp_path: Path) -> None:
     assert quarry("restore", tmp_path).exit_code == 2

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from service.cli.main import app
 
 
-def doctor(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["doctor", *map(str, arguments)], env={"COLUMNS": "200"})
+def doctor(*arguments: str | Path, columns: str = "200") -> Result:
+    return CliRunner().invoke(app, ["doctor", *map(str, arguments)], env={"COLUMNS": columns})
 
 
 def config(tmp_path: Path, tiny_embedder: Path, more: str = "") -> Path:
@@ -63,6 +63,15 @@ def test_the_table_says_what_to_do(tmp_path: Path, tiny_embedder: Path) -> None:
     assert done.exit_code == 1
     for text in ("llm main command", "failure", "/nothing[here] lacks", "install vLLM"):
         assert text in done.stdout
+
+
+def test_in_a_narrow_terminal_nothing_is_cut(tmp_path: Path, tiny_embedder: Path) -> None:
+    llm = '[llm.main]\nmodel = "m"\n[llm.main.managed]\nweights = "/nothing"\ncommand = "/nothing/vllm"\n'
+    lines = doctor("--config", config(tmp_path, tiny_embedder, llm), columns="80").stdout.splitlines()
+    assert [cell.strip() for cell in lines[0].split("┃")] == ["check", "state", "found", "what to do"]
+    told = "".join(line.split("│")[3].strip() for line in lines if "│" in line)
+    assert "…" not in "".join(lines)
+    assert "llm.main.managed.command" in told
 
 
 def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
