@@ -83,6 +83,7 @@ const uploads = new Uploads(
 );
 const status = new StatusWatch(server, showStatus, hideStatus);
 
+byId("collection").addEventListener("change", suggest);
 byId("empty-add").addEventListener("click", () => uploads.focus());
 void start();
 
@@ -130,8 +131,13 @@ async function look(wanted) {
     isPossible = choice.name !== ""; // what was there is not gone as the server is busy
   }
   question.allow(isPossible);
-  uploads.suggest(choice.name || "default");
+  suggest();
   return isPossible;
+}
+
+/** Files go to what is asked. */
+function suggest() {
+  uploads.suggest(choice.name || "default");
 }
 
 /** @param {Problem} problem */

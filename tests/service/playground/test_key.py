@@ -1,0 +1,76 @@
+"""The playground's key: asked for, refused, used, changed, kept nowhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from browsing import Visit
+from tenants.asking import ADMIN
+
+pytestmark = pytest.mark.browser
+
+Opened = Callable[..., Visit]
+QUESTION = "Which colour is the sky?"
+SAID = "The sky is blue."
+
+
+def made(visit: Visit, scope: str, **more: Any) -> str:  # noqa: ANN401
+    """A key of this scope."""
+    body = {"name": scope, "scopes": [scope], **more}
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    key: str = httpx.post(f"{visit.address}/v1/admin/keys", json=body, headers=headers).raise_for_status().json()["key"]
+    return key
+
+
+def show(visit: Visit, key: str) -> None:
+    """Type a key into its field."""
+    if not visit("#key").evaluate("details => details.open"):
+        visit("#key summary").click()
+    visit("#key-input").fill(key)
+    visit("#key-input").press("Enter")
+
+
+def test_a_key_is_asked_for_used_and_kept_nowhere(opened: Opened) -> None:
+    visit = opened(key=ADMIN, access={"admin_key": ADMIN}, may_refuse={401, 403})
+    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    assert visit("#key-input").evaluate("input => document.activeElement === input")
+    assert visit("#send").is_disabled()
+    show(visit, "quarry.wrong")
+    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    show(visit, ADMIN)
+    visit("#send:enabled").wait_for()
+    visit("#memory-devices .device").first.wait_for()
+    assert visit("#key-state").inner_text() == "Key in use"
+    visit.ask(QUESTION)
+    assert SAID in visit("#answer-text").inner_text()
+    stored = "[...Object.values(sessionStorage), ...Object.values(localStorage), document.cookie].join('')"
+    assert visit.page.evaluate(stored) == ""
+    assert not [url for url in visit.asked if ADMIN in url]
+    show(visit, made(visit, "query"))
+    visit("#memory-note").get_by_text("A key of scope admin").wait_for()
+    assert visit("#answer").is_hidden(), "it was for another key"
+    visit.ask(QUESTION)
+    assert SAID in visit("#answer-text").inner_text()
+    visit("#key summary").click()
+    visit("#key-forget").click()
+    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    assert visit("#key-state").inner_text() == "No key"
+    assert visit("#answer").is_hidden()
+    assert visit("#collection").inner_text() == "—", "names that another key saw"
+    assert visit("#upload-collections option").count() == 0
+
+
+def test_what_a_key_does_not_grant(opened: Opened) -> None:
+    visit = opened(key=ADMIN, access={"admin_key": ADMIN}, may_refuse={401, 403})
+    show(visit, made(visit, "ingest"))
+    visit("#send:enabled").wait_for()
+    visit.ask(QUESTION)
+    said = visit("#problem").inner_text()
+    assert "This is not allowed." in said
+    assert "query" in said, "the server's words name the scope that is missing"
+    visit("#key summary").click()
+    visit("#key-input").fill("“typographic”")
+    visit("#key-input").press("Enter")
+    assert visit("#key-input").evaluate("input => !input.checkValidity()")
