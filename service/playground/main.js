@@ -62,6 +62,7 @@ const key = new KeyForm(
     input: byId("key-input"),
     forget: byId("key-forget"),
     problem: byId("key-problem"),
+    next: byId("question"),
   },
   () => {
     asking.clear();
@@ -89,8 +90,8 @@ void start();
 
 /** Everything anew: with another key there may be other things to see. */
 async function start() {
-  if (await look()) {
-    question.focus();
+  if ((await look()) && document.activeElement === document.body) {
+    question.focus(); // unless somebody has begun elsewhere
   }
   await status.refresh();
 }
@@ -122,6 +123,9 @@ async function look(wanted) {
     byId("empty").hidden = true;
     if (problem.status === UNAUTHENTICATED || problem.status === FORBIDDEN) {
       choice.clear(); // what another key saw
+    }
+    if (problem.status === FORBIDDEN) {
+      key.accept(); // it is one of the server's, for something else
     }
     if (problem.status !== UNAUTHENTICATED) {
       byId("answer").hidden = false;

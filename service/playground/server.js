@@ -76,6 +76,7 @@ export class Server {
    */
   async #sent(path, { method = "GET", json, signal }) {
     const content = json === undefined ? {} : { "Content-Type": "application/json" };
+    const wasKeyShown = this.hasKey;
     let reply;
     try {
       reply = await fetch(this.url(path), {
@@ -90,7 +91,7 @@ export class Server {
     }
     if (!reply.ok) {
       const body = await reply.text().catch(() => ""); // it hung up in the middle
-      throw Problem.of(reply.status, body, (name) => reply.headers.get(name));
+      throw Problem.of(reply.status, body, (name) => reply.headers.get(name), wasKeyShown);
     }
     return reply;
   }

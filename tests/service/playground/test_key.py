@@ -37,8 +37,11 @@ def test_a_key_is_asked_for_used_and_kept_nowhere(opened: Opened) -> None:
     visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
     assert visit("#key-input").evaluate("input => document.activeElement === input")
     assert visit("#send").is_disabled()
+    assert visit("#key-problem span").count() == 0, "the server's words on it are for programs"
     show(visit, "quarry.wrong")
-    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    visit("#key-problem").get_by_text("The server does not take this key.").wait_for()
+    assert "not one of this server's" in visit("#key-problem").inner_text()
+    assert visit("#key-state").inner_text() == "Key not taken"
     show(visit, ADMIN)
     visit("#send:enabled").wait_for()
     visit("#memory-devices .device").first.wait_for()
@@ -74,3 +77,16 @@ def test_what_a_key_does_not_grant(opened: Opened) -> None:
     visit("#key-input").fill("“typographic”")
     visit("#key-input").press("Enter")
     assert visit("#key-input").evaluate("input => !input.checkValidity()")
+
+
+def test_with_a_key_one_goes_on_at_the_question(opened: Opened) -> None:
+    visit = opened(text="", access={"admin_key": ADMIN}, may_refuse={401})
+    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
+    show(visit, "quarry.wrong")
+    visit("#key-problem").get_by_text("does not take").wait_for()
+    assert visit("#key-input").evaluate("input => document.activeElement === input")
+    show(visit, ADMIN)
+    assert visit("#question").evaluate("question => document.activeElement === question"), "before anything is known"
+    visit("#empty").wait_for()
+    assert visit("#question").evaluate("question => document.activeElement === question")
+    assert visit("#key-state").inner_text() == "Key in use"
