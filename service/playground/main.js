@@ -67,6 +67,7 @@ const key = new KeyForm(
   () => {
     asking.clear();
     reader.close();
+    forgetStatus("");
     void start();
   },
 );
@@ -120,6 +121,9 @@ async function look(wanted) {
     if (!(problem instanceof Problem)) {
       throw problem;
     }
+    if (problem.isOutdated) {
+      return false; // another look is on its way
+    }
     byId("empty").hidden = true;
     if (problem.status === UNAUTHENTICATED || problem.status === FORBIDDEN) {
       choice.clear(); // what another key saw
@@ -165,7 +169,12 @@ function hideStatus(problem) {
     memory.hide(problem.message);
     return;
   }
-  memory.hide("A key of scope admin sees here what is held where.");
+  forgetStatus("A key of scope admin sees here what is held where.");
+}
+
+/** @param {string} why nothing is known of the server */
+function forgetStatus(why) {
+  memory.hide(why);
   waterfall.budget({});
   question.offer([]);
   byId("version").textContent = "";

@@ -30,14 +30,15 @@ const MS_IN_S = 1000;
 export class Problem extends Error {
   /**
    * @param {string} message
-   * @param {{status?: number, detail?: string, requestId?: string, retryAfterMs?: number | null}} [known]
+   * @param {{status?: number, detail?: string, requestId?: string, retryAfterMs?: number | null, isOutdated?: boolean}} [known]
    */
-  constructor(message, { status = 0, detail = "", requestId = "", retryAfterMs = null } = {}) {
+  constructor(message, { status = 0, detail = "", requestId = "", retryAfterMs = null, isOutdated = false } = {}) {
     super(message);
     this.status = status;
     this.detail = detail;
     this.requestId = requestId;
     this.retryAfterMs = retryAfterMs;
+    this.isOutdated = isOutdated;
   }
 
   /**
@@ -84,6 +85,11 @@ export class Problem extends Error {
   /** A reply that is no server's of this kind. */
   static foreign() {
     return new Problem("The server did not reply itself.", { detail: "Has a login ended? Load the page again." });
+  }
+
+  /** A reply to a key that is no longer used. */
+  static outdated() {
+    return new Problem("The key has changed since.", { isOutdated: true });
   }
 
   /** A stream that ended before its end. */

@@ -35,7 +35,7 @@ export class Server {
   }
 
   /**
-   * The reply, as JSON.
+   * The reply, as JSON. One to a key that is no longer used is none: others may look at the page now.
    *
    * @param {string} path
    * @param {Asked} [asked]
@@ -43,6 +43,21 @@ export class Server {
    * @throws {Problem}
    */
   async json(path, asked = {}) {
+    const key = this.#key;
+    const reading = this.#read(path, asked);
+    await reading.catch(() => {}); // thrown below
+    if (key !== this.#key) {
+      throw Problem.outdated();
+    }
+    return reading;
+  }
+
+  /**
+   * @param {string} path
+   * @param {Asked} asked
+   * @returns {Promise<any>}
+   */
+  async #read(path, asked) {
     const reply = await this.#sent(path, asked);
     try {
       return await reply.json();

@@ -1,13 +1,16 @@
 """The playground's key: asked for, refused, used, changed, kept nowhere."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from browsing import Visit
 from tenants.asking import ADMIN
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 pytestmark = pytest.mark.browser
 
@@ -90,3 +93,29 @@ def test_with_a_key_one_goes_on_at_the_question(opened: Opened) -> None:
     visit("#empty").wait_for()
     assert visit("#question").evaluate("question => document.activeElement === question")
     assert visit("#key-state").inner_text() == "Key in use"
+
+
+@pytest.mark.parametrize("path", ["status", "collections"])
+def test_what_another_key_saw_is_not_shown_when_it_arrives_late(opened: Opened, path: str) -> None:
+    visit = opened(key=ADMIN, access={"admin_key": ADMIN}, may_refuse={401, 403})
+    narrow = made(visit, "query", collections=["none"])
+    held: list[Route] = []
+
+    def hold(route: "Route") -> None:
+        if not held and route.request.headers.get("authorization") == f"Bearer {ADMIN}":
+            held.append(route)
+        else:
+            route.continue_()
+
+    visit.page.route(f"**/v1/{path}", hold)
+    with visit.page.expect_request(f"**/v1/{path}"):
+        show(visit, ADMIN)
+    show(visit, narrow)
+    visit("#memory-note").get_by_text("A key of scope admin").wait_for()
+    with visit.page.expect_response(lambda reply: reply.request == held[0].request) as late:
+        held[0].continue_()
+    late.value.finished()
+    visit.page.evaluate("fetch('healthz').then(() => new Promise((resolve) => setTimeout(resolve)))")
+    assert visit(".device").count() == 0
+    assert "docs" not in visit("#collection").inner_text()
+    assert visit("#version").inner_text() == ""
