@@ -20,7 +20,8 @@ import { counted } from "./figures.js";
 
 export class Sources {
   #titles = new Map();
-  #known = new Set();
+  /** @type {Map<number, {item: HTMLElement, spans: Span[]}>} */
+  #cited = new Map();
   #quoted;
   #found;
   #onOpened;
@@ -39,7 +40,7 @@ export class Sources {
   /** Nothing yet. */
   begin() {
     this.#titles.clear();
-    this.#known.clear();
+    this.#cited.clear();
     for (const place of [this.#quoted, this.#found]) {
       list(place).replaceChildren();
       place.hidden = true;
@@ -60,15 +61,22 @@ export class Sources {
     summary.textContent = `${counted(chunks.length, "passage")} found`;
   }
 
-  /** @param {Citation} citation is listed once, however often the answer rests on it */
+  /** @param {Citation} citation its passage is listed once, in the order of the numbers, with each of its quotes once */
   quote(citation) {
-    const name = JSON.stringify([citation.marker, spanOf(citation)]);
-    if (this.#known.has(name)) {
-      return;
+    const span = spanOf(citation);
+    const known = this.#cited.get(citation.marker);
+    if (known === undefined) {
+      const item = this.#add(this.#quoted, span, placeOf(citation));
+      item.prepend(element("span", { className: "number" }, `[${citation.marker}]`));
+      const next = Math.min(...[...this.#cited.keys()].filter((marker) => marker > citation.marker));
+      list(this.#quoted).insertBefore(item, this.#cited.get(next)?.item ?? null);
+      this.#cited.set(citation.marker, { item, spans: [span] });
+    } else if (!known.spans.some(({ start, end }) => start === span.start && end === span.end)) {
+      known.spans.push(span);
+      const opener = element("button", { type: "button", className: "source" }, `Quote ${known.spans.length}`);
+      opener.addEventListener("click", () => this.#onOpened(span, opener));
+      known.item.append(opener, quoted(span));
     }
-    this.#known.add(name);
-    const item = this.#add(this.#quoted, spanOf(citation), placeOf(citation));
-    item.prepend(element("span", { className: "number", ariaHidden: "true" }, String(citation.marker)));
     this.#quoted.hidden = false;
   }
 
@@ -81,11 +89,15 @@ export class Sources {
     const title = element("bdi", {}, this.#titles.get(span.id) || span.id);
     const opener = element("button", { type: "button", className: "source" }, title);
     opener.addEventListener("click", () => this.#onOpened(span, opener));
-    const said = element("blockquote", { dir: "auto" }, span.quote);
-    const item = element("li", {}, opener, element("span", { className: "hint", dir: "auto" }, where), said);
+    const item = element("li", {}, opener, element("span", { className: "hint", dir: "auto" }, where), quoted(span));
     list(place).append(item);
     return item;
   }
+}
+
+/** @param {Span} span */
+function quoted(span) {
+  return element("blockquote", { dir: "auto" }, span.quote);
 }
 
 /**

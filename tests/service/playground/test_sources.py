@@ -1,0 +1,49 @@
+"""What an answer rests on, as the playground lists and shows it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from browsing import Visit, event
+
+pytestmark = pytest.mark.browser
+
+Opened = Callable[..., Visit]
+QUESTION = "What is it like out there?"
+TEXT = "The sky is blue. The sea is green. The sand is white."
+QUOTES = {"The sky is blue.": 3, "The sea is green.": 1, "The sand is white.": 3}
+
+
+def answered(visit: Visit, quotes: list[str]) -> None:
+    """Ask, and have these quoted by the numbers of their passages."""
+    answer, events = "", []
+    for quote in quotes:
+        marker, start, begins = QUOTES[quote], TEXT.index(quote), len(answer)
+        answer += f"[{marker}]"
+        citation = {
+            "marker": marker, "chunk_id": f"sky#{marker}", "document_id": "sky", "document_start": start,
+            "document_end": start + len(quote), "answer_start": begins, "answer_end": len(answer), "quote": quote,
+            "page": marker, "heading_path": ["Out there"], "score": None,
+        }  # fmt: skip
+        events += [event("token", {"text": f"[{marker}]"}), event("citation", citation)]
+    chunk = {"document_id": "sky", "title": "Sky", "text": TEXT, "start": 0, "end": len(TEXT), "score": 0.7}
+    retrieval = {"chunks": [chunk | {"page": 2, "heading_path": []}], "warnings": []}
+    done = {"status": "ok", "answer": answer, "finish_reason": "stop", "confidence": None, "degraded": []}
+    told = [event("retrieval", retrieval), *events, event("done", done | {"timings_ms": {"total": 49.0}})]
+    visit.replies("".join(told), **{"Content-Type": "text/event-stream"})
+    visit.ask(QUESTION)
+
+
+def test_a_passage_is_listed_once_by_its_number_with_all_its_quotes(opened: Opened) -> None:
+    visit = opened(text=TEXT)
+    answered(visit, [*QUOTES, "The sky is blue."])
+    assert visit("#answer-text .marker").all_text_contents() == ["[3]", "[1]", "[3]", "[3]"]
+    assert visit("#citations .number").all_text_contents() == ["[1]", "[3]"]
+    listed = visit("#citations li").evaluate_all(
+        "items => items.map((item) => [...item.querySelectorAll('blockquote')].map((quote) => quote.textContent))"
+    )
+    assert listed == [["The sea is green."], ["The sky is blue.", "The sand is white."]]
+    for opener, quote in zip(range(3), [quote for quotes in listed for quote in quotes], strict=True):
+        visit("#citations .source").nth(opener).click()
+        visit("#document-text mark").get_by_text(quote, exact=True).wait_for()
+    assert "not quoted are left out" in visit("#citations > .hint").inner_text()
