@@ -116,3 +116,19 @@ def test_files_go_where_one_asks(opened: Opened) -> None:
     visit("#upload-collection").fill("next")
     visit("#collection").select_option("docs")
     assert visit("#upload-collection").input_value() == "next", "somebody has typed it"
+
+
+def test_nothing_of_the_right_column_is_cut_after_many_files(opened: Opened) -> None:
+    visit = opened()
+    files = [{"name": f"{number}.txt", "mimeType": "text/plain", "buffer": b"Green."} for number in range(4)]
+    files += [{"name": f"{number}.exe", "mimeType": "text/plain", "buffer": b"MZ"} for number in range(3)]
+    visit("#upload-files").set_input_files(files)
+    visit("#upload button").click()
+    visit("#uploads-told").get_by_text("4 files of 7 stored in docs").wait_for()
+    column = visit("aside").bounding_box()
+    memory = visit("#memory").bounding_box()
+    assert column is not None
+    assert memory is not None
+    assert column["height"] > visit.page.evaluate("innerHeight"), "else there was nothing to cut"
+    assert memory["y"] + memory["height"] <= column["y"] + column["height"]
+    assert visit("#uploads-told").evaluate("told => getComputedStyle(told).clipPath") == "none", "for everybody"
