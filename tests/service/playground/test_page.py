@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def test_what_an_answer_had_to_do_without_is_said(opened: Opened, language_model
 def test_a_question_without_an_answer(opened: Opened) -> None:
     visit = opened()
     visit.ask("Who won the league in 1987?")
-    assert visit("#outcome").inner_text().startswith("The documents do not answer this in ")
+    assert re.fullmatch(r"Not answered · [\d.]+ m?s", visit("#outcome").inner_text())
     assert visit("#answer-text").inner_text() == "The documents do not answer this question."
     assert visit("#problem").is_hidden()
 
@@ -125,6 +126,26 @@ def test_the_memory_of_a_gpu(opened: Opened) -> None:
     assert taken["width"] / bar["width"] == pytest.approx(60 / 80, abs=0.01)
     assert visit(".device").count() == 2, "the host's too"
     assert visit("#memory-note").inner_text() == ""
+
+
+def test_each_part_of_the_memory_has_a_colour_of_its_own(opened: Opened) -> None:
+    visit = opened(text="")
+    drawn: dict[str, list[str]] = visit.page.evaluate("""async () => {
+        const { MemoryBars } = await import("/playground/memory.js");
+        const components = ["embedder_weights", "reranker_weights", "embedder_peak", "index_vectors", "index_codes",
+            "index_scratch", "index_words", "query_cache", "llm_kv_cache", "unattributed", "other_processes"];
+        const [device, total] = ["cuda:0", { device: "cuda:0", card: { total: 100, free: 0 } }];
+        const entries = components.map((component) => ({ device, component, bytes: 9 }));
+        const [devices, note] = [document.querySelector("#memory-devices"), document.querySelector("#memory-note")];
+        const gpus = [{ device, name: "A card" }];
+        const status = { ledger: { totals: [total], entries }, gpus: { gpus }, memory: { devices: {} } };
+        new MemoryBars(devices, note).show(status);
+        const colours = (selector, pseudo) => [...devices.querySelectorAll(selector)].map(
+            (part) => getComputedStyle(part, pseudo).backgroundColor);
+        return { legend: colours(".legend li", "::before"), bar: colours(".memory-bar span") };
+    }""")
+    assert len(drawn["legend"]) == len(set(drawn["legend"])) == 11
+    assert drawn["bar"] == drawn["legend"]
 
 
 def test_without_a_gpu_the_host_is_shown_and_why(opened: Opened) -> None:
