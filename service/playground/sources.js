@@ -52,8 +52,9 @@ export class Sources {
     for (const chunk of chunks) {
       this.#titles.set(chunk.document_id, chunk.title);
       const { document_id: id, start, end, text: quote } = chunk;
-      const place = [placeOf(chunk), `score ${chunk.score.toFixed(2)}`].filter(Boolean).join(" · ");
-      this.#add(this.#found, { id, start, end, quote }, place);
+      const place = placeOf(chunk);
+      const where = [place, `score ${chunk.score.toFixed(2)}`].filter(Boolean).join(" · ");
+      this.#add(this.#found, { id, start, end, quote, place }, where);
     }
     this.#found.hidden = chunks.length === 0;
     this.#found.open = false;
@@ -66,7 +67,7 @@ export class Sources {
     const span = spanOf(citation);
     const known = this.#cited.get(citation.marker);
     if (known === undefined) {
-      const item = this.#add(this.#quoted, span, placeOf(citation));
+      const item = this.#add(this.#quoted, span, span.place);
       item.prepend(element("span", { className: "number" }, `[${citation.marker}]`));
       const next = Math.min(...[...this.#cited.keys()].filter((marker) => marker > citation.marker));
       list(this.#quoted).insertBefore(item, this.#cited.get(next)?.item ?? null);
@@ -104,8 +105,9 @@ function quoted(span) {
  * @param {Citation} citation
  * @returns {Span} what it rests on
  */
-export function spanOf({ document_id: id, document_start: start, document_end: end, quote }) {
-  return { id, start, end, quote };
+export function spanOf(citation) {
+  const { document_id: id, document_start: start, document_end: end, quote } = citation;
+  return { id, start, end, quote, place: placeOf(citation) };
 }
 
 /**

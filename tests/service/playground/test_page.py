@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from browsing import Visit, event, visiting
+from browsing import PHONE, Visit, event, visiting
 from service.telemetry.gpu import GpuMemory, GpuReading, GpuState, RecordedGpus
 
 if TYPE_CHECKING:
@@ -111,6 +111,17 @@ def test_a_question_without_an_answer(opened: Opened) -> None:
     assert re.fullmatch(r"Not answered · [\d.]+ m?s", visit("#outcome").inner_text())
     assert visit("#answer-text").inner_text() == "The documents do not answer this question."
     assert visit("#problem").is_hidden()
+
+
+def test_who_answers_can_be_read_on_a_phone(opened: Opened) -> None:
+    visit = opened(text="", viewport=PHONE)
+    visit("#options summary").click()
+    room = """llm => {
+        const width = llm.offsetWidth;
+        Object.assign(llm.style, { width: "max-content", maxWidth: "none" });
+        return width - llm.offsetWidth;
+    }"""
+    assert visit("#llm").evaluate(room) >= 0
 
 
 def test_the_memory_of_a_gpu(opened: Opened) -> None:

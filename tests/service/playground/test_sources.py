@@ -1,5 +1,6 @@
 """What an answer rests on, as the playground lists and shows it."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -47,3 +48,20 @@ def test_a_passage_is_listed_once_by_its_number_with_all_its_quotes(opened: Open
         visit("#citations .source").nth(opener).click()
         visit("#document-text mark").get_by_text(quote, exact=True).wait_for()
     assert "not quoted are left out" in visit("#citations > .hint").inner_text()
+
+
+def test_a_document_is_shown_as_it_is_stored_at_its_page(opened: Opened) -> None:
+    markdown = f"# Out there\n\n{TEXT}\n\n`<b>bold</b>`"
+    visit = opened(text=TEXT)
+    answered(visit, ["The sea is green."])
+    body = json.dumps({"id": "sky", "title": "Sky", "text": TEXT + markdown, "metadata": {}, "url": None})
+    visit.page.route("**/documents/sky", lambda route: route.fulfill(body=body))
+    visit("#answer-text .marker").click()
+    visit("#document-text mark").wait_for()
+    assert visit("#document-text").evaluate("text => text.textContent") == TEXT + markdown
+    assert visit("#document-text b").count() == 0
+    assert visit("#document-place").inner_text() == "docs · sky · page 1 · Out there"
+    assert "Markdown shows its signs" in visit("#document").inner_text()
+    visit("#passages summary").click()
+    visit("#passages .source").click()
+    visit("#document-place").get_by_text("docs · sky · page 2", exact=True).wait_for()
