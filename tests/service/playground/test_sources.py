@@ -29,7 +29,13 @@ def answered(visit: Visit, quotes: list[str]) -> None:
         events += [event("token", {"text": f"[{marker}]"}), event("citation", citation)]
     chunk = {"document_id": "sky", "title": "Sky", "text": TEXT, "start": 0, "end": len(TEXT), "score": 0.7}
     retrieval = {"chunks": [chunk | {"page": 2, "heading_path": []}], "warnings": []}
-    done = {"status": "ok", "answer": answer, "finish_reason": "stop", "confidence": None, "degraded": []}
+    done: dict[str, object] = {
+        "status": "ok",
+        "answer": answer,
+        "finish_reason": "stop",
+        "confidence": None,
+        "degraded": [],
+    }
     told = [event("retrieval", retrieval), *events, event("done", done | {"timings_ms": {"total": 49.0}})]
     visit.replies("".join(told), **{"Content-Type": "text/event-stream"})
     visit.ask(QUESTION)
