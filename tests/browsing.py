@@ -1,5 +1,6 @@
 """The playground in a browser: what its page asks for, and what it complains of."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import httpx
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, Route
 
 PATIENCE_MS = 200_000
 DESKTOP = {"width": 1280, "height": 900}
@@ -63,6 +64,14 @@ class Visit:
         self("#outcome:not([data-state='busy'])").wait_for()
         self("#stop").wait_for(state="hidden")
 
+    def replies(self, body: str, status: int = 200, **headers: str) -> None:
+        """Let this be the reply to every question, whatever the server would say."""
+
+        def fulfil(route: "Route") -> None:
+            route.fulfill(body=body, status=status, headers=headers)
+
+        self.page.route("**/v1/query", fulfil)
+
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""
         wide: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -99,3 +108,8 @@ def visiting(
         visit.check()
     finally:
         context.close()
+
+
+def event(name: str, data: object) -> str:
+    """One of a stream, as the server sends it."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

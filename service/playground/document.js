@@ -11,6 +11,7 @@ import { documentPath } from "./server.js";
  * @property {number} start in code points
  * @property {number} end
  * @property {string} quote what the part says, as the server told
+ * @property {string} place page and headings, as far as there are any
  */
 
 // Units on either side that are shown at once: a document may have five million.
@@ -80,14 +81,15 @@ export class DocumentView {
    */
   #show(collection, found, span) {
     const { text } = found;
+    const place = [collection, found.id, span.place].filter(Boolean).join(" · ");
     const [start, end] = [unitsAt(text, span.start), unitsAt(text, span.end)];
     if (text.slice(start, end) !== span.quote) {
-      this.#head(found.title || found.id, `${collection} · ${found.id}`, CHANGED);
+      this.#head(found.title || found.id, place, CHANGED);
       this.#places.text.replaceChildren(element("blockquote", {}, span.quote), text.slice(0, wholeAt(text, AROUND)));
       this.#reveal(this.#places.text);
       return;
     }
-    this.#head(found.title || found.id, `${collection} · ${found.id}`, "");
+    this.#head(found.title || found.id, place, "");
     const mark = element("mark", { tabIndex: -1 }, span.quote);
     const from = wholeAt(text, Math.max(0, start - AROUND));
     const to = wholeAt(text, Math.min(text.length, end + AROUND));

@@ -11,7 +11,7 @@ export class KeyForm {
 
   /**
    * @param {import("./server.js").Server} server
-   * @param {Record<"panel" | "state" | "form" | "input" | "forget" | "problem", any>} places
+   * @param {Record<"panel" | "state" | "form" | "input" | "forget" | "problem" | "next", any>} places next: where to go on with a key
    * @param {() => void} onChanged another key is used, or none
    */
   constructor(server, places, onChanged) {
@@ -38,6 +38,7 @@ export class KeyForm {
    */
   demand(problem) {
     showProblem(this.#places.problem, problem);
+    this.#tell("Key not taken");
     this.#places.panel.open = true;
     this.#places.input.focus();
   }
@@ -45,6 +46,7 @@ export class KeyForm {
   /** The server takes what it is shown. */
   accept() {
     this.#places.problem.hidden = true;
+    this.#tell("Key in use");
   }
 
   /** @param {string} key */
@@ -56,6 +58,7 @@ export class KeyForm {
     if (isSendable) {
       this.#places.panel.open = false;
       this.#change(key);
+      this.#places.next.focus(); // what had the focus is out of sight
     }
     this.#places.input.addEventListener("input", () => this.#places.input.setCustomValidity(""), { once: true });
   }
@@ -65,7 +68,12 @@ export class KeyForm {
     this.#server.useKey(key);
     this.#places.input.value = "";
     this.#places.problem.hidden = true;
-    this.#places.state.textContent = this.#server.hasKey ? "Key in use" : "No key";
+    this.#tell("Key not tried yet");
     this.#onChanged();
+  }
+
+  /** @param {string} said of the key, where there is one */
+  #tell(said) {
+    this.#places.state.textContent = this.#server.hasKey ? said : "No key";
   }
 }

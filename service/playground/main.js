@@ -62,10 +62,12 @@ const key = new KeyForm(
     input: byId("key-input"),
     forget: byId("key-forget"),
     problem: byId("key-problem"),
+    next: byId("question"),
   },
   () => {
     asking.clear();
     reader.close();
+    forgetStatus("");
     void start();
   },
 );
@@ -83,13 +85,14 @@ const uploads = new Uploads(
 );
 const status = new StatusWatch(server, showStatus, hideStatus);
 
+byId("collection").addEventListener("change", suggest);
 byId("empty-add").addEventListener("click", () => uploads.focus());
 void start();
 
 /** Everything anew: with another key there may be other things to see. */
 async function start() {
-  if (await look()) {
-    question.focus();
+  if ((await look()) && document.activeElement === document.body) {
+    question.focus(); // unless somebody has begun elsewhere
   }
   await status.refresh();
 }
@@ -118,9 +121,15 @@ async function look(wanted) {
     if (!(problem instanceof Problem)) {
       throw problem;
     }
+    if (problem.isOutdated) {
+      return false; // another look is on its way
+    }
     byId("empty").hidden = true;
     if (problem.status === UNAUTHENTICATED || problem.status === FORBIDDEN) {
       choice.clear(); // what another key saw
+    }
+    if (problem.status === FORBIDDEN) {
+      key.accept(); // it is one of the server's, for something else
     }
     if (problem.status !== UNAUTHENTICATED) {
       byId("answer").hidden = false;
@@ -130,8 +139,13 @@ async function look(wanted) {
     isPossible = choice.name !== ""; // what was there is not gone as the server is busy
   }
   question.allow(isPossible);
-  uploads.suggest(choice.name || "default");
+  suggest();
   return isPossible;
+}
+
+/** Files go to what is asked. */
+function suggest() {
+  uploads.suggest(choice.name || "default");
 }
 
 /** @param {Problem} problem */
@@ -155,7 +169,12 @@ function hideStatus(problem) {
     memory.hide(problem.message);
     return;
   }
-  memory.hide("A key of scope admin sees here what is held where.");
+  forgetStatus("A key of scope admin sees here what is held where.");
+}
+
+/** @param {string} why nothing is known of the server */
+function forgetStatus(why) {
+  memory.hide(why);
   waterfall.budget({});
   question.offer([]);
   byId("version").textContent = "";

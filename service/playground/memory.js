@@ -11,7 +11,7 @@ const WORDS = new Map([
   ["index_codes", ["Index", "index"]],
   ["index_scratch", ["Room for searches", "index"]],
   ["index_words", ["Words", "index"]],
-  ["query_cache", ["Cached queries", "index"]],
+  ["query_cache", ["Cached queries", "cache"]],
   ["llm_kv_cache", ["Language model's KV cache", "llm"]],
   ["unattributed", ["Not attributed", "rest"]],
   ["other_processes", ["Other processes", "others"]],
@@ -112,11 +112,13 @@ function drawn({ device, name, limit, used, parts, level }) {
   const said = `${size(used)} of ${size(limit)}`;
   const bar = element("div", { className: "memory-bar", role: "img", ariaLabel: `${name}: ${said} taken` });
   const legend = element("ul", { className: "legend" });
-  for (const { label, kind, bytes } of parts) {
-    const segment = element("span", { "data-kind": kind });
+  for (const [index, { label, kind, bytes }] of parts.entries()) {
+    const shade = parts.slice(0, index).filter((part) => part.kind === kind).length;
+    const colour = { "data-kind": kind, "data-shade": shade };
+    const segment = element("span", colour);
     segment.style.setProperty("--share", String(Math.min(1, bytes / limit)));
     bar.append(segment);
-    legend.append(element("li", { "data-kind": kind }, `${label} `, element("span", {}, size(bytes))));
+    legend.append(element("li", colour, `${label} `, element("span", {}, size(bytes))));
   }
   const head = element("p", {}, element("strong", {}, name), ` ${said}`);
   if (level) {

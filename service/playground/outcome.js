@@ -15,7 +15,7 @@ const LOST = new Map([
 const SAID = new Map([
   ["ok", "Answered"],
   ["partial", "Answered in part"],
-  ["no_answer", "The documents do not answer this"],
+  ["no_answer", "Not answered"],
   ["blocked", "A rule of this server ended the answer"],
 ]);
 
@@ -66,7 +66,7 @@ export class Outcome {
    */
   end(done, citations) {
     const took = duration(done.timings_ms.total);
-    const parts = [`${SAID.get(done.status) ?? done.status} in ${took}`];
+    const parts = [SAID.get(done.status) ?? done.status, took];
     if (done.status !== "no_answer") {
       parts.push(counted(citations, "citation"));
     }

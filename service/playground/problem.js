@@ -17,6 +17,7 @@ const WORDS = new Map([
   [503, "The server cannot do this at the moment."],
   [504, "There was not enough time."],
 ]);
+const UNAUTHENTICATED = 401;
 const FAILED = 500; // and above
 const PASSING = new Set([0, 502, 503, 504]); // nobody replied, or a proxy to whom nobody did
 const MS_IN_S = 1000;
@@ -29,14 +30,15 @@ const MS_IN_S = 1000;
 export class Problem extends Error {
   /**
    * @param {string} message
-   * @param {{status?: number, detail?: string, requestId?: string, retryAfterMs?: number | null}} [known]
+   * @param {{status?: number, detail?: string, requestId?: string, retryAfterMs?: number | null, isOutdated?: boolean}} [known]
    */
-  constructor(message, { status = 0, detail = "", requestId = "", retryAfterMs = null } = {}) {
+  constructor(message, { status = 0, detail = "", requestId = "", retryAfterMs = null, isOutdated = false } = {}) {
     super(message);
     this.status = status;
     this.detail = detail;
     this.requestId = requestId;
     this.retryAfterMs = retryAfterMs;
+    this.isOutdated = isOutdated;
   }
 
   /**
@@ -45,17 +47,21 @@ export class Problem extends Error {
    * @param {number} status
    * @param {string} body problem+json, or whatever stands before the server sent
    * @param {(name: string) => string | null} header
+   * @param {boolean} wasKeyShown by the request
    */
-  static of(status, body, header) {
+  static of(status, body, header, wasKeyShown) {
     const told = parsed(body);
     if (told === null && status >= FAILED) {
       const detail = "Does the server run?";
       return new Problem(`Something before the server replied with ${status}.`, { status, detail });
     }
+    const isRefusedKey = status === UNAUTHENTICATED && wasKeyShown;
+    const isAskedForKey = status === UNAUTHENTICATED && !wasKeyShown; // with words for programs, which write headers
+    const message = WORDS.get(status) ?? `The server replied with ${status}.`;
     const after = Number(header("retry-after-ms") ?? Number(header("retry-after") ?? NaN) * MS_IN_S);
-    return new Problem(WORDS.get(status) ?? `The server replied with ${status}.`, {
+    return new Problem(isRefusedKey ? "The server does not take this key." : message, {
       status,
-      detail: told?.detail ?? "",
+      detail: isAskedForKey ? "" : (told?.detail ?? ""),
       requestId: told?.request_id ?? header("x-request-id") ?? "",
       retryAfterMs: Number.isFinite(after) ? after : null,
     });
@@ -79,6 +85,11 @@ export class Problem extends Error {
   /** A reply that is no server's of this kind. */
   static foreign() {
     return new Problem("The server did not reply itself.", { detail: "Has a login ended? Load the page again." });
+  }
+
+  /** A reply to a key that is no longer used. */
+  static outdated() {
+    return new Problem("The key has changed since.", { isOutdated: true });
   }
 
   /** A stream that ended before its end. */

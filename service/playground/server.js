@@ -35,7 +35,7 @@ export class Server {
   }
 
   /**
-   * The reply, as JSON.
+   * The reply, as JSON. One to a key that is no longer used is none: others may look at the page now.
    *
    * @param {string} path
    * @param {Asked} [asked]
@@ -43,6 +43,21 @@ export class Server {
    * @throws {Problem}
    */
   async json(path, asked = {}) {
+    const key = this.#key;
+    const reading = this.#read(path, asked);
+    await reading.catch(() => {}); // thrown below
+    if (key !== this.#key) {
+      throw Problem.outdated();
+    }
+    return reading;
+  }
+
+  /**
+   * @param {string} path
+   * @param {Asked} asked
+   * @returns {Promise<any>}
+   */
+  async #read(path, asked) {
     const reply = await this.#sent(path, asked);
     try {
       return await reply.json();
@@ -76,6 +91,7 @@ export class Server {
    */
   async #sent(path, { method = "GET", json, signal }) {
     const content = json === undefined ? {} : { "Content-Type": "application/json" };
+    const wasKeyShown = this.hasKey;
     let reply;
     try {
       reply = await fetch(this.url(path), {
@@ -90,7 +106,7 @@ export class Server {
     }
     if (!reply.ok) {
       const body = await reply.text().catch(() => ""); // it hung up in the middle
-      throw Problem.of(reply.status, body, (name) => reply.headers.get(name));
+      throw Problem.of(reply.status, body, (name) => reply.headers.get(name), wasKeyShown);
     }
     return reply;
   }

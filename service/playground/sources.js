@@ -20,7 +20,8 @@ import { counted } from "./figures.js";
 
 export class Sources {
   #titles = new Map();
-  #known = new Set();
+  /** @type {Map<number, {item: HTMLElement, spans: Span[]}>} */
+  #cited = new Map();
   #quoted;
   #found;
   #onOpened;
@@ -39,7 +40,7 @@ export class Sources {
   /** Nothing yet. */
   begin() {
     this.#titles.clear();
-    this.#known.clear();
+    this.#cited.clear();
     for (const place of [this.#quoted, this.#found]) {
       list(place).replaceChildren();
       place.hidden = true;
@@ -51,8 +52,9 @@ export class Sources {
     for (const chunk of chunks) {
       this.#titles.set(chunk.document_id, chunk.title);
       const { document_id: id, start, end, text: quote } = chunk;
-      const place = [placeOf(chunk), `score ${chunk.score.toFixed(2)}`].filter(Boolean).join(" · ");
-      this.#add(this.#found, { id, start, end, quote }, place);
+      const place = placeOf(chunk);
+      const where = [place, `score ${chunk.score.toFixed(2)}`].filter(Boolean).join(" · ");
+      this.#add(this.#found, { id, start, end, quote, place }, where);
     }
     this.#found.hidden = chunks.length === 0;
     this.#found.open = false;
@@ -60,15 +62,22 @@ export class Sources {
     summary.textContent = `${counted(chunks.length, "passage")} found`;
   }
 
-  /** @param {Citation} citation is listed once, however often the answer rests on it */
+  /** @param {Citation} citation its passage is listed once, in the order of the numbers, with each of its quotes once */
   quote(citation) {
-    const name = JSON.stringify([citation.marker, spanOf(citation)]);
-    if (this.#known.has(name)) {
-      return;
+    const span = spanOf(citation);
+    const known = this.#cited.get(citation.marker);
+    if (known === undefined) {
+      const item = this.#add(this.#quoted, span, span.place);
+      item.prepend(element("span", { className: "number" }, `[${citation.marker}]`));
+      const next = Math.min(...[...this.#cited.keys()].filter((marker) => marker > citation.marker));
+      list(this.#quoted).insertBefore(item, this.#cited.get(next)?.item ?? null);
+      this.#cited.set(citation.marker, { item, spans: [span] });
+    } else if (!known.spans.some(({ start, end }) => start === span.start && end === span.end)) {
+      known.spans.push(span);
+      const opener = element("button", { type: "button", className: "source" }, `Quote ${known.spans.length}`);
+      opener.addEventListener("click", () => this.#onOpened(span, opener));
+      known.item.append(opener, quoted(span));
     }
-    this.#known.add(name);
-    const item = this.#add(this.#quoted, spanOf(citation), placeOf(citation));
-    item.prepend(element("span", { className: "number", ariaHidden: "true" }, String(citation.marker)));
     this.#quoted.hidden = false;
   }
 
@@ -81,19 +90,24 @@ export class Sources {
     const title = element("bdi", {}, this.#titles.get(span.id) || span.id);
     const opener = element("button", { type: "button", className: "source" }, title);
     opener.addEventListener("click", () => this.#onOpened(span, opener));
-    const said = element("blockquote", { dir: "auto" }, span.quote);
-    const item = element("li", {}, opener, element("span", { className: "hint", dir: "auto" }, where), said);
+    const item = element("li", {}, opener, element("span", { className: "hint", dir: "auto" }, where), quoted(span));
     list(place).append(item);
     return item;
   }
+}
+
+/** @param {Span} span */
+function quoted(span) {
+  return element("blockquote", { dir: "auto" }, span.quote);
 }
 
 /**
  * @param {Citation} citation
  * @returns {Span} what it rests on
  */
-export function spanOf({ document_id: id, document_start: start, document_end: end, quote }) {
-  return { id, start, end, quote };
+export function spanOf(citation) {
+  const { document_id: id, document_start: start, document_end: end, quote } = citation;
+  return { id, start, end, quote, place: placeOf(citation) };
 }
 
 /**

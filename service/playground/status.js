@@ -29,6 +29,9 @@ export class StatusWatch {
     try {
       status = await this.#server.json("v1/status", { signal: AbortSignal.timeout(EVERY_MS) });
     } catch (error) {
+      if (error instanceof Problem && error.isOutdated) {
+        return; // whoever changed the key has it looked at again
+      }
       const problem = error instanceof Problem ? error : Problem.unreachable(); // or it took all the time there is
       this.#isOff = NOT_ALLOWED.has(problem.status);
       this.#onProblem(problem);

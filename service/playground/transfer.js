@@ -27,7 +27,8 @@ export function send(url, { method, headers, body }, onProgress) {
     request.addEventListener("load", () => {
       const { status, responseText } = request;
       const isTaken = status >= 200 && status < 300;
-      const problem = isTaken ? null : Problem.of(status, responseText, (name) => request.getResponseHeader(name));
+      const header = (/** @type {string} */ name) => request.getResponseHeader(name);
+      const problem = isTaken ? null : Problem.of(status, responseText, header, "Authorization" in headers);
       resolve(problem === null ? responseText : Promise.reject(problem));
     });
     request.send(body);

@@ -75,10 +75,10 @@ export class Uploads {
     this.#places.files.focus();
   }
 
-  /** @param {string} name of the collection, unless somebody has typed one */
+  /** @param {string} name of the collection, unless somebody has typed another, which has had no files yet */
   suggest(name) {
     const { collection } = this.#places;
-    if (collection.value === collection.defaultValue) {
+    if (collection.value === collection.defaultValue || collection.value === name) {
       collection.value = collection.defaultValue = name;
     }
   }

@@ -1,12 +1,16 @@
 """The page of the API, rendered from its document: Markdown for the documentation, HTML for browsers."""
 
 import json
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererProtocol
+from markdown_it.token import Token
 
 from service.api.description.document import Json, operations
 from service.api.media_type import FORM, JSON
@@ -22,6 +26,7 @@ _BOUNDS = {
 }
 # Of one character: that there is one is said more plainly.
 _PLAIN = {("minLength", 1): "not empty", ("minItems", 1): "not empty"}
+_PATH_JOINT = re.compile(r"(?<=\w)(?=/\w|/\{|:\w)|(?<=\})(?=[/:])")
 
 
 def markdown(document: Json) -> str:
@@ -43,8 +48,15 @@ def markdown(document: Json) -> str:
 def html(text: str) -> str:
     """Markdown as a page that loads nothing."""
     environment = Environment(loader=PackageLoader("service.api.description", "."), autoescape=True)
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    renderer.add_render_rule("code_inline", _code)
+    body = renderer.render(text)
     return environment.get_template("page.html.j2").render(body=body)
+
+
+def _code(_renderer: RendererProtocol, tokens: Sequence[Token], index: int, *_: object) -> str:
+    """Code whose lines end between the parts of a path and not inside its words."""
+    return f"<code>{_PATH_JOINT.sub('<wbr>', escapeHtml(tokens[index].content))}</code>"
 
 
 class _Page:

@@ -293,6 +293,8 @@ def test_the_page_is_served_and_loads_nothing(api: httpx.Client, document: Json)
         assert f"<h3>{method.upper()} {path}</h3>" in reply.text
         assert operation["summary"].split("`")[0] in html.unescape(reply.text)
     assert not re.search(r"<(script|link|img|iframe)|src=|@import|url\(", reply.text)
+    path = "POST /v1<wbr>/collections<wbr>/{collection}<wbr>/documents<wbr>:delete"
+    assert f"<code>{path}</code>" in reply.text, "a line ends between its parts"
 
 
 def test_the_document_is_served(api: httpx.Client, document: Json) -> None:

@@ -1,20 +1,19 @@
-"""The playground in Chromium, before servers that want keys, are empty, refuse, fail, or have a GPU."""
+"""The playground in Chromium, before servers that refuse, fail, or have a GPU."""
 
 import json
 import random
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from browsing import Visit, visiting
+from browsing import PHONE, Visit, event, visiting
 from service.telemetry.gpu import GpuMemory, GpuReading, GpuState, RecordedGpus
-from tenants.asking import ADMIN
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Route
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -30,175 +29,6 @@ CHUNK = {
 RETRIEVAL = {"chunks": [CHUNK], "searched": QUESTION, "warnings": [], "timings_ms": {"total": 1.0}}
 
 
-@pytest.fixture
-def opened(browser: "Browser", listening: Callable[..., str]) -> Iterator[Opened]:
-    """(key=..., text=..., path=..., **server) -> the page of a server that has a document, unless the text is empty."""
-    with ExitStack() as stack:
-
-        def start(key: str = "", text: str = SAID, may_refuse: set[int] | None = None, **server: object) -> Visit:
-            address = listening(**server)
-            if text:
-                headers = {"Authorization": f"Bearer {key}"} if key else {}
-                httpx.put(address + PATH, json={"title": "Sky", "text": text}, headers=headers).raise_for_status()
-            visit = stack.enter_context(visiting(browser, address))
-            visit.may_refuse = may_refuse or set()
-            visit.open()
-            return visit
-
-        yield start
-
-
-def event(name: str, data: object) -> str:
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
-
-
-def replies(visit: Visit, body: str, status: int = 200, **headers: str) -> None:
-    """Let this be the reply to every question, whatever the server would say."""
-
-    def fulfil(route: "Route") -> None:
-        route.fulfill(body=body, status=status, headers=headers)
-
-    visit.page.route("**/v1/query", fulfil)
-
-
-def made(visit: Visit, scope: str, **more: Any) -> str:  # noqa: ANN401
-    """A key of this scope."""
-    body = {"name": scope, "scopes": [scope], **more}
-    headers = {"Authorization": f"Bearer {ADMIN}"}
-    key: str = httpx.post(f"{visit.address}/v1/admin/keys", json=body, headers=headers).raise_for_status().json()["key"]
-    return key
-
-
-def show(visit: Visit, key: str) -> None:
-    """Type a key into its field."""
-    if not visit("#key").evaluate("details => details.open"):
-        visit("#key summary").click()
-    visit("#key-input").fill(key)
-    visit("#key-input").press("Enter")
-
-
-def test_a_key_is_asked_for_used_and_kept_nowhere(opened: Opened) -> None:
-    visit = opened(key=ADMIN, access={"admin_key": ADMIN}, may_refuse={401, 403})
-    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
-    assert visit("#key-input").evaluate("input => document.activeElement === input")
-    assert visit("#send").is_disabled()
-    show(visit, "quarry.wrong")
-    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
-    show(visit, ADMIN)
-    visit("#send:enabled").wait_for()
-    visit("#memory-devices .device").first.wait_for()
-    assert visit("#key-state").inner_text() == "Key in use"
-    visit.ask(QUESTION)
-    assert SAID in visit("#answer-text").inner_text()
-    stored = "[...Object.values(sessionStorage), ...Object.values(localStorage), document.cookie].join('')"
-    assert visit.page.evaluate(stored) == ""
-    assert not [url for url in visit.asked if ADMIN in url]
-    show(visit, made(visit, "query"))
-    visit("#memory-note").get_by_text("A key of scope admin").wait_for()
-    assert visit("#answer").is_hidden(), "it was for another key"
-    visit.ask(QUESTION)
-    assert SAID in visit("#answer-text").inner_text()
-    visit("#key summary").click()
-    visit("#key-forget").click()
-    visit("#key-problem").get_by_text("This server asks for a key.").wait_for()
-    assert visit("#key-state").inner_text() == "No key"
-    assert visit("#answer").is_hidden()
-    assert visit("#collection").inner_text() == "—", "names that another key saw"
-    assert visit("#upload-collections option").count() == 0
-
-
-def test_what_a_key_does_not_grant(opened: Opened) -> None:
-    visit = opened(key=ADMIN, access={"admin_key": ADMIN}, may_refuse={401, 403})
-    show(visit, made(visit, "ingest"))
-    visit("#send:enabled").wait_for()
-    visit.ask(QUESTION)
-    said = visit("#problem").inner_text()
-    assert "This is not allowed." in said
-    assert "query" in said, "the server's words name the scope that is missing"
-    visit("#key summary").click()
-    visit("#key-input").fill("“typographic”")
-    visit("#key-input").press("Enter")
-    assert visit("#key-input").evaluate("input => !input.checkValidity()")
-
-
-def test_an_empty_server_leads_to_an_upload(opened: Opened) -> None:
-    visit = opened(text="")
-    assert visit("#empty").is_visible()
-    assert visit("#send").is_disabled()
-    visit("#empty-add").click()
-    assert visit("#upload-files").evaluate("input => document.activeElement === input")
-    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
-    visit("#upload button").click()
-    visit("#send:enabled").wait_for()
-    assert visit("#empty").is_hidden()
-    assert visit("#uploads .said").inner_text() == "added"
-    visit.ask(QUESTION)
-    assert SAID in visit("#answer-text").inner_text()
-
-
-def test_a_file_that_was_taken_is_never_said_to_be_lost(opened: Opened) -> None:
-    visit = opened(text="", may_refuse={403})
-    looks: list[str] = []
-
-    def fail(route: "Route") -> None:
-        looks.append(route.request.url)
-        if len(looks) == 1:
-            route.abort()  # is tried again
-        else:
-            route.fulfill(status=403, body=json.dumps({"detail": "No scope."}))
-
-    visit.page.route("**/v1/jobs/*", fail)
-    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
-    visit("#upload button").click()
-    visit("#uploads-told:not(:empty)").wait_for(state="attached")
-    assert len(looks) == 2
-    assert visit("#uploads .said").inner_text() == "taken, and no more is known"
-    assert "No scope." in visit("#uploads .problem").inner_text()
-    assert "goes on all the same" in visit("#uploads .problem").inner_text()
-
-
-def test_who_could_ask_still_can_when_the_server_is_busy_for_a_moment(opened: Opened) -> None:
-    visit = opened(may_refuse={503})
-    visit.page.route("**/v1/collections", lambda route: route.fulfill(status=503, body=json.dumps({"detail": "Busy."})))
-    visit("#upload-files").set_input_files(
-        {"name": "sea.txt", "mimeType": "text/plain", "buffer": b"The sea is green."}
-    )
-    visit("#upload button").click()
-    visit("#problem").get_by_text("Busy.").wait_for()
-    visit.ask(QUESTION)
-    assert SAID in visit("#answer-text").inner_text()
-
-
-def test_a_collection_that_is_typed_stays_when_an_upload_ends(opened: Opened) -> None:
-    visit = opened()
-    held: list[Route] = []
-
-    def hold(route: "Route") -> None:
-        held.append(route)
-
-    visit.page.route("**/v1/jobs/*", hold)
-    visit("#upload-files").set_input_files(
-        {"name": "sea.txt", "mimeType": "text/plain", "buffer": b"The sea is green."}
-    )
-    assert visit("#upload-collection").input_value() == "docs"
-    with visit.page.expect_request("**/v1/jobs/*"):
-        visit("#upload button").click()
-    visit("#upload-collection").fill("next")
-    held[0].continue_()
-    visit("#uploads-told:not(:empty)").wait_for(state="attached")
-    visit("#collection").get_by_text("docs (2 documents)").wait_for(state="attached")
-    assert visit("#upload-collection").input_value() == "next"
-
-
-def test_a_page_of_a_login_is_no_reply(opened: Opened) -> None:
-    visit = opened(text="")
-    visit.page.route("**/v1/collections/**", lambda route: route.fulfill(body="<html>Log in</html>"))
-    visit("#upload-files").set_input_files({"name": "sky.txt", "mimeType": "text/plain", "buffer": SAID.encode()})
-    visit("#upload button").click()
-    visit("#uploads-told:not(:empty)").wait_for(state="attached")
-    assert "Has a login ended?" in visit("#uploads .problem").inner_text()
-
-
 REFUSALS: list[tuple[int, dict[str, str], list[str]]] = [
     (403, {}, ["This is not allowed."]),
     (429, {"Retry-After": "7"}, ["limit is used up", "Try again in 7 s."]),
@@ -211,7 +41,7 @@ def test_a_refusal_is_told_in_words(opened: Opened) -> None:
     visit = opened(may_refuse={status for status, _, _ in REFUSALS})
     for status, headers, said in REFUSALS:  # on one page, as the next question follows whatever became of the last
         problem = {"detail": f"as it is: {status}", "request_id": "0123abcd", "status": status}
-        replies(visit, json.dumps(problem), status, **{"Content-Type": "application/problem+json"}, **headers)
+        visit.replies(json.dumps(problem), status, **{"Content-Type": "application/problem+json"}, **headers)
         visit.ask(QUESTION)
         told = visit("#problem").inner_text()
         assert all(words in told for words in [*said, f"as it is: {status}", "0123abcd"]), told
@@ -227,7 +57,7 @@ def test_a_page_of_a_proxy_is_not_taken_for_words(opened: Opened) -> None:
     visit = opened(may_refuse={502, 413})
     told = {502: "Something before the server replied with 502.\nDoes the server run?", 413: "This is too large."}
     for status, said in told.items():
-        replies(visit, "<html><body><h1>A page</h1><img src=x></body></html>", status)
+        visit.replies("<html><body><h1>A page</h1><img src=x></body></html>", status)
         visit.ask(QUESTION)
         assert visit("#problem").inner_text() == said
         visit.page.unroute_all()
@@ -243,7 +73,7 @@ def test_a_server_that_is_gone(opened: Opened) -> None:
 def test_a_stream_without_an_end_is_no_answer(opened: Opened) -> None:
     visit = opened()
     for end in ("", event("token", {"text": " and"})[:-9], ": still here\n\n"):
-        replies(visit, event("retrieval", RETRIEVAL) + event("token", {"text": "The sky"}) + end)
+        visit.replies(event("retrieval", RETRIEVAL) + event("token", {"text": "The sky"}) + end)
         visit.ask(QUESTION)
         assert visit("#outcome").inner_text() == "No answer"
         assert "broke off" in visit("#problem").inner_text()
@@ -278,9 +108,20 @@ def test_what_an_answer_had_to_do_without_is_said(opened: Opened, language_model
 def test_a_question_without_an_answer(opened: Opened) -> None:
     visit = opened()
     visit.ask("Who won the league in 1987?")
-    assert visit("#outcome").inner_text().startswith("The documents do not answer this in ")
+    assert re.fullmatch(r"Not answered · [\d.]+ m?s", visit("#outcome").inner_text())
     assert visit("#answer-text").inner_text() == "The documents do not answer this question."
     assert visit("#problem").is_hidden()
+
+
+def test_who_answers_can_be_read_on_a_phone(opened: Opened) -> None:
+    visit = opened(text="", viewport=PHONE)
+    visit("#options summary").click()
+    room = """llm => {
+        const width = llm.offsetWidth;
+        Object.assign(llm.style, { width: "max-content", maxWidth: "none" });
+        return width - llm.offsetWidth;
+    }"""
+    assert visit("#llm").evaluate(room) >= 0
 
 
 def test_the_memory_of_a_gpu(opened: Opened) -> None:
@@ -296,6 +137,26 @@ def test_the_memory_of_a_gpu(opened: Opened) -> None:
     assert taken["width"] / bar["width"] == pytest.approx(60 / 80, abs=0.01)
     assert visit(".device").count() == 2, "the host's too"
     assert visit("#memory-note").inner_text() == ""
+
+
+def test_each_part_of_the_memory_has_a_colour_of_its_own(opened: Opened) -> None:
+    visit = opened(text="")
+    drawn: dict[str, list[str]] = visit.page.evaluate("""async () => {
+        const { MemoryBars } = await import("/playground/memory.js");
+        const components = ["embedder_weights", "reranker_weights", "embedder_peak", "index_vectors", "index_codes",
+            "index_scratch", "index_words", "query_cache", "llm_kv_cache", "unattributed", "other_processes"];
+        const [device, total] = ["cuda:0", { device: "cuda:0", card: { total: 100, free: 0 } }];
+        const entries = components.map((component) => ({ device, component, bytes: 9 }));
+        const [devices, note] = [document.querySelector("#memory-devices"), document.querySelector("#memory-note")];
+        const gpus = [{ device, name: "A card" }];
+        const status = { ledger: { totals: [total], entries }, gpus: { gpus }, memory: { devices: {} } };
+        new MemoryBars(devices, note).show(status);
+        const colours = (selector, pseudo) => [...devices.querySelectorAll(selector)].map(
+            (part) => getComputedStyle(part, pseudo).backgroundColor);
+        return { legend: colours(".legend li", "::before"), bar: colours(".memory-bar span") };
+    }""")
+    assert len(drawn["legend"]) == len(set(drawn["legend"])) == 11
+    assert drawn["bar"] == drawn["legend"]
 
 
 def test_without_a_gpu_the_host_is_shown_and_why(opened: Opened) -> None:
