@@ -53,7 +53,7 @@ class JobRunner:
         self._hold = hold
         self._is_there = is_there
         self._on_end = on_end
-        self._waiting = FairJobs()
+        self._waiting = FairJobs(settings.concurrency)
         self._running: set[OpenJob] = set()
         self._pausing: dict[OpenJob, asyncio.TimerHandle] = {}
         self._is_closing = False
@@ -130,7 +130,7 @@ class JobRunner:
 
     def _fill(self) -> None:
         """Begin what may begin."""
-        while len(self._running) < self._settings.concurrency and not self._is_closing:
+        while not self._is_closing:
             job = self._waiting.take(suspects=not any(job.is_suspect for job in self._running))
             if job is None:
                 return
@@ -149,6 +149,7 @@ class JobRunner:
             await self._ended_or_tried_later(job)
         finally:
             self._running.discard(job)
+            self._waiting.leave(job)
             job.task = None
             self._fill()
 

@@ -82,7 +82,7 @@ class JobWork:
         if await self.ingestor.is_overtaken(job.collection, id_, ask.metadata, place):
             return Written(id_, "updated", await self.ingestor.version(job.collection), is_superseded=True)
         document = await self._document(job, id_)
-        return await self.ingestor.put(AcceptedWrite(job.collection, document, place, job.writer))
+        return await self.ingestor.put(AcceptedWrite(job.collection, document, place, job.writer, is_patient=True))
 
     async def _document(self, job: Job, document_id: str) -> Document:
         ask, raw = job.ask, self.raw.path(job.id)
@@ -119,7 +119,7 @@ class JobWork:
             if last[line.content.id] != line.number:
                 job.progress.count("superseded")  # by a later line: a reader never sees the batch half applied to it
                 return None
-            write = AcceptedWrite(job.job.collection, line.content, place, job.job.writer)
+            write = AcceptedWrite(job.job.collection, line.content, place, job.job.writer, is_patient=True)
             job.progress.wrote(await self.ingestor.put(write))
         except Exception as error:  # the edge of a line: whatever it meets, the others are still to be written
             verdict = self.judge(error)

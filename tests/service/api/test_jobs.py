@@ -29,6 +29,7 @@ DOCUMENTS = "/v1/collections/docs/documents"
 PATIENCE_S = 60.0
 PATIENCE_MS = 60_000
 FOLDER = range(5000)
+LARGE = 1 << 18
 FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
 
 
@@ -318,6 +319,30 @@ def test_the_queue_has_bounds(parser: GatedParser, open_api: OpenApi, problem: P
         assert "max_open is 1" in problem(put(api, "b"), 503, "overloaded")["detail"]
         assert len(raw_files(tmp_path)) == 1
         parser.gate.set()
+
+
+class LargeWait(GatedParser):
+    """Only manuals wait at the gate."""
+
+    async def parse(self, name: str, raw: Path) -> LoadedText:
+        if name.startswith("manual"):
+            return await super().parse(name, raw)
+        return await asyncio.to_thread(lambda: load_file(name, raw.read_bytes()))
+
+
+def test_large_files_keep_nobody_from_the_last_places(parser: GatedParser, open_api: OpenApi) -> None:
+    gated = LargeWait()
+    with open_api(parser=gated) as api:
+        gated.gate.clear()
+        large = [put(api, f"manual-{n}", "word " * LARGE, wait_ms=0).json()["job_id"] for n in range(10)]
+        until(lambda: len(gated.parsed) == 6)
+        assert put(api, "lease", wait_ms=PATIENCE_MS).json()["status"] == "created"
+        assert api.put(f"{DOCUMENTS}/memo", json={"text": "Some words."}).status_code == 201
+        statuses = [api.get(f"/v1/jobs/{job}").json()["status"] for job in large]
+        assert statuses == 6 * ["running"] + 4 * ["queued"]
+        for job in large:
+            api.delete(f"/v1/jobs/{job}")
+        gated.gate.set()
 
 
 @pytest.mark.parametrize(
