@@ -20,7 +20,7 @@ from indexes.names import check_document_id
 from indexes.reembeddings import Route
 from service.backlog import Backlog, BacklogLimits
 from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, QuarryError
-from service.ingest.document_embedder import Content, DocumentEmbedder
+from service.ingest.document_embedder import Content, DocumentEmbedder, Heard, unheard
 from service.ingest.fair_slots import FairSlots
 from service.ingest.mirror import Mirror, MovedError
 from service.ingest.place import Place
@@ -77,6 +77,7 @@ class AcceptedWrite:
 
     Attributes:
         is_patient: of a job, which waits as long as it must: no request is refused for it.
+        heard: see ``DocumentEmbedder.content``.
     """
 
     collection: str
@@ -84,6 +85,7 @@ class AcceptedWrite:
     place: Place
     writer: Writer = NOBODY
     is_patient: bool = False
+    heard: Heard = unheard
 
     @property
     def claim(self) -> Claim:
@@ -285,7 +287,8 @@ class Ingestor:
 
     async def _content(self, write: AcceptedWrite, collection: Collection, *, is_primary: bool) -> Content | Exception:
         try:
-            return await self._documents.content(write.document, collection.spec, write.writer.caller)
+            heard = write.heard if is_primary else unheard
+            return await self._documents.content(write.document, collection.spec, write.writer.caller, heard)
         except QuarryError as error:
             if is_primary:
                 raise

@@ -454,6 +454,20 @@ def test_a_cancelled_batch_keeps_what_it_has_written(parser: GatedParser, open_a
         assert len(api.get(DOCUMENTS).json()["data"]) == 1
 
 
+def test_a_job_says_how_many_of_its_texts_are_embedded(parser: GatedParser, open_api: OpenApi) -> None:
+    embedder = Gated()
+    with open_api(parser=parser, embedder=embedder) as api:
+        api.put(f"{DOCUMENTS}/0", json={"text": "Words 0."})
+        embedder.gate.clear()
+        job = put(api, "a", "\n\n".join(f"Paragraph {n} of words." for n in range(500)), wait_ms=0).json()["job_id"]
+        until(lambda: api.get(f"/v1/jobs/{job}").json()["texts"] is not None)
+        (listed,) = [each for each in api.get("/v1/jobs").json()["data"] if each["id"] == job]
+        assert (listed["status"], listed["embedded"]) == ("running", 0)
+        assert listed["texts"] > 500, "chunks and sentences"
+        embedder.gate.set()
+        assert ended(api, job)["texts"] is None, "it is over"
+
+
 class Counting(HashingEmbedder):
     """Counts what it embeds."""
 

@@ -66,7 +66,7 @@ def test_a_file_is_put_under_its_id(file: FileSource) -> None:
     uploading = uploader(handler)
     uploading.send(file)
     assert sent[0].method == "PUT"
-    assert sent[0].url.raw_path == b"/v1/collections/my%20docs/documents/sub%2Fa%20b%25%C3%A9.txt"
+    assert sent[0].url.raw_path == b"/v1/collections/my%20docs/documents/sub%2Fa%20b%25%C3%A9.txt?wait_ms=10000"
     assert b'filename="a b.txt"' in sent[0].read()
     assert uploading.tally.outcomes == {"created": 1}
     assert uploading.tally.failures == []
@@ -195,6 +195,22 @@ def test_a_file_that_was_accepted_is_followed_to_its_end(file: FileSource) -> No
     uploading.send(file)
     assert asked[1:] == ["/v1/jobs/j", "/v1/jobs/j"]
     assert uploading.tally.outcomes == {"created": 1}
+
+
+def test_what_is_known_of_a_job_is_told(file: FileSource) -> None:
+    running = {"status": "running", "embedded": 32, "texts": 90}
+    states = [running, {"status": "succeeded", "outcomes": {"created": 1}}]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            return httpx.Response(202, json={"id": "x", "status": "accepted", "job_id": "j"})
+        return httpx.Response(200, json=states.pop(0))
+
+    told: list[object] = []
+    http = httpx.Client(transport=httpx.MockTransport(handler), base_url="http://quarry")
+    Uploader(http, "docs", heard=lambda where, job: told.append((where, job))).send(file)
+    where = str(file.path)
+    assert told == [(where, {"id": "j", "status": "queued"}), (where, running), (where, None)]
 
 
 @pytest.mark.parametrize(
