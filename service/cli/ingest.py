@@ -147,7 +147,8 @@ def _report(found: Found, tally: Tally, collection: str) -> None:
     outcomes = dict(sorted(tally.outcomes.items())) | (
         {"not read": len(found.passed_over)} if found.passed_over else {}
     )
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    words = {"skipped": "skipped as empty"}
+    counts = ", ".join(f"{count} {words.get(outcome, outcome)}" for outcome, count in outcomes.items())
     out.print(f"{collection}: {counts or 'no documents'}", markup=False)
 
 

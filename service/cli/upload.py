@@ -19,7 +19,7 @@ from service.cli.sources import BatchSource, FileSource, Line
 _GIVE_UP_S = 120.0
 # So that what is known of a job is heard of now and then.
 _WAIT_MS = 10_000
-_SKIPPED = "skipped, empty"
+_SKIPPED = "skipped"
 _RETRYABLE = {"overloaded", "embedder_unavailable", "vector_store_unavailable", "parser_unavailable"}
 
 
@@ -131,13 +131,14 @@ class Uploader:
     def _note(self, where: str, job_id: str, job: dict[str, Any]) -> None:
         """What became of the document of a job that has ended."""
         if job["status"] == "succeeded":
-            self.tally.add(next(iter(job["outcomes"])))
+            (outcome,) = job["outcomes"]
+            if outcome == _SKIPPED:
+                self.tally.skip(where)
+            else:
+                self.tally.add(outcome)
             return
-        error = next(iter(job["errors"]), {"code": job["status"], "message": f"job {job_id} was {job['status']}"})
-        if error["code"] == "empty_document":
-            self.tally.skip(where)
-        else:
-            self.tally.fail(where, error["message"])
+        error = next(iter(job["errors"]), {"message": f"job {job_id} was {job['status']}"})
+        self.tally.fail(where, error["message"])
 
     def _send_batch(self, source: BatchSource) -> None:
         """Lines that met a busy server are sent again, those that failed for good are not."""

@@ -57,12 +57,13 @@ class OpenJob:
         is_resumed: an earlier process accepted it.
         is_suspect: that process died while it carried it out.
         written: of the document of a job that has one, once it is.
-        error: why it failed.
+        error: why it failed, or stored nothing.
         trouble: what it waits for, after a failure that passes.
         retries: since the process started.
         lost_parsers: processes that were lost while they read its file, likewise.
         retrying_since: of the loop's clock, in seconds.
-        fate: what it is to end as, where that was decided elsewhere: cancelled, or failed for a reason.
+        fate: what it is to end as, where that was decided elsewhere: cancelled, failed for a reason, or succeeded as
+            there is no text to store.
     """
 
     job: Job

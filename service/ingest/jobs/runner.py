@@ -8,7 +8,7 @@ from typing import Self
 
 from indexes.errors import CollectionNotFoundError, IndexesError
 from service.bulk_hold import BulkHold
-from service.errors import BulkHeldError, JobCancelledError, JobInputError, ParserLostError
+from service.errors import BulkHeldError, EmptyDocumentError, JobCancelledError, JobInputError, ParserLostError
 from service.ingest.jobs.board import JobBoard
 from service.ingest.jobs.fair_jobs import FairJobs
 from service.ingest.jobs.job import JobError, Status
@@ -179,7 +179,7 @@ class JobRunner:
         if verdict.is_passing and now - job.retrying_since < self._settings.patience_s:
             await self._later(job, verdict.message)
             return
-        job.fate = ("failed", error)
+        job.fate = ("succeeded" if isinstance(error, EmptyDocumentError) else "failed", error)
         await self._ended_or_tried_later(job)
 
     def _counted(self, job: OpenJob, error: Exception) -> Exception:
@@ -201,9 +201,10 @@ class JobRunner:
     async def _end_by_fate(self, job: OpenJob) -> None:
         assert job.fate is not None  # noqa: S101  whoever calls has decided it
         status, job.error = job.fate
-        if status == "failed" and job.error is not None:
+        if status != "cancelled" and job.error is not None:
             verdict = self._work.judge(job.error)
-            job.progress.failed(JobError(job.job.ask.document_id, verdict.code, verdict.message))
+            outcome = "failed" if status == "failed" else "skipped"
+            job.progress.failed(JobError(job.job.ask.document_id, verdict.code, verdict.message), outcome)
         await self._end(job, status)
 
     async def _end(self, job: OpenJob, status: Status) -> None:

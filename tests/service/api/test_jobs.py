@@ -131,7 +131,8 @@ def test_a_refused_file_is_that_error_and_a_failed_job(
     problem(api.put(f"{DOCUMENTS}/a", files={"file": ("a.exe", b"x")}), 415, "unsupported_media_type")
     problem(put(api, "a", " "), 400, "empty_document")
     jobs = api.get("/v1/jobs").json()["data"]
-    assert {job["status"] for job in jobs} == {"failed"}
+    assert [job["status"] for job in jobs] == ["succeeded", "failed", "failed"]
+    assert [job["outcomes"] for job in jobs] == [{"skipped": 1}, {"failed": 1}, {"failed": 1}]
     assert [job["errors"][0]["code"] for job in jobs] == ["empty_document", "unsupported_media_type", "invalid_request"]
     assert raw_files(tmp_path) == []
 
