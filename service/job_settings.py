@@ -11,7 +11,8 @@ class JobSettings(Group):
     Attributes:
         default_wait_ms: that the upload of a file waits to be searchable, where it says nothing itself; then it is a
             202.
-        concurrency: jobs that are carried out at a time.
+        concurrency: jobs that are carried out at a time; one caller has all but one at most, its uploads above 256 KiB
+            all but two.
         max_open: jobs that have not ended; beyond it: 503.
         max_open_bytes: of their raw inputs, those counted that still arrive, likewise.
         attempts: of a job during which the process died, or as often the one that read its file; then it has failed.

@@ -1,17 +1,16 @@
 """quarry ingest."""
 
-from collections.abc import Callable, Iterator
+import signal
+import sys
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 from urllib.parse import quote
 
 import httpx
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential
 
 from service.cli.console import (
@@ -28,6 +27,7 @@ from service.cli.console import (
     served,
 )
 from service.cli.given_metadata import GivenMetadata
+from service.cli.ingest_progress import IngestProgress
 from service.cli.sources import BatchSource, FileSource, Found, SameIdError, find
 from service.cli.upload import Tally, Uploader
 
@@ -63,12 +63,16 @@ def ingest(
         fail(f"{error}; ingest them into two collections, or the folder above both")
     common = GivenMetadata.parsed(metadata)
     with served(url, key) as http:
-        uploader = Uploader(http, collection, common)
+        progress = IngestProgress(found.documents(), err)
+        uploader = Uploader(http, collection, common, progress.follow)
         _wait_ready(http, wait_ready)
         identity = {} if language is None else {"language": language}
         checked(http.put(f"/v1/collections/{quote(collection, safe='')}", json=identity))
-        with _progress(found.documents()) as advance:
-            _send_all(uploader, found, advance)
+        try:
+            with progress:
+                _send_all(uploader, found, progress.advance)
+        except KeyboardInterrupt:
+            _interrupted(collection)
     if json:
         say_json(_as_json(found, uploader.tally, collection))
     else:
@@ -100,29 +104,32 @@ def _send_all(uploader: Uploader, found: Found, advance: Callable[[int], None]) 
         advance(source.documents)
 
     sources = iter(found)
-    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as threads:
+    threads, is_interrupted = ThreadPoolExecutor(CONCURRENT_REQUESTS), False
+    try:
         running = {threads.submit(send, source) for source in islice(sources, CONCURRENT_REQUESTS)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
             running |= {threads.submit(send, source) for source in islice(sources, len(done))}
+    except KeyboardInterrupt:
+        is_interrupted = True
+        raise
+    finally:
+        threads.shutdown(wait=not is_interrupted, cancel_futures=is_interrupted)
 
 
-class _Rate(ProgressColumn):
-    """Documents a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:.1f}/s")
-
-
-@contextmanager
-def _progress(documents: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with rate and time left; yields what advances it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as progress:
-        bar = progress.add_task("documents", total=documents)
-        yield lambda count: progress.advance(bar, count)
+def _interrupted(collection: str) -> NoReturn:
+    """Say what goes on, and end at once, as whatever is interrupted does: requests under way may take long."""
+    err.print(
+        "quarry: interrupted; the server goes on with the files that it has received: "
+        f"`quarry jobs list --collection {collection}` shows them, `quarry jobs cancel` ends one",
+        markup=False,
+    )
+    sys.stderr.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGINT)
+    raise typer.Exit(1)  # where that signal is blocked
 
 
 def _report(found: Found, tally: Tally, collection: str) -> None:
@@ -140,7 +147,8 @@ def _report(found: Found, tally: Tally, collection: str) -> None:
     outcomes = dict(sorted(tally.outcomes.items())) | (
         {"not read": len(found.passed_over)} if found.passed_over else {}
     )
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    words = {"skipped": "skipped as empty"}
+    counts = ", ".join(f"{count} {words.get(outcome, outcome)}" for outcome, count in outcomes.items())
     out.print(f"{collection}: {counts or 'no documents'}", markup=False)
 
 

@@ -62,7 +62,9 @@ def _show(job: dict[str, Any], *, as_json: bool) -> None:
 def _line(job: dict[str, Any]) -> str:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(job["outcomes"].items()))
     what = job["document_id"] or job["kind"]
-    return f"{job['id']} {job['status']} {job['collection']} {what} {job['done']}/{job['total']} {counts}".rstrip()
+    texts = f" embedded {job['embedded']} of {job['texts']} chunks and sentences" if job["texts"] else ""
+    done = f"{job['done']}/{job['total']} {counts}".rstrip()
+    return f"{job['id']} {job['status']} {job['collection']} {what} {done}{texts}"
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from service.cli.given_metadata import NOTHING, GivenMetadata
 from service.cli.sources import BatchSource, FileSource, Line
 
 _GIVE_UP_S = 120.0
-_WAIT_MS = 30_000
-_SKIPPED = "skipped, empty"
+# So that what is known of a job is heard of now and then.
+_WAIT_MS = 10_000
+_SKIPPED = "skipped"
 _RETRYABLE = {"overloaded", "embedder_unavailable", "vector_store_unavailable", "parser_unavailable"}
 
 
@@ -54,10 +55,18 @@ class Uploader:
 
     Args:
         common: metadata that every document is given.
+        heard: called with a file's path and its job as the server tells it, as often as it does; with None at its end.
     """
 
-    def __init__(self, http: httpx.Client, collection: str, common: GivenMetadata = NOTHING) -> None:
+    def __init__(
+        self,
+        http: httpx.Client,
+        collection: str,
+        common: GivenMetadata = NOTHING,
+        heard: Callable[[str, dict[str, Any] | None], None] = lambda *_: None,
+    ) -> None:
         self._http = http
+        self._heard = heard
         self._common = common
         self._documents = f"/v1/collections/{quote(collection, safe='')}/documents"
         self.tally = Tally()
@@ -95,25 +104,41 @@ class Uploader:
 
     def _put(self, url: str, path: Path) -> httpx.Response:
         with path.open("rb") as file:
-            return self._http.put(url, files={"file": (path.name, file)}, data=self._common.of_file())
+            sent = {"file": (path.name, file)}
+            return self._http.put(url, files=sent, data=self._common.of_file(), params={"wait_ms": _WAIT_MS})
 
     def _follow(self, where: str, job_id: str) -> None:
         """Wait for the end of a job, however long that takes: the server has the file, and works on it."""
-        job: dict[str, Any] = {"status": "queued"}
+        try:
+            job = self._ended(where, job_id)
+        finally:
+            self._heard(where, None)
+        if job is not None:
+            self._note(where, job_id, job)
+
+    def _ended(self, where: str, job_id: str) -> dict[str, Any] | None:
+        """The job, when it has ended; None where the server tells nothing of it any more."""
+        job: dict[str, Any] = {"id": job_id, "status": "queued"}
         while job["status"] in {"queued", "running"}:
+            self._heard(where, job)
             response = _patiently(lambda: self._http.get(f"/v1/jobs/{job_id}", params={"wait_ms": _WAIT_MS}))
             if not response.is_success:
                 self.tally.fail(where, problem_detail(response))
-                return
+                return None
             job = response.json()
+        return job
+
+    def _note(self, where: str, job_id: str, job: dict[str, Any]) -> None:
+        """What became of the document of a job that has ended."""
         if job["status"] == "succeeded":
-            self.tally.add(next(iter(job["outcomes"])))
+            (outcome,) = job["outcomes"]
+            if outcome == _SKIPPED:
+                self.tally.skip(where)
+            else:
+                self.tally.add(outcome)
             return
-        error = next(iter(job["errors"]), {"code": job["status"], "message": f"job {job_id} was {job['status']}"})
-        if error["code"] == "empty_document":
-            self.tally.skip(where)
-        else:
-            self.tally.fail(where, error["message"])
+        error = next(iter(job["errors"]), {"message": f"job {job_id} was {job['status']}"})
+        self.tally.fail(where, error["message"])
 
     def _send_batch(self, source: BatchSource) -> None:
         """Lines that met a busy server are sent again, those that failed for good are not."""

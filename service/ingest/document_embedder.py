@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -25,6 +25,13 @@ from service.scheduling.job import Lane
 # Texts of one document that are asked for together: enough to fill a batch, few beside the queue's bound.
 _SLICE = 32
 _SLICES_AHEAD = 2
+
+# Texts that are embedded, and all that a document comes to: its chunks and their sentences.
+Heard = Callable[[int, int], None]
+
+
+def unheard(embedded: int, texts: int) -> None:
+    """Nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +63,14 @@ class DocumentEmbedder:
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    async def content(self, document: Document, spec: CollectionSpec, caller: str = "") -> Content:
+    async def content(
+        self, document: Document, spec: CollectionSpec, caller: str = "", heard: Heard = unheard
+    ) -> Content:
         """What ``document`` comes to in a collection of that identity.
 
         Args:
             caller: whose share of the device its vectors count against.
+            heard: called on the event loop as it gets on.
 
         Raises:
             ModelNotServedError: the collection's embedder is not among those of this server.
@@ -71,15 +81,16 @@ class DocumentEmbedder:
         language = spec.language if self._with_sentences else None
         cutting = partial(cut, chunker, document, language)
         pieces = await asyncio.get_running_loop().run_in_executor(self._threads, cutting)
-        return await _embedded(pieces, embedder, caller)
+        return await _embedded(pieces, embedder, caller, heard)
 
 
-async def _embedded(pieces: Pieces, embedder: EmbeddingBatcher, caller: str) -> Content:
+async def _embedded(pieces: Pieces, embedder: EmbeddingBatcher, caller: str, heard: Heard) -> Content:
     """Vectors of sentences are quantised as they come: a long document has many."""
     dimension = embedder.info.dimension
     slices = [*_sliced(pieces.texts), *_sliced(pieces.sentence_texts)]
     vectors, quantised = [np.empty((0, dimension), dtype=np.float32)], []
-    embedded = 0
+    embedded, texts = 0, len(pieces.texts) + len(pieces.sentence_texts)
+    heard(embedded, texts)
     async with aclosing(_blocks(embedder, slices, caller)) as blocks:
         async for block in blocks:
             if embedded < len(pieces.texts):
@@ -87,6 +98,7 @@ async def _embedded(pieces: Pieces, embedder: EmbeddingBatcher, caller: str) -> 
             else:
                 quantised.append(Quantised.of(block))
             embedded += len(block)
+            heard(embedded, texts)
     return Content(pieces.chunks, np.concatenate(vectors), pieces.sentences(Quantised.joined(quantised, dimension)))
 
 

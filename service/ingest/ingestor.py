@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
@@ -20,9 +20,11 @@ from indexes.names import check_document_id
 from indexes.reembeddings import Route
 from service.backlog import Backlog, BacklogLimits
 from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, QuarryError
-from service.ingest.document_embedder import Content, DocumentEmbedder
+from service.ingest.document_embedder import Content, DocumentEmbedder, Heard, unheard
+from service.ingest.fair_slots import FairSlots
 from service.ingest.mirror import Mirror, MovedError
 from service.ingest.place import Place
+from service.ingest.places import Claim
 from service.ingest.writer import NOBODY, Writer
 from service.library import CollectionOptions, Library
 from service.limit_settings import LimitSettings
@@ -33,6 +35,8 @@ PIPELINE_VERSION = 1
 
 _CONCURRENT_DOCUMENTS = 8
 _MAX_WAITING_DOCUMENTS = 4096
+# Some hundred chunks: a longer document has its place for seconds, and may have it for minutes.
+_LARGE_CHARACTERS = 1 << 16
 _RUN = re.compile("(?:javascript|data|vbscript):", re.IGNORECASE)
 _PASSED_OVER = re.compile(r"[\0-\x20]+")  # by browsers, before a scheme and some of it within
 
@@ -69,12 +73,24 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWrite:
-    """A write to a collection, with its place in the order of writes."""
+    """A write to a collection, with its place in the order of writes.
+
+    Attributes:
+        is_patient: of a job, which waits as long as it must: no request is refused for it.
+        heard: see ``DocumentEmbedder.content``.
+    """
 
     collection: str
     document: Document
     place: Place
     writer: Writer = NOBODY
+    is_patient: bool = False
+    heard: Heard = unheard
+
+    @property
+    def claim(self) -> Claim:
+        """To a place among those that are written at a time."""
+        return Claim(self.writer.caller, len(self.document.text) > _LARGE_CHARACTERS)
 
 
 class Ingestor:
@@ -101,7 +117,7 @@ class Ingestor:
         self._on_write = on_write
         # Writes only wait, and more of them at a time share one fsync.
         self._writing = ThreadPoolExecutor(_CONCURRENT_DOCUMENTS, thread_name_prefix="quarry-writing")
-        self._slots = asyncio.Semaphore(_CONCURRENT_DOCUMENTS)
+        self._slots = FairSlots(_CONCURRENT_DOCUMENTS)
         wait_s = limits.write_wait_ms / 1000
         self._backlog = Backlog("documents", BacklogLimits(_CONCURRENT_DOCUMENTS, _MAX_WAITING_DOCUMENTS, wait_s))
 
@@ -204,8 +220,8 @@ class Ingestor:
             ForbiddenError: it would not exist for the writer, or what it would replace does not.
         """
         write.writer.check(write.document.metadata)
-        with self._backlog.joined(write.writer.caller):
-            async with self._slots:
+        with nullcontext() if write.is_patient else self._backlog.joined(write.writer.caller):
+            async with self._slots.taken(write.claim, "job" if write.is_patient else "request"):
                 written = await self._put(write)
         self._metrics.documents.labels(written.status).inc()
         return written
@@ -271,7 +287,8 @@ class Ingestor:
 
     async def _content(self, write: AcceptedWrite, collection: Collection, *, is_primary: bool) -> Content | Exception:
         try:
-            return await self._documents.content(write.document, collection.spec, write.writer.caller)
+            heard = write.heard if is_primary else unheard
+            return await self._documents.content(write.document, collection.spec, write.writer.caller, heard)
         except QuarryError as error:
             if is_primary:
                 raise

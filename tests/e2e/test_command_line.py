@@ -42,7 +42,7 @@ def test_ingest_a_folder_ask_and_ingest_it_again(http: httpx.Client, quarry: Run
     server = ["--collection", "garden", "--url", str(http.base_url)]
     done = quarry(["ingest", folder, *server, "--wait-ready", "30"])
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "garden: 5 created, 2 skipped, empty, 1 not read\n"
+    assert done.stdout == "garden: 5 created, 2 skipped as empty, 1 not read\n"
     assert "photo.png" in done.stderr
     assert ids(http, "garden") == ["compost.txt", "m1", "m2", "roses.md", "sub folder/bees.html"]
     assert http.get("/v1/collections/garden/documents/sub%20folder%2Fbees.html").json()["title"] == "Bees"
@@ -54,7 +54,7 @@ def test_ingest_a_folder_ask_and_ingest_it_again(http: httpx.Client, quarry: Run
     assert "total" in asked.stdout
 
     version = http.get("/v1/collections/garden").json()["index_version"]
-    assert quarry(["ingest", folder, *server]).stdout == "garden: 2 skipped, empty, 5 unchanged, 1 not read\n"
+    assert quarry(["ingest", folder, *server]).stdout == "garden: 2 skipped as empty, 5 unchanged, 1 not read\n"
     assert http.get("/v1/collections/garden").json()["index_version"] == version
 
 

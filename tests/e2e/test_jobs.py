@@ -112,11 +112,11 @@ def test_jobs_on_the_command_line(
     (folder / "empty.txt").write_text(" ")
     first, second = (quarry(["ingest", folder, "--collection", "docs", *url]) for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert "12 created, 1 skipped, empty" in first.stdout
-    assert "1 skipped, empty, 12 unchanged" in second.stdout
+    assert "12 created, 1 skipped as empty" in first.stdout
+    assert "1 skipped as empty, 12 unchanged" in second.stdout
     page = json.loads(quarry(["jobs", "list", "--json", "--status", "succeeded", *url]).stdout)
-    assert len(page["data"]) == 12
-    job = page["data"][0]["id"]
+    assert len(page["data"]) == 14, "the empty one has succeeded twice"
+    job = next(each["id"] for each in page["data"] if each["document_id"] == "0.txt")
     assert f"{job} succeeded docs" in quarry(["jobs", "list", *url]).stdout
     assert "1/1 1 created" in quarry(["jobs", "show", job, *url]).stdout
     assert json.loads(quarry(["jobs", "cancel", job, "--json", *url]).stdout)["status"] == "succeeded"

@@ -27,6 +27,8 @@ _JOB = {
     ],
     "index_version": 1,
     "waits_for": None,
+    "embedded": None,
+    "texts": None,
     "created_at": "2026-03-02T09:00:00Z",
     "started_at": "2026-03-02T09:00:00.010000Z",
     "finished_at": "2026-03-02T09:00:00.250000Z",
@@ -60,13 +62,17 @@ class JobReply(BaseModel):
     errors: list[JobErrorReply] = Field(description="The first hundred.")
     index_version: int | None = Field(description="With the last document that was written.")
     waits_for: str | None = Field(description="What it met and is tried again after.")
+    embedded: int | None = Field(description="Of `texts`, those whose vectors are made.")
+    texts: int | None = Field(
+        description="Chunks and sentences of a job's one document; None for a batch, and when it is not being embedded."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, job: Job, waits_for: str = "") -> Self:
-        """The wire form."""
+    def of(cls, job: Job, waits_for: str = "", texts: tuple[int, int] | None = None) -> Self:
+        """The wire form; ``texts`` as in ``Progress``."""
         outcome = job.outcome
         return cls(
             id=job.id,
@@ -80,6 +86,8 @@ class JobReply(BaseModel):
             errors=[JobErrorReply.model_validate(error, from_attributes=True) for error in outcome.errors],
             index_version=outcome.index_version,
             waits_for=waits_for or None,
+            embedded=None if texts is None else texts[0],
+            texts=None if texts is None else texts[1],
             created_at=datetime.fromtimestamp(job.created_at, UTC),
             started_at=_time(job.started_at),
             finished_at=_time(job.finished_at),

@@ -1,47 +1,56 @@
 """FairJobs: which of the waiting jobs is next, in turns between callers and collections."""
 
-from collections import OrderedDict, deque
-
 from service.ingest.jobs.open_job import OpenJob
+from service.ingest.places import Claim, Places
+from service.ingest.turns import Turn, Turns
 
-Turn = tuple[str, str]
+# A few pages. More may take minutes to read and embed.
+_LARGE_BYTES = 256 * 1024
 
 
 class FairJobs:
-    """Those of one caller for one collection in their order; of several, one each in turn."""
+    """Those of one caller for one collection in their order, but for large ones while there is no place for these.
 
-    def __init__(self) -> None:
-        self._waiting: OrderedDict[Turn, deque[OpenJob]] = OrderedDict()
+    Args:
+        total: jobs that are carried out at a time; see ``Places`` for whom they are kept.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._places = Places(total)
+        self._waiting: Turns[OpenJob] = Turns()
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return len(self._waiting)
 
     def put(self, job: OpenJob) -> None:
         """Wait for a turn."""
-        self._waiting.setdefault(_turn(job), deque()).append(job)
+        self._waiting.put(_turn(job), job)
 
     def take(self, *, suspects: bool) -> OpenJob | None:
-        """The next one; None where there is none.
+        """The next one, which has a place until ``leave``; None where there is none, or no place for those there are.
 
         Args:
             suspects: jobs may be taken during which a process has died.
         """
-        for turn, jobs in self._waiting.items():
-            job = next((job for job in jobs if suspects or not job.is_suspect), None)
-            if job is not None:
-                self._waiting.move_to_end(turn)
-                self.remove(job)
-                return job
-        return None
+        job = self._waiting.take(
+            lambda job: (suspects or not job.is_suspect) and self._places.has_room(_claim(job)), self._places.count
+        )
+        if job is not None:
+            self._places.take(job, _claim(job))
+        return job
+
+    def leave(self, job: OpenJob) -> None:
+        """One that was taken is carried out no more."""
+        self._places.give_back(job)
 
     def remove(self, job: OpenJob) -> None:
         """It waits no more, if it did."""
-        jobs = self._waiting.get(_turn(job), deque())
-        if job in jobs:
-            jobs.remove(job)
-        if not jobs:
-            self._waiting.pop(_turn(job), None)
+        self._waiting.remove(_turn(job), job)
 
 
 def _turn(job: OpenJob) -> Turn:
-    return job.job.caller, job.job.collection
+    return Turn(job.job.caller, job.job.collection)
+
+
+def _claim(job: OpenJob) -> Claim:
+    return Claim(job.job.caller, job.job.raw.size > _LARGE_BYTES)

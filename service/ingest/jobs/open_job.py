@@ -10,9 +10,15 @@ from service.ingest.place import Place
 
 
 class Progress:
-    """What is known of a job's documents, while they are written."""
+    """What is known of a job's documents, while they are written.
+
+    Attributes:
+        texts: of a job that has one document, its chunks and sentences: how many are embedded, and of how many; None
+            before that is known.
+    """
 
     def __init__(self) -> None:
+        self.texts: tuple[int, int] | None = None
         self._counts: Counter[str] = Counter()
         self._errors: list[JobError] = []
         self._version: int | None = None
@@ -21,6 +27,10 @@ class Progress:
         """A document is where it should be."""
         self._version = max(self._version or 0, written.index_version)
         self.count("superseded" if written.is_superseded else written.status)
+
+    def embedded(self, embedded: int, texts: int) -> None:
+        """So many texts of the one document, of so many."""
+        self.texts = (embedded, texts)
 
     def count(self, outcome: str) -> None:
         """A document has come to that."""
@@ -47,12 +57,13 @@ class OpenJob:
         is_resumed: an earlier process accepted it.
         is_suspect: that process died while it carried it out.
         written: of the document of a job that has one, once it is.
-        error: why it failed.
+        error: why it failed, or stored nothing.
         trouble: what it waits for, after a failure that passes.
         retries: since the process started.
         lost_parsers: processes that were lost while they read its file, likewise.
         retrying_since: of the loop's clock, in seconds.
-        fate: what it is to end as, where that was decided elsewhere: cancelled, or failed for a reason.
+        fate: what it is to end as, where that was decided elsewhere: cancelled, failed for a reason, or succeeded as
+            there is no text to store.
     """
 
     job: Job

@@ -8,7 +8,7 @@ from typing import Self
 
 from indexes.errors import CollectionNotFoundError, IndexesError
 from service.bulk_hold import BulkHold
-from service.errors import BulkHeldError, JobCancelledError, JobInputError, ParserLostError
+from service.errors import BulkHeldError, EmptyDocumentError, JobCancelledError, JobInputError, ParserLostError
 from service.ingest.jobs.board import JobBoard
 from service.ingest.jobs.fair_jobs import FairJobs
 from service.ingest.jobs.job import JobError, Status
@@ -53,7 +53,7 @@ class JobRunner:
         self._hold = hold
         self._is_there = is_there
         self._on_end = on_end
-        self._waiting = FairJobs()
+        self._waiting = FairJobs(settings.concurrency)
         self._running: set[OpenJob] = set()
         self._pausing: dict[OpenJob, asyncio.TimerHandle] = {}
         self._is_closing = False
@@ -130,7 +130,7 @@ class JobRunner:
 
     def _fill(self) -> None:
         """Begin what may begin."""
-        while len(self._running) < self._settings.concurrency and not self._is_closing:
+        while not self._is_closing:
             job = self._waiting.take(suspects=not any(job.is_suspect for job in self._running))
             if job is None:
                 return
@@ -149,6 +149,7 @@ class JobRunner:
             await self._ended_or_tried_later(job)
         finally:
             self._running.discard(job)
+            self._waiting.leave(job)
             job.task = None
             self._fill()
 
@@ -178,7 +179,7 @@ class JobRunner:
         if verdict.is_passing and now - job.retrying_since < self._settings.patience_s:
             await self._later(job, verdict.message)
             return
-        job.fate = ("failed", error)
+        job.fate = ("succeeded" if isinstance(error, EmptyDocumentError) else "failed", error)
         await self._ended_or_tried_later(job)
 
     def _counted(self, job: OpenJob, error: Exception) -> Exception:
@@ -200,9 +201,10 @@ class JobRunner:
     async def _end_by_fate(self, job: OpenJob) -> None:
         assert job.fate is not None  # noqa: S101  whoever calls has decided it
         status, job.error = job.fate
-        if status == "failed" and job.error is not None:
+        if status != "cancelled" and job.error is not None:
             verdict = self._work.judge(job.error)
-            job.progress.failed(JobError(job.job.ask.document_id, verdict.code, verdict.message))
+            outcome = "failed" if status == "failed" else "skipped"
+            job.progress.failed(JobError(job.job.ask.document_id, verdict.code, verdict.message), outcome)
         await self._end(job, status)
 
     async def _end(self, job: OpenJob, status: Status) -> None:

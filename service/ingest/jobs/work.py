@@ -15,6 +15,7 @@ from indexes.base import Document
 from indexes.errors import CollectionNotFoundError, IndexesError
 from service.density import refuse_dense
 from service.errors import EmptyDocumentError, ForbiddenError, InvalidRequestError, JobInputError, QuarryError
+from service.ingest.document_embedder import Heard
 from service.ingest.ingestor import PIPELINE_VERSION, AcceptedWrite, Ingestor, NewDocument, Written
 from service.ingest.jobs.job import Ask, Job, JobError, Raw
 from service.ingest.jobs.open_job import OpenJob
@@ -74,15 +75,16 @@ class JobWork:
         if job.job.kind == "batch":
             await self._run_batch(job, place)
             return
-        job.written = await self._written(job.job, place)
+        job.written = await self._written(job.job, place, job.progress.embedded)
         job.progress.wrote(job.written)
 
-    async def _written(self, job: Job, place: Place) -> Written:
+    async def _written(self, job: Job, place: Place, heard: Heard) -> Written:
         ask, id_ = job.ask, str(job.ask.document_id)
         if await self.ingestor.is_overtaken(job.collection, id_, ask.metadata, place):
             return Written(id_, "updated", await self.ingestor.version(job.collection), is_superseded=True)
         document = await self._document(job, id_)
-        return await self.ingestor.put(AcceptedWrite(job.collection, document, place, job.writer))
+        write = AcceptedWrite(job.collection, document, place, job.writer, is_patient=True, heard=heard)
+        return await self.ingestor.put(write)
 
     async def _document(self, job: Job, document_id: str) -> Document:
         ask, raw = job.ask, self.raw.path(job.id)
@@ -119,7 +121,7 @@ class JobWork:
             if last[line.content.id] != line.number:
                 job.progress.count("superseded")  # by a later line: a reader never sees the batch half applied to it
                 return None
-            write = AcceptedWrite(job.job.collection, line.content, place, job.job.writer)
+            write = AcceptedWrite(job.job.collection, line.content, place, job.job.writer, is_patient=True)
             job.progress.wrote(await self.ingestor.put(write))
         except Exception as error:  # the edge of a line: whatever it meets, the others are still to be written
             verdict = self.judge(error)

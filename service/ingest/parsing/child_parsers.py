@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from service.errors import (
@@ -15,18 +15,21 @@ from service.errors import (
     UnreadableDocumentError,
     UnsupportedMediaTypeError,
 )
+from service.ingest.fair_slots import FairSlots
 from service.ingest.file_types import file_type
 from service.ingest.loaders import LoadedText
 from service.ingest.parsing.kept_fork_server import KeptForkServer
 from service.ingest.parsing.limits import ParseLimits
 from service.ingest.parsing.messages import BrokenMessageError, Conversation, Refused, Request, Text
 from service.ingest.parsing.running_parse import RunningParse
+from service.ingest.places import Claim
 from service.parsing_settings import ParsingSettings
 from service.telemetry.parsing import ParsingMetrics
 
 _FREE_WITHIN_S = 120.0
 _RETRY_AFTER_S = 5.0
 _MOST_BY_DEFAULT = 4
+_LARGE_BYTES = 256 * 1024
 _REFUSALS: dict[str, type[QuarryError]] = {
     "unsupported": UnsupportedMediaTypeError,
     "unreadable": UnreadableDocumentError,
@@ -56,7 +59,7 @@ class ChildParsers:
         )
         self._metrics = metrics
         self._processes = settings.processes or min(len(os.sched_getaffinity(0)), _MOST_BY_DEFAULT)
-        self._free = asyncio.Semaphore(self._processes)
+        self._slots = FairSlots(self._processes, kept=0)
         self._most_queued = settings.max_queued
         self._queued = self._running = 0
 
@@ -71,7 +74,7 @@ class ChildParsers:
             OSError: there is no such file at ``raw``.
         """
         type_ = file_type(name)
-        async with self._slot():
+        async with self._slot(_claim(raw)):
             with self._metrics.measured(type_):
                 return await self._parsed(name, raw)
 
@@ -81,25 +84,26 @@ class ChildParsers:
         return {**numbers, **self._server.describe()}
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    async def _slot(self, claim: Claim) -> AsyncIterator[None]:
         if self._queued >= self._most_queued:
             raise OverloadedError(
                 f"{self._queued} files wait to be parsed; the limit is {self._most_queued}", _RETRY_AFTER_S
             )
-        self._queued += 1
-        try:
-            async with asyncio.timeout(_FREE_WITHIN_S):
-                await self._free.acquire()
-        except TimeoutError:
-            raise OverloadedError(f"no parser was free within {_FREE_WITHIN_S:g} s", _RETRY_AFTER_S) from None
-        finally:
-            self._queued -= 1
-        self._running += 1
-        try:
+        async with AsyncExitStack() as stack:
+            self._queued += 1
+            try:
+                async with asyncio.timeout(_FREE_WITHIN_S):
+                    await stack.enter_async_context(self._slots.taken(claim))
+            except TimeoutError:
+                raise OverloadedError(f"no parser was free within {_FREE_WITHIN_S:g} s", _RETRY_AFTER_S) from None
+            finally:
+                self._queued -= 1
+            self._running += 1
+            stack.callback(self._ended)
             yield
-        finally:
-            self._running -= 1
-            self._free.release()
+
+    def _ended(self) -> None:
+        self._running -= 1
 
     async def _parsed(self, name: str, raw: Path) -> LoadedText:
         server = await self._server.running()
@@ -139,6 +143,12 @@ class ChildParsers:
             case _ if code >= 0 or code == -signal.SIGKILL:  # by the system when memory is short, or by an operator
                 return ParserLostError(f"the process that read {name!r} was lost: {_ending(code)}")
         return UnreadableDocumentError(f"{name!r} cannot be read: its parser crashed, {_ending(code)}")
+
+
+def _claim(raw: Path) -> Claim:
+    """Large files and small ones take turns, whoever sent them."""
+    is_large = raw.stat().st_size > _LARGE_BYTES
+    return Claim("large" if is_large else "small", is_large)
 
 
 def _ending(code: int) -> str:

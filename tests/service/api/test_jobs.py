@@ -29,6 +29,7 @@ DOCUMENTS = "/v1/collections/docs/documents"
 PATIENCE_S = 60.0
 PATIENCE_MS = 60_000
 FOLDER = range(5000)
+LARGE = 1 << 18
 FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
 
 
@@ -130,7 +131,8 @@ def test_a_refused_file_is_that_error_and_a_failed_job(
     problem(api.put(f"{DOCUMENTS}/a", files={"file": ("a.exe", b"x")}), 415, "unsupported_media_type")
     problem(put(api, "a", " "), 400, "empty_document")
     jobs = api.get("/v1/jobs").json()["data"]
-    assert {job["status"] for job in jobs} == {"failed"}
+    assert [job["status"] for job in jobs] == ["succeeded", "failed", "failed"]
+    assert [job["outcomes"] for job in jobs] == [{"skipped": 1}, {"failed": 1}, {"failed": 1}]
     assert [job["errors"][0]["code"] for job in jobs] == ["empty_document", "unsupported_media_type", "invalid_request"]
     assert raw_files(tmp_path) == []
 
@@ -320,6 +322,30 @@ def test_the_queue_has_bounds(parser: GatedParser, open_api: OpenApi, problem: P
         parser.gate.set()
 
 
+class LargeWait(GatedParser):
+    """Only manuals wait at the gate."""
+
+    async def parse(self, name: str, raw: Path) -> LoadedText:
+        if name.startswith("manual"):
+            return await super().parse(name, raw)
+        return await asyncio.to_thread(lambda: load_file(name, raw.read_bytes()))
+
+
+def test_large_files_keep_nobody_from_the_last_places(parser: GatedParser, open_api: OpenApi) -> None:
+    gated = LargeWait()
+    with open_api(parser=gated) as api:
+        gated.gate.clear()
+        large = [put(api, f"manual-{n}", "word " * LARGE, wait_ms=0).json()["job_id"] for n in range(10)]
+        until(lambda: len(gated.parsed) == 6)
+        assert put(api, "lease", wait_ms=PATIENCE_MS).json()["status"] == "created"
+        assert api.put(f"{DOCUMENTS}/memo", json={"text": "Some words."}).status_code == 201
+        statuses = [api.get(f"/v1/jobs/{job}").json()["status"] for job in large]
+        assert statuses == 6 * ["running"] + 4 * ["queued"]
+        for job in large:
+            api.delete(f"/v1/jobs/{job}")
+        gated.gate.set()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "type_", "begin"),
     [
@@ -427,6 +453,20 @@ def test_a_cancelled_batch_keeps_what_it_has_written(parser: GatedParser, open_a
         embedder.gate.set()
         assert (cancelled["status"], cancelled["outcomes"]) == ("cancelled", {"unchanged": 1})
         assert len(api.get(DOCUMENTS).json()["data"]) == 1
+
+
+def test_a_job_says_how_many_of_its_texts_are_embedded(parser: GatedParser, open_api: OpenApi) -> None:
+    embedder = Gated()
+    with open_api(parser=parser, embedder=embedder) as api:
+        api.put(f"{DOCUMENTS}/0", json={"text": "Words 0."})
+        embedder.gate.clear()
+        job = put(api, "a", "\n\n".join(f"Paragraph {n} of words." for n in range(500)), wait_ms=0).json()["job_id"]
+        until(lambda: api.get(f"/v1/jobs/{job}").json()["texts"] is not None)
+        (listed,) = [each for each in api.get("/v1/jobs").json()["data"] if each["id"] == job]
+        assert (listed["status"], listed["embedded"]) == ("running", 0)
+        assert listed["texts"] > 500, "chunks and sentences"
+        embedder.gate.set()
+        assert ended(api, job)["texts"] is None, "it is over"
 
 
 class Counting(HashingEmbedder):

@@ -49,7 +49,7 @@ def test_ingest_then_ask(listening: Callable[..., str], folder: Path) -> None:
     url = listening()
     done = quarry("ingest", folder, "--collection", "bees", "--url", url, "--wait-ready", "5")
     assert done.exit_code == 0, done.output
-    assert done.stdout == "bees: 1 created, 1 skipped, empty\n"
+    assert done.stdout == "bees: 1 created, 1 skipped as empty\n"
     asked = quarry("ask", "When do the honey bees sleep?", "--collection", "bees", "--url", f"{url}/")
     assert asked.exit_code == 0
     lines = asked.stdout.splitlines()
@@ -107,7 +107,7 @@ def test_a_document_that_fails_makes_the_exit_code(listening: Callable[..., str]
     (folder / "broken.txt").write_bytes(b"\xff\xfe\xfd")
     done = quarry("ingest", folder, "--url", listening())
     assert done.exit_code == 1
-    assert done.stdout == "default: 1 created, 1 failed, 1 skipped, empty\n"
+    assert done.stdout == "default: 1 created, 1 failed, 1 skipped as empty\n"
     assert "broken.txt" in done.stderr
 
 
@@ -221,7 +221,7 @@ def test_a_key_with_a_filter_ingests_with_its_metadata(
     refused = quarry("ingest", folder, *key)
     assert (refused.exit_code, refused.stdout) == (1, "default: 3 failed\n"), refused.output
     done = quarry("ingest", folder, *key, "--metadata", '{"tenant": "acme"}')
-    assert (done.exit_code, done.stdout) == (0, "default: 2 created, 1 skipped, empty\n"), done.output
+    assert (done.exit_code, done.stdout) == (0, "default: 2 created, 1 skipped as empty\n"), done.output
     assert quarry("collections", "list", *key).stdout == "default: 2 documents\n"
     shown = quarry("collections", "show", "default", *key)
     assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, "default: 2 documents")

@@ -66,7 +66,7 @@ def test_a_file_is_put_under_its_id(file: FileSource) -> None:
     uploading = uploader(handler)
     uploading.send(file)
     assert sent[0].method == "PUT"
-    assert sent[0].url.raw_path == b"/v1/collections/my%20docs/documents/sub%2Fa%20b%25%C3%A9.txt"
+    assert sent[0].url.raw_path == b"/v1/collections/my%20docs/documents/sub%2Fa%20b%25%C3%A9.txt?wait_ms=10000"
     assert b'filename="a b.txt"' in sent[0].read()
     assert uploading.tally.outcomes == {"created": 1}
     assert uploading.tally.failures == []
@@ -75,7 +75,7 @@ def test_a_file_is_put_under_its_id(file: FileSource) -> None:
 def test_an_empty_file_is_skipped_and_no_failure(file: FileSource) -> None:
     uploading = uploader(lambda _: problem(400, "empty_document", "no text"))
     uploading.send(file)
-    assert uploading.tally.outcomes == {"skipped, empty": 1}
+    assert uploading.tally.outcomes == {"skipped": 1}
     assert uploading.tally.empty == [str(file.path)]
     assert uploading.tally.failures == []
 
@@ -137,7 +137,7 @@ def test_a_batch_is_counted_line_by_line() -> None:
     uploading = uploader(handler)
     uploading.send(batch(b"1", b"2", b"3"))
     assert bodies == [b"1\n2\n3"]
-    assert uploading.tally.outcomes == {"created": 1, "skipped, empty": 1, "failed": 1}
+    assert uploading.tally.outcomes == {"created": 1, "skipped": 1, "failed": 1}
     assert uploading.tally.empty == ["in.jsonl:2"]
     assert uploading.tally.failures == ["in.jsonl:3: bad id"]
 
@@ -197,11 +197,27 @@ def test_a_file_that_was_accepted_is_followed_to_its_end(file: FileSource) -> No
     assert uploading.tally.outcomes == {"created": 1}
 
 
+def test_what_is_known_of_a_job_is_told(file: FileSource) -> None:
+    running = {"status": "running", "embedded": 32, "texts": 90}
+    states = [running, {"status": "succeeded", "outcomes": {"created": 1}}]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            return httpx.Response(202, json={"id": "x", "status": "accepted", "job_id": "j"})
+        return httpx.Response(200, json=states.pop(0))
+
+    told: list[object] = []
+    http = httpx.Client(transport=httpx.MockTransport(handler), base_url="http://quarry")
+    Uploader(http, "docs", heard=lambda where, job: told.append((where, job))).send(file)
+    where = str(file.path)
+    assert told == [(where, {"id": "j", "status": "queued"}), (where, running), (where, None)]
+
+
 @pytest.mark.parametrize(
     ("job", "outcome"),
     [
         ({"status": "failed", "errors": [{"code": "invalid_request", "message": "encrypted"}]}, "failed"),
-        ({"status": "failed", "errors": [{"code": "empty_document", "message": "no text"}]}, "skipped, empty"),
+        ({"status": "succeeded", "outcomes": {"skipped": 1}, "errors": [{"code": "empty_document"}]}, "skipped"),
         ({"status": "cancelled", "errors": []}, "failed"),
     ],
 )

@@ -4,12 +4,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-from indexes.base import SearchParams
+from indexes.base import Document, SearchParams
 from indexes.catalog import Catalog
 from indexes.collection import Collection
 from indexes.errors import InvalidNameError
@@ -20,7 +21,7 @@ from models.hashing import HashingEmbedder
 from service.embedders import Embedders
 from service.errors import EmbedderUnavailableError, EmptyDocumentError, InvalidRequestError, OverloadedError
 from service.ingest import ingestor as module
-from service.ingest.document_embedder import DocumentEmbedder
+from service.ingest.document_embedder import Content, DocumentEmbedder
 from service.ingest.ingestor import Ingestor, NewDocument, Written
 from service.ingest.mirror import Mirror
 from service.library import Library
@@ -234,6 +235,33 @@ def test_a_failed_forward_stores_nothing_of_the_document(
         return await put(ingestor, "a", "Wasps never sleep.")
 
     assert run(scenario).status == "updated"
+
+
+def test_what_jobs_write_is_in_the_way_of_no_request(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_WAITING_DOCUMENTS", 1)
+    embed, inside = DocumentEmbedder.content, []
+
+    async def waits_if_large(self: DocumentEmbedder, document: Document, *args: Any) -> Content:  # noqa: ANN401
+        if document.id.startswith("manual"):
+            inside.append(document.id)
+            await asyncio.Event().wait()
+        return await embed(self, document, *args)
+
+    monkeypatch.setattr(DocumentEmbedder, "content", waits_if_large)
+
+    async def scenario(ingestor: Ingestor) -> None:
+        docs = await ingestor.open("docs")
+        long = replace(ingestor.prepare(NewDocument("-", "-")), text="x" * 10**6)
+        writes = [ingestor.accept(docs, replace(long, id=f"manual-{n}")) for n in range(20)]
+        writing = [asyncio.create_task(ingestor.put(replace(write, is_patient=True))) for write in writes]
+        assert (await put(ingestor, "small", "Honey bees sleep.")).status == "created"
+        assert (await put(ingestor, "b", "More bees.")).status == "created"
+        assert len(inside) == 6
+        for task in writing:
+            task.cancel()
+        await asyncio.gather(*writing, return_exceptions=True)
+
+    run(scenario)
 
 
 def test_too_many_waiting_documents_are_refused(

@@ -17,6 +17,8 @@ from service.ingest.jobs.jobs_wanted import JobsWanted
 from service.ingest.jobs.open_job import OpenJob
 from service.ingest.jobs.store import JobStore, open_or_set_aside
 
+LARGE = 10**6
+
 
 def job(id_: str, seq: int = 1, caller: str = "", **fields: object) -> Job:
     ask = Ask("a", "a.txt", "T", {"k": [1]}, "http://x")
@@ -171,16 +173,59 @@ def test_a_full_disk_leaves_nothing(store: JobStore, tmp_path: Path, monkeypatch
     assert list((tmp_path / "jobs" / "raw").iterdir()) == []
 
 
+def taken(waiting: FairJobs, *, suspects: bool = True) -> list[str]:
+    """All that find a place."""
+    found = []
+    while job := waiting.take(suspects=suspects):
+        found.append(job.job.id)
+    return found
+
+
 def test_callers_take_turns_and_suspects_wait() -> None:
-    waiting = FairJobs()
+    waiting = FairJobs(8)
     for id_, caller in (("1", "x"), ("2", "x"), ("3", "x"), ("4", "y")):
         waiting.put(OpenJob(job(id_, caller=caller), None, is_suspect=id_ == "3"))
-    taken = []
-    while found := waiting.take(suspects=False):
-        taken.append(found.job.id)
-    assert taken == ["1", "4", "2"]
+    assert taken(waiting, suspects=False) == ["1", "4", "2"]
     assert len(waiting) == 1
-    last = waiting.take(suspects=True)
-    assert last is not None
-    assert last.job.id == "3"
+    assert taken(waiting) == ["3"]
     assert len(waiting) == 0
+
+
+def waiting_job(id_: str, caller: str, *, is_large: bool = False, collection: str = "docs") -> OpenJob:
+    return OpenJob(job(id_, caller=caller, raw=Raw(LARGE if is_large else 1, b"x"), collection=collection), None)
+
+
+def test_large_jobs_of_one_caller_leave_places_for_small_ones_and_for_others() -> None:
+    waiting = FairJobs(8)
+    large = [waiting_job(f"x{number}", "x", is_large=True) for number in range(10)]
+    for each in large:
+        waiting.put(each)
+    assert taken(waiting) == ["x0", "x1", "x2", "x3", "x4", "x5"]
+    for number in range(3):
+        waiting.put(waiting_job(f"small{number}", "x"))
+    assert taken(waiting) == ["small0"], "the last place is not the caller's"
+    for each in (waiting_job("y0", "y", is_large=True), waiting_job("y1", "y", is_large=True)):
+        waiting.put(each)
+    assert taken(waiting) == ["y0"], "what is new of another caller waits for nothing"
+    waiting.leave(large[0])
+    assert taken(waiting) == ["y1"], "who has least goes first"
+    waiting.leave(large[1])
+    waiting.leave(large[2])
+    assert taken(waiting) == ["x6", "x7"], "large ones are not passed over for ever"
+
+
+def test_the_one_who_has_least_goes_first_whatever_the_collection() -> None:
+    waiting = FairJobs(8)
+    for number in range(4):
+        waiting.put(waiting_job(f"x{number}", "x", collection=f"c{number}"))
+    assert taken(waiting) == ["x0", "x1", "x2", "x3"]
+    waiting.put(waiting_job("x4", "x", collection="new"))
+    for number in range(3):
+        waiting.put(waiting_job(f"y{number}", "y"))
+    assert taken(waiting) == ["y0", "y1", "y2", "x4"]
+
+
+def test_a_single_place_is_anybodys() -> None:
+    waiting = FairJobs(1)
+    waiting.put(waiting_job("x", "x", is_large=True))
+    assert taken(waiting) == ["x"]

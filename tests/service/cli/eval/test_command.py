@@ -39,7 +39,7 @@ def test_everything_is_measured(listening: Callable[..., str], village: Path) ->
     assert report["server"]["embedders"][0]["name"]
     (collection,) = report["collections"]
     assert (collection["name"], collection["queries"]) == ("village", 3)
-    assert collection["documents"] == {"outcomes": {"created": 3, "skipped, empty": 1}, "empty": 1, "others": 0}
+    assert collection["documents"] == {"outcomes": {"created": 3, "skipped": 1}, "empty": 1, "others": 0}
     assert collection["questions"] == {"answerable": 3, "unanswerable": 1, "foreign": 0}
     assert collection["settings"]["chunking"]["size"] > 0
     assert collection["index"] == {"compared": False, "reason": "only a server of one's own is restarted for it"}
@@ -112,7 +112,7 @@ def test_people_get_tables_and_a_page_that_loads_nothing(
     page = tmp_path / "report.html"
     done = quarry(village, "--url", listening(), "--html", page, "--target", "hit@1=1", "--resamples", "100")
     assert done.exit_code == 0, done.output
-    assert "village: 3 created, 1 skipped, empty; 3 queries" in done.stdout
+    assert "village: 3 created, 1 skipped; 3 queries" in done.stdout
     assert "1.0000 (1.0000 to 1.0000)" in done.stdout
     assert "at least 1" in done.stdout
     assert "1 empty documents were skipped" in done.stderr

@@ -92,7 +92,7 @@ def test_a_server_is_started_and_ended(village: Path, tiny_embedder: Path, monke
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert report["server"]["embedders"][0]["name"] == "tiny-embedder"
-    assert report["collections"][0]["documents"]["outcomes"] == {"created": 3, "skipped, empty": 1}
+    assert report["collections"][0]["documents"]["outcomes"] == {"created": 3, "skipped": 1}
 
 
 def test_a_server_that_does_not_start_is_said(village: Path, tmp_path: Path) -> None:
