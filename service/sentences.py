@@ -1,23 +1,16 @@
 """Sentences of a text: what could stand in an answer by itself."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 import sentencex
 
 from indexes.languages import UNICODE
 from indexes.sentence_vectors import Span
+from service.lines import beginnings
 
 _MIN_WORDS = 4
-_ITEM = re.compile(r"[ \t]*(?:(?P<bullet>[-*+>])|(?P<number>\d{1,9})(?P<end>[.)]))[ \t]")
-_ROW = re.compile(r"[ \t]*\|[ \t]")
-_INDENTED = re.compile(r" {4}|\t")
-# Behind what of a line the next one begins something new: the end of a sentence, a colon, a heading, a row.
-_ENDED = re.compile(
-    r"""[.!?:;\u2026\u3002\uff01\uff1f\uff1a\uff1b][*_`"'\u201c\u201d\u2019\u00bb)\]]*\s*$|^\s*(?:$|#|\||```)"""
-)
-_LEADING_MARK = re.compile(r"^(?:(?:[-*+]|>+)[ \t]++(?!\d))+")  # before a digit it may be a sign
+_LEADING_MARK = re.compile(r"^(?:(?:[-*+\u2022]|>+)[ \t]++(?!\d))+")  # before a digit it may be a sign
 _LEADING_EMPHASIS = re.compile(r"^(?P<mark>\*{1,3})(?=\S.*\S(?P=mark)(?!\w))", re.DOTALL)
 _NUMBER = re.compile(r"\s*\d+[.)]\s*")
 _AFTER_A_NUMBER = re.compile(r"\d\.\s*$")
@@ -64,34 +57,13 @@ def spans_of(text: str, start: int, language: str) -> list[Span]:
 def _blocks(text: str) -> Iterator[tuple[int, str]]:
     """The text in order, with offsets: paragraphs, and each item, row and line of a listing by itself."""
     lines = text.split("\n")
-    marks = [_ITEM.match(line) for line in lines]
-    kinds = Counter(_kind(mark) for mark in marks if mark)
-    start = offset = 0
-    for before, line, mark in zip(lines, lines[1:], marks[1:], strict=False):
-        offset += len(before) + 1
-        is_row = _ROW.match(line) is not None or not line.strip()
-        is_listed = mark is not None and _is_in_a_run(mark, kinds)
-        is_new = mark is not None or _INDENTED.match(line) is not None
-        if is_row or is_listed or (is_new and _goes_no_further(before)):
-            yield start, text[start:offset]
-            start = offset
+    start = end = 0
+    for line, begins in zip(lines, beginnings(lines), strict=True):
+        if begins and end:
+            yield start, text[start:end]
+            start = end
+        end += len(line) + 1
     yield start, text[start:]
-
-
-def _is_in_a_run(mark: re.Match[str], kinds: Counter[str]) -> bool:
-    """Whether the text has its neighbour in a list: another of the same bullets, the number before or behind."""
-    if mark["bullet"]:
-        return kinds[mark["bullet"]] > 1
-    number, end = int(mark["number"]), mark["end"]
-    return f"{number - 1}{end}" in kinds or f"{number + 1}{end}" in kinds
-
-
-def _kind(mark: re.Match[str]) -> str:
-    return mark["bullet"] or f"{int(mark['number'])}{mark['end']}"
-
-
-def _goes_no_further(line: str) -> bool:
-    return _ENDED.search(line) is not None or _INDENTED.match(line) is not None
 
 
 def _pieces(block: str, language: str) -> list[str]:
