@@ -14,7 +14,7 @@ _LEADING_MARK = re.compile(r"^(?:(?:[-*+\u2022]|>+)[ \t]++(?!\d))+")  # before a
 _LEADING_EMPHASIS = re.compile(r"^(?P<mark>\*{1,3})(?=\S.*\S(?P=mark)(?!\w))", re.DOTALL)
 _NUMBER = re.compile(r"\s*\d+[.)]\s*")
 _AFTER_A_NUMBER = re.compile(r"\d\.\s*$")
-_BEFORE_A_NAME = re.compile(r"(?<![\w.!?])[.!?]+$")  # as in .bashrc
+_BEFORE_A_NAME = re.compile(r"(?:^|[\s(\[{<])[\"'`\u201c\u2018]?[.!?]+$")  # as in .bashrc
 # Dots towards the number of a page; only looked for where dots begin, as a text may be nothing else.
 _LEADERS = re.compile(
     r"(?<![\s.\xb7\u2026])(?=[\s.\xb7\u2026]++\d)[\s.\xb7\u2026]*?(?:(?:[ \t][.\xb7]){3}|[.\xb7]{4}|\u2026{2})"
@@ -69,17 +69,23 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
 def _pieces(block: str, language: str) -> list[str]:
     """Everything in it, sentence by sentence; nothing is cut behind a number or a full stop that ends none."""
     pieces: list[str] = []
-    goes_on = False
+    before = ""
     for piece in sentencex.segment(language, block):
-        is_number = _NUMBER.fullmatch(piece) is not None
-        if pieces and (goes_on or (piece.lstrip()[:1].islower() and _AFTER_A_NUMBER.search(pieces[-1]))):
+        if _goes_on(before, piece):
             pieces[-1] += piece
         else:
             pieces.append(piece)
-        goes_on = is_number or _BEFORE_A_NAME.search(piece) is not None
-    if goes_on and len(pieces) > 1:
+        before = piece
+    if len(pieces) > 1 and _NUMBER.fullmatch(pieces[-1]):
         pieces[-2:] = [pieces[-2] + pieces[-1]]
     return pieces
+
+
+def _goes_on(before: str, piece: str) -> bool:
+    """Whether no sentence ends between the two."""
+    is_name = piece[:1].isalnum() and _BEFORE_A_NAME.search(before) is not None
+    is_small = piece.lstrip()[:1].islower() and _AFTER_A_NUMBER.search(before) is not None
+    return is_name or is_small or _NUMBER.fullmatch(before) is not None
 
 
 def _is_whole(sentence: str) -> bool:

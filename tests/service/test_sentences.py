@@ -133,6 +133,14 @@ def test_lines_of_a_table_of_contents_are_none(text: str) -> None:
     assert sentences(text) == []
 
 
+@pytest.mark.parametrize("end", ["(of the hive).", '"of the hive".', "[of the hive].", "of the hive ."])
+def test_the_last_sentence_is_one_by_itself(end: str) -> None:
+    assert sentences(f"The bees all sleep. They sleep inside {end}") == [
+        "The bees all sleep.",
+        f"They sleep inside {end}",
+    ]
+
+
 def test_an_ellipsis_is_no_leader() -> None:
     text = "They slept ... 5 of them, as it seems. And then . . . nothing more was heard."
     assert len(sentences(text)) == 2
