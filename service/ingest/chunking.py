@@ -9,6 +9,7 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from indexes.base import PAGE_BREAK, Chunk, Document
 from service.ingest.markdown_blocks import MarkdownBlocks
+from service.lines import unwrapped
 
 CountTokens = Callable[[str], int]
 
@@ -87,7 +88,8 @@ class Chunker:
         splitter_type = MarkdownSplitter if blocks else TextSplitter
         splitter = splitter_type.from_callback(self._measure, capacity, overlap)
         for page in _pages(document):
-            for offset, piece in splitter.chunk_indices(blocks.levelled if blocks else page.text):
+            levelled = blocks.levelled if blocks else unwrapped(page.text)
+            for offset, piece in splitter.chunk_indices(levelled):
                 text = page.text[offset : offset + len(piece)]
                 # As it is written it may have more tokens than as it was looked at.
                 parts = [(0, text)] if self._measure(text) <= capacity else splitter.chunk_indices(text)

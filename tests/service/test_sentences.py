@@ -63,3 +63,84 @@ def test_spans_are_whole_slices_in_order(text: str, start: int, language: str) -
     assert all(document[first:end].strip() == document[first:end] for first, end in spans)
     assert all(start <= first < end <= len(document) for first, end in spans)
     assert all(one[1] <= other[0] for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The shell returns a status of\n127. If it is not executable, the status is 126.",
+         ["The shell returns a status of\n127.", "If it is not executable, the status is 126."]),
+        ("The payment is due within\n30. After that interest is charged",
+         ["The payment is due within\n30.", "After that interest is charged"]),
+        ("It is due within the first\n12. months of the year", ["It is due within the first\n12. months of the year"]),
+        ("The coldest that was seen\n- 5 degrees in all was wrong.",
+         ["The coldest that was seen\n- 5 degrees in all was wrong."]),
+        ("The coldest that was seen:\n-  5 degrees in all.",
+         ["The coldest that was seen:", "-  5 degrees in all."]),
+        ("It is found in the folder\n    127. If it is not there",
+         ["It is found in the folder\n    127.", "If it is not there"]),
+        ("- 5 degrees is the coldest. -k is an option here.", ["- 5 degrees is the coldest.", "-k is an option here."]),
+        ("_start is where it begins. __init__ is called after it.",
+         ["_start is where it begins.", "__init__ is called after it."]),
+        ("__init__ and *args are read. **The rest** is not read.",
+         ["__init__ and *args are read.", "The rest** is not read."]),
+        ("It all takes approx. 30. After that it ends.", ["It all takes approx.", "30. After that it ends."]),
+        ("Nothing is said of the year 30. 12.", ["Nothing is said of the year 30. 12."]),
+    ],
+)  # fmt: skip
+def test_nothing_is_lost_of_a_line_that_only_looks_like_an_item(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Do this:\n1. Open the hive very slowly\n2. Take out all the honey",
+         ["1. Open the hive very slowly", "2. Take out all the honey"]),
+        ("What has to be done\n- Open the hive very slowly\n- Take out all the honey",
+         ["What has to be done", "Open the hive very slowly", "Take out all the honey"]),
+        ("So it is done here.\n7) Open the hive very slowly", ["So it is done here.", "7) Open the hive very slowly"]),
+        ("This is a listing:\n    one two three four\n    five six seven eight",
+         ["This is a listing:", "one two three four", "five six seven eight"]),
+    ],
+)  # fmt: skip
+def test_items_of_a_list_stand_alone(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is written to a file called .RData in the current directory.",
+        "All of it is written to a file called\n.RData in the current directory.",
+        "Put the lines into (.Rprofile or else .Renviron) and wait.",
+    ],
+)
+def test_a_name_with_a_full_stop_before_it_ends_no_sentence(text: str) -> None:
+    assert sentences(text) == [text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PPID . . . . . . 87 PROMPT_COMMAND . . . . . 87",
+        "Old-style . . . . 89 Clear 89 Continue 89",
+        "How the honey bees sleep........ 12",
+        "How the honey bees sleep …… 12",
+    ],
+)
+def test_lines_of_a_table_of_contents_are_none(text: str) -> None:
+    assert sentences(text) == []
+
+
+@pytest.mark.parametrize("end", ["(of the hive).", '"of the hive".', "[of the hive].", "of the hive ."])
+def test_the_last_sentence_is_one_by_itself(end: str) -> None:
+    assert sentences(f"The bees all sleep. They sleep inside {end}") == [
+        "The bees all sleep.",
+        f"They sleep inside {end}",
+    ]
+
+
+def test_an_ellipsis_is_no_leader() -> None:
+    text = "They slept ... 5 of them, as it seems. And then . . . nothing more was heard."
+    assert len(sentences(text)) == 2
