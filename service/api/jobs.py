@@ -78,19 +78,14 @@ async def cancel_job(id: JobId, request: Request, services: ServicesOf) -> JobRe
 
 
 async def _reply(id_: str, request: Request, services: Services) -> JobReply:
-<<<<<<< HEAD
-    opened = services.writing.jobs.is_open(id_)
-    return _told(await _visible(id_, request, services), request, opened.trouble if opened else "")
-=======
     return _told(await _visible(id_, request, services), request)
->>>>>>> wt-fair
 
 
 def _told(job: Job, request: Request) -> JobReply:
     """Its collection by a name that the caller may use."""
     services: Services = request.app.state.services
     rights, aliases = caller_of(request).rights, services.library.aliases()
-    opened = services.jobs.is_open(job.id)
+    opened = services.writing.jobs.is_open(job.id)
     reply = JobReply.of(job) if opened is None else JobReply.of(job, opened.trouble, opened.progress.texts)
     return reply.model_copy(update={"collection": rights.known_as(job.collection, aliases) or job.collection})
 
