@@ -52,6 +52,10 @@ class Metrics:
         self.reranks_cut = self._counter(
             "quarry_reranks_cut", "Searches of whose hits fewer were reranked than were to be.", "reason"
         )
+        self.backlog_questions = self._gauge("quarry_backlog_questions", "Questions that are being searched for.")
+        self.backlog_wait_seconds = self._gauge(
+            "quarry_backlog_wait_seconds", "What one more question would wait behind them."
+        )
         self.content_matches = self._counter(
             "quarry_content_matches", "What content rules found.", "rule", "action", "where"
         )
@@ -76,11 +80,9 @@ class Metrics:
         self.content_matches.labels(rule, action, where).inc()
 
     def follow(self, backlog: Backlog) -> None:
-        """Tell of it, the only one, whenever somebody looks."""
-        questions = self._gauge("quarry_backlog_questions", "Questions that are being searched for.")
-        questions.set_function(lambda: backlog.count)
-        wait = self._gauge("quarry_backlog_wait_seconds", "What one more question would wait behind them.")
-        wait.set_function(lambda: backlog.wait_s)
+        """Tell of it whenever somebody looks."""
+        self.backlog_questions.set_function(lambda: backlog.count)
+        self.backlog_wait_seconds.set_function(lambda: backlog.wait_s)
 
     def render(self) -> bytes:
         """The text exposition format, of all that has happened until now."""

@@ -165,7 +165,7 @@ def test_keys_are_read_when_nobody_can_change_them_beside_the_server(
         had_the_lock.append(is_owned(settings.data_dir))
         return opened_keys(settings)
 
-    monkeypatch.setattr("service.sharing.opened_keys", opened)
+    monkeypatch.setattr("service.access.opened.opened_keys", opened)
     with open_api():
         assert had_the_lock == [True]
 

@@ -97,7 +97,8 @@ def url() -> Iterator[str]:
 
 def test_who_interrupts_it_learns_what_goes_on(url: str, tmp_path: Path) -> None:
     (tmp_path / "manual.txt").write_text("Many words.")
-    command = [sys.executable, "-m", "service", "ingest", tmp_path, "--collection", "docs", "--url", url]
+    listening = ["env", "--default-signal=INT"]  # a shell lets what it starts in the background ignore it
+    command = [*listening, sys.executable, "-m", "service", "ingest", tmp_path, "--collection", "docs", "--url", url]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as ingest:
         try:
             assert _Accepting.polled.wait(PATIENCE_S)
