@@ -83,6 +83,9 @@ class Canary:
         health, breaker, began = self._health, self._health.breaker, time.monotonic()
         if health.supervision.trouble:
             return False  # whoever runs the server asks it, and says when it is ready
+        if health.misfit:  # it would refuse the question, whose model it does not have
+            self._has_learned = await self._learn()
+            return self._has_learned
         breaker.try_out()
         try:
             await self._ask()

@@ -36,7 +36,7 @@ class Patience:
     def give_up(self) -> None:
         """Wait no longer for a first text."""
         self._is_given_up = True
-        if self._limit:
+        if self._limit and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
 
     @asynccontextmanager

@@ -259,13 +259,14 @@ def test_a_server_of_something_else_is_asked_nothing_until_it_is_put_right(
     async def scenario() -> None:
         hostile, well = answering(), answering()
         right, hostile.models = hostile.models, llm.replying(200, {"data": [card]})
+        alive, hostile.canary = hostile.canary, llm.error(404, "The model `tiny` does not exist.")
         async with opened_pool(hostile, well, watched=True) as it:
             await eventually(lambda: served(it, hostile)["state"] == why)
             for _ in range(3):
                 await it.ask(asked())
             assert counts(hostile, well) == [0, 3]
             assert it.generator.describe()["context"] == 4096
-            hostile.models = right
+            hostile.models, hostile.canary = right, alive
             await eventually(lambda: served(it, hostile)["state"] == "ready")
             await it.ask(asked())
             assert counts(hostile, well) == [1, 3]
